@@ -1,0 +1,92 @@
+//! What to build: recipes, and the catalog of all of them.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::names::{
+    ArtifactName, BranchName, ContainerPath, RecipeTag, RepositoryName, ScriptPath,
+};
+
+/// How one script of one branch is built. What is `None` is the service's to decide, at the
+/// moment the build starts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Recipe {
+    pub script: ScriptPath,
+    pub artifact: ArtifactName,
+    pub archives: ContainerPath,
+    pub baseimage: Option<String>,
+    pub tag: Option<RecipeTag>,
+    pub format: Format,
+    pub dependencies: Vec<RepositoryName>,
+    pub timeout: Option<Duration>,
+    pub supersede: Option<Supersede>,
+    /// Bytes.
+    pub memory: Option<u64>,
+    /// How many cores' worth of time; fractions are allowed.
+    pub cpus: Option<f64>,
+    pub environment: BTreeMap<String, String>,
+}
+
+/// Where the artifact goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// Uploaded to the hub.
+    #[default]
+    Flist,
+    /// Copied to `artifacts.binaries`.
+    Binary,
+}
+
+/// What a newer push to the same branch does to the older push's builds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Supersede {
+    /// Cancels those that wait and those that run.
+    #[default]
+    All,
+    /// Cancels those that wait.
+    Queued,
+    /// Cancels none.
+    None,
+}
+
+/// Everything that is tracked: one value, replaced whole.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Catalog {
+    branches: BTreeMap<RepositoryName, BTreeMap<BranchName, Vec<Recipe>>>,
+}
+
+impl Catalog {
+    pub fn insert(&mut self, repository: RepositoryName, branch: BranchName, recipes: Vec<Recipe>) {
+        self.branches
+            .entry(repository)
+            .or_default()
+            .insert(branch, recipes);
+    }
+
+    pub fn is_tracked(&self, repository: &RepositoryName) -> bool {
+        self.branches.contains_key(repository)
+    }
+
+    /// The recipes of a branch (or tag) of that name; `None` where it is not tracked.
+    pub fn recipes(&self, repository: &RepositoryName, branch: &BranchName) -> Option<&[Recipe]> {
+        self.branches
+            .get(repository)?
+            .get(branch)
+            .map(Vec::as_slice)
+    }
+
+    pub fn repositories(&self) -> impl Iterator<Item = &RepositoryName> {
+        self.branches.keys()
+    }
+
+    pub fn branches(&self, repository: &RepositoryName) -> impl Iterator<Item = &BranchName> {
+        self.branches
+            .get(repository)
+            .into_iter()
+            .flat_map(BTreeMap::keys)
+    }
+}
