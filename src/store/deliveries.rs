@@ -34,6 +34,10 @@ impl Store {
         self.write(move |connection| {
             if let Some(push) = known_push(connection, delivery.as_deref(), &new.push)? {
                 remember_delivery(connection, delivery.as_deref(), push)?;
+                if new.cause == Cause::Reconcile {
+                    // Git itself says that the ref is there again.
+                    set_head(connection, &new.push.repository, &new.push.reference, &new.push.after, Some(push))?;
+                }
                 return Ok(Heard {
                     builds: builds_of(connection, push)?,
                     known: true,

@@ -26,7 +26,7 @@ pub use builds::{BuildFilter, Page};
 pub use deliveries::{Heard, NewBuild};
 pub use outbox::WaitingStatus;
 pub use publications::Published;
-pub use transitions::{Outcome, Transition};
+pub use transitions::{Facts, Transition};
 
 use crate::domain::build::State;
 use crate::domain::names::BuildId;
