@@ -178,7 +178,7 @@ async function startService() {
   const deadline = Date.now() + 30_000;
   while (!(await answers("/readyz"))) {
     if (ended || Date.now() > deadline) {
-      console.error(readFileSync(serviceLog, "utf8").split("\n").slice(-20).join("\n"));
+      if (!interrupted) console.error(readFileSync(serviceLog, "utf8").split("\n").slice(-20).join("\n"));
       throw new DemoError(`the service ${ended ? "ended" : "was not ready in 30 s"}; its log is ${serviceLog}`);
     }
     await sleep(100);
@@ -277,8 +277,9 @@ async function main() {
 try {
   process.exitCode = (await main()) ? 0 : 1;
 } catch (error) {
-  console.error(error instanceof DemoError ? `demo: error: ${error.message}` : error);
-  process.exitCode = 1;
+  // What fails after an interrupt fails because the service is gone.
+  if (!interrupted) console.error(error instanceof DemoError ? `demo: error: ${error.message}` : error);
+  process.exitCode = interrupted ? 130 : 1;
 } finally {
   running?.kill();
   await running?.ended;
