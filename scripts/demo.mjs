@@ -240,7 +240,7 @@ let interrupted = false;
 // demo then goes on to its end as after any build. A second signal does not wait for that.
 function interrupt() {
   if (interrupted || !unfinished) running?.kill();
-  else client("cancel", unfinished);
+  else start(["cancel", unfinished], "ignore");
   if (interrupted) process.exit(130);
   interrupted = true;
 }
