@@ -13,7 +13,7 @@ use super::frames::{
     ENTRY_SIZE, FOOTER_SIZE, Frames, SEEKABLE_MAGIC, SKIPPABLE_HEADER_SIZE, SKIPPABLE_MAGIC,
 };
 use super::writer::sync_folder;
-use super::{COMPRESSED, LOG};
+use super::{COMPRESSED, INDEX, LOG};
 
 /// How much of a log one frame stands for. See docs/performance.md for what was measured: a
 /// larger frame compresses little better, costs each random access more, and is what each open
@@ -108,4 +108,15 @@ fn read_full_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize
         }
     }
     Ok(filled)
+}
+
+/// Deletes a finished log, compressed or not. One that is not there is no error.
+pub fn delete(folder: &Path) -> io::Result<()> {
+    for name in [LOG, COMPRESSED, INDEX, UNFINISHED] {
+        match fs::remove_file(folder.join(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
 }
