@@ -1,6 +1,8 @@
 //! autobuilder: a push comes in, a container builds it, people watch the log live.
 #![allow(dead_code, unused_imports)]
 
+#[allow(dead_code, unused_imports)]
+mod config;
 mod domain;
 mod log;
 mod metrics;
