@@ -85,6 +85,8 @@ export class LogStore {
 
   /** The live log begins at this line. What the tail had before is dropped; it can be fetched. */
   begin(line: number): void {
+    // It could not go on where it stopped, so this may be another log altogether.
+    if (this.tail) this.forget();
     const lines = new Lines(this.styleBefore(line));
     this.tail = lines;
     this.tailFirst = line;
@@ -117,6 +119,11 @@ export class LogStore {
   close(): void {
     this.wanted = [];
     for (const request of this.requests.values()) request.abort();
+  }
+
+  private forget(): void {
+    this.blocks.clear();
+    this.cached = 0;
   }
 
   private get pendingLine(): LogLine | null {
