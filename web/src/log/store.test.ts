@@ -12,7 +12,7 @@ function served(total: number, { perAnswer = Infinity } = {}) {
     const last = Math.min(total, line + Math.min(lines, perAnswer) - 1);
     let text = '';
     for (let at = line; at <= last; at++) text += `line ${at}\n`;
-    return Promise.resolve({ bytes: encode(text), next: last + 1 });
+    return Promise.resolve({ bytes: encode(text), next: last < total ? last + 1 : null });
   };
   return { asked, fetchLines };
 }
@@ -44,7 +44,7 @@ describe('a finished log', () => {
   });
 
   it('shows a line without an end at the end', async () => {
-    const store = new LogStore(() => Promise.resolve({ bytes: encode('one\ntwo'), next: 3 }), 2, ignore);
+    const store = new LogStore(() => Promise.resolve({ bytes: encode('one\ntwo'), next: null }), 2, ignore);
     store.want(1, 2);
     await settled();
     expect(store.line(2)?.text).toBe('two');
@@ -53,8 +53,8 @@ describe('a finished log', () => {
 
   it('shows the beginning of a line that is longer than an answer, and goes on after it', async () => {
     const answers = [
-      { bytes: encode('x'.repeat(1000)), next: 1 },
-      { bytes: encode('after\n'), next: 3 },
+      { bytes: encode('x'.repeat(1000)), next: 2 },
+      { bytes: encode('after\n'), next: null },
     ];
     const store = new LogStore(
       () => Promise.resolve(answers.shift() ?? { bytes: encode(''), next: null }),
@@ -72,10 +72,7 @@ describe('a finished log', () => {
     const store = new LogStore(fetchLines, 20, () => store.want(1, 20));
     store.want(1, 20);
     await settled();
-    expect(asked).toEqual([
-      [1, BLOCK_LINES],
-      [11, BLOCK_LINES - 10],
-    ]);
+    expect(asked).toHaveLength(1);
   });
 
   it('keeps memory within bounds, forgetting what was looked at longest ago', async () => {
