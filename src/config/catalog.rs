@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::branch::{BranchFile, parse_branch_file};
 use super::document::shorten;
-use super::finding::{Finding, Findings, Place};
+use super::finding::{Finding, Findings, Place, locate};
 use crate::domain::names::{BranchName, NameError, RepositoryName};
 use crate::domain::publication;
 use crate::domain::recipe::{Catalog, Format};
@@ -120,6 +120,7 @@ pub fn resolve(files: &Files, last_good: &LastGood) -> Loaded {
             Meaning::Branch(key) => paths_by_key.entry(key).or_default().push(path),
             Meaning::Misnamed(error) => {
                 report.error(path, Place::FILE, error.to_string(), None);
+                outcomes.insert(path, FileState::Broken { in_force: false });
             }
             Meaning::Misplaced => report.push(
                 path,
@@ -135,7 +136,7 @@ pub fn resolve(files: &Files, last_good: &LastGood) -> Loaded {
     for (key, paths) in &paths_by_key {
         let fallback = fallbacks.get(key);
         let current = match paths.as_slice() {
-            [path] => read_current(path, &files[*path], fallback, &mut report),
+            [path] => read_current(key, path, &files[*path], fallback, &mut report),
             paths => {
                 for (path, other) in paths.iter().zip(paths.iter().rev()) {
                     let message = format!("{other} is for the same branch");
@@ -166,14 +167,6 @@ pub fn resolve(files: &Files, last_good: &LastGood) -> Loaded {
             outcomes.insert(path, state);
         }
     }
-    for path in &report.broken {
-        let state = outcomes.entry(files.get_key_value(path).map_or("", |(path, _)| path));
-        state.and_modify(|state| {
-            if *state == FileState::Ignored {
-                *state = FileState::Broken { in_force: false };
-            }
-        });
-    }
     for path in last_good.keys() {
         let is_gone = match meaning(path) {
             Meaning::Branch(key) => !paths_by_key.contains_key(&key),
@@ -195,11 +188,10 @@ pub fn resolve(files: &Files, last_good: &LastGood) -> Loaded {
             recipes.map(|(recipe, _)| recipe).collect(),
         );
     }
-    for finding in &mut report.findings {
-        let path = finding.file.clone();
-        if let Some(Ok(text)) = files.get(&path) {
-            finding.locate(&path, text, false);
-        }
+    let mut findings = Vec::new();
+    for (path, of_file) in report.findings {
+        let text = files.get(&path).and_then(|text| text.as_deref().ok());
+        findings.extend(locate(of_file, &path, text.unwrap_or_default(), false));
     }
     Loaded {
         catalog,
@@ -211,23 +203,24 @@ pub fn resolve(files: &Files, last_good: &LastGood) -> Loaded {
                 state,
             })
             .collect(),
-        findings: Findings::new(report.findings),
+        findings: Findings::new(findings),
     }
 }
 
 #[derive(Default)]
 struct Report {
-    findings: Vec<Finding>,
+    /// By the file's path.
+    findings: BTreeMap<String, Vec<Finding>>,
     broken: BTreeSet<String>,
 }
 
 impl Report {
-    fn push(&mut self, path: &str, mut finding: Finding) {
-        finding.file = path.to_owned();
+    fn push(&mut self, path: &str, finding: Finding) {
         if finding.is_error() {
             self.broken.insert(path.to_owned());
         }
-        self.findings.push(finding);
+        let of_file = self.findings.entry(path.to_owned()).or_default();
+        of_file.push(finding);
     }
 
     fn error(&mut self, path: &str, place: Place, message: String, hint: Option<String>) {
@@ -236,6 +229,7 @@ impl Report {
 }
 
 fn read_current<'a>(
+    key: &Key,
     path: &'a str,
     text: &'a Result<String, String>,
     fallback: Option<&Version>,
@@ -252,10 +246,18 @@ fn read_current<'a>(
     for finding in findings {
         report.push(path, finding);
     }
+    let content = content?;
+    for (recipe, place) in &content.recipes {
+        if recipe.dependencies.contains(&key.0) {
+            let message = "depends on its own repository, whose pushes build it anyway";
+            let finding = Finding::warning(*place, message);
+            report.push(path, finding.key(shorten(recipe.script.as_str())));
+        }
+    }
     Some(Version {
         path,
         text,
-        content: content?,
+        content,
         is_current: true,
         is_new: fallback.is_none_or(|fallback| fallback.text != text),
     })

@@ -52,20 +52,10 @@ pub struct Entry {
 }
 
 impl Node {
+    /// Not so the value of a variable: an empty variable is a mistake, not a key left out.
     pub fn is_null(&self) -> bool {
         matches!(&self.kind, Kind::Scalar(scalar)
-            if scalar.plain && matches!(scalar.text.as_str(), "" | "~" | "null" | "Null" | "NULL"))
-    }
-
-    /// The node under these keys, as far down as they lead.
-    pub fn nearest(&self, keys: &[&str]) -> &Node {
-        let Some((first, rest)) = keys.split_first() else {
-            return self;
-        };
-        match self.entry(first) {
-            Some(entry) => entry.value.nearest(rest),
-            None => self,
-        }
+            if scalar.plain && !scalar.interpolated && matches!(scalar.text.as_str(), "" | "~" | "null" | "Null" | "NULL"))
     }
 
     pub fn entry(&self, key: &str) -> Option<&Entry> {
@@ -135,6 +125,20 @@ struct Frame {
     id: usize,
     place: Place,
     anchor: usize,
+}
+
+impl Frame {
+    /// What the value that is being read is called in this collection.
+    fn key(&self) -> String {
+        match &self.open {
+            Open::Sequence(items) => (items.len() + 1).to_string(),
+            Open::Mapping { key: Some(key), .. } => match &key.kind {
+                Kind::Scalar(name) => shorten(&name.text),
+                _ => String::new(),
+            },
+            Open::Mapping { key: None, .. } => String::new(),
+        }
+    }
 }
 
 #[derive(Default)]
@@ -308,6 +312,8 @@ impl Builder {
             self.expanded_bytes += bytes;
             self.anchors.insert(anchor, node.clone());
         }
+        let outer = self.frames.len().saturating_sub(1);
+        let outer_keys: Vec<String> = self.frames[..outer].iter().map(Frame::key).collect();
         match self.frames.last_mut().map(|frame| &mut frame.open) {
             None => self.root = Some(node),
             Some(Open::Sequence(items)) => items.push(node),
@@ -328,10 +334,11 @@ impl Builder {
                         return Ok(());
                     }
                     if let Some(first) = lines.get(&name.text) {
-                        let problem = format!("the key `{}` is there twice", shorten(&name.text));
+                        let mut keys = outer_keys;
+                        keys.push(shorten(&name.text));
                         self.findings.push(
-                            Finding::error(key.place, problem)
-                                .key(&name.text)
+                            Finding::error(key.place, "is there twice")
+                                .key(keys.join("."))
                                 .hint(format!("the first one is in line {first}")),
                         );
                         return Ok(());
@@ -387,7 +394,9 @@ fn syntax_message(info: &str) -> String {
 }
 
 fn syntax_hint(info: &str) -> Option<&'static str> {
-    if info.contains("tab") {
+    if info.contains("while parsing a flow") {
+        Some("between { } and [ ], quote ${NAME} and every text that holds one of these or a comma")
+    } else if info.contains("tab") {
         Some("YAML is indented with spaces, never with tabs")
     } else if info.contains("mapping values are not allowed") {
         Some("quote a text that holds `: `, and check the indentation")

@@ -1,12 +1,11 @@
 //! The service file, from its text to one checked value.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::document::{self, MAX_BYTES};
-use super::finding::{Finding, Findings};
+use super::finding::{Finding, Findings, locate};
 use super::interpolation::{Environment, interpolate};
-use super::read::read;
+use super::read::Reading;
 use super::rules;
 use super::service::ServiceConfig;
 
@@ -30,11 +29,8 @@ impl ServiceConfig {
         base: &Path,
         environment: Environment,
     ) -> Result<(Self, Findings), Findings> {
-        let (config, mut findings) = read_text(text, base, environment);
-        for finding in &mut findings {
-            finding.locate(file, text, true);
-        }
-        let findings = Findings::new(findings);
+        let (config, findings) = read_text(text, base, environment);
+        let findings = Findings::new(locate(findings, file, text, true));
         match config {
             Some(config) if !findings.has_errors() => Ok((config, findings)),
             _ => Err(findings),
@@ -47,14 +43,18 @@ fn read_text(
     base: &Path,
     environment: Environment,
 ) -> (Option<ServiceConfig>, Vec<Finding>) {
-    let (root, mut findings) = document::parse(text);
+    let (root, findings) = document::parse(text);
     let Some(mut root) = root else {
         return (None, findings);
     };
     let unresolved = interpolate(&mut root, environment);
-    let mut aside: BTreeSet<usize> = unresolved.keys().copied().collect();
-    findings.extend(unresolved.into_values());
-    let Some(mut config) = read::<ServiceConfig>(&root, base, &mut aside, &mut findings) else {
+    let mut reading = Reading::new(base, findings);
+    for (id, finding) in unresolved {
+        reading.put_aside(id, finding);
+    }
+    let config: Option<ServiceConfig> = reading.read(&root, root.place);
+    let mut findings = reading.findings;
+    let Some(mut config) = config else {
         return (None, findings);
     };
     // Rules about what was read wrongly would report errors of errors.
