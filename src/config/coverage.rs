@@ -29,6 +29,11 @@ pub fn note(name: &str, known: &'static [&'static str], entries: &[Entry]) {
     });
 }
 
+/// The name of each key of each struct that was read.
+pub fn known() -> BTreeSet<&'static str> {
+    SEEN.with_borrow(|seen| seen.keys().map(|(_, key)| *key).collect())
+}
+
 /// As `Struct.key`.
 pub fn absent() -> BTreeSet<String> {
     SEEN.with_borrow(|seen| {

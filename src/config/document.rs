@@ -62,6 +62,13 @@ impl Node {
         self.entries().iter().find(|entry| entry.key == key)
     }
 
+    /// Leaves only these keys in a mapping.
+    pub fn retain(&mut self, keys: &[&str]) {
+        if let Kind::Mapping(entries) = &mut self.kind {
+            entries.retain(|entry| keys.contains(&entry.key.as_str()));
+        }
+    }
+
     /// The entries of a mapping; none for anything else.
     pub fn entries(&self) -> &[Entry] {
         match &self.kind {

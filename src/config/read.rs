@@ -138,11 +138,7 @@ impl<'de> Reader<'de, '_> {
         let entries = match &self.node.kind {
             Kind::Scalar(_) if self.node.is_null() => &[],
             Kind::Mapping(entries) => entries.as_slice(),
-            // It may be what belongs into the section: a password in place of user and password.
-            Kind::Scalar(_) => {
-                let problem = Problem::new("found a single value").expected("a section");
-                return Err(problem.of_a_secret());
-            }
+            Kind::Scalar(_) => return Err(single_value()),
             // serde would take the items for the fields, in their order.
             Kind::Sequence(_) => {
                 return Err(Problem::new("found a list").expected("a section"));
@@ -165,6 +161,14 @@ impl<'de> Reader<'de, '_> {
                 })
             })
     }
+}
+
+/// Where a section should be. Not shown: it may be what belongs into the section, such as the
+/// password in place of user and password.
+fn single_value() -> Problem {
+    Problem::new("found a single value")
+        .expected("a section")
+        .of_a_secret()
 }
 
 /// serde_yaml decides what a plain scalar is: null, a boolean, a number or a text.
@@ -238,10 +242,14 @@ impl<'de> Deserializer<'de> for Reader<'de, '_> {
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Problem> {
         let (id, place) = (self.node.id, self.place);
-        if self.node.is_null() {
-            return visitor.visit_map(Entries::new(&[], None, false, self.scope));
-        }
-        self.any(visitor).map_err(|problem| problem.at(id, place))
+        let result = match &self.node.kind {
+            Kind::Scalar(_) if self.node.is_null() => {
+                visitor.visit_map(Entries::new(&[], None, false, self.scope))
+            }
+            Kind::Scalar(_) => Err(single_value()),
+            _ => self.any(visitor),
+        };
+        result.map_err(|problem| problem.at(id, place))
     }
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Problem> {
@@ -382,14 +390,15 @@ impl<'de> MapAccess<'de> for Entries<'de, '_> {
         seed: K,
     ) -> Result<Option<K::Value>, Problem> {
         while let Some(entry) = self.rest.next() {
-            if self.scope.is_aside(entry) {
+            if self.scope.aside.contains(&entry.key_id) {
                 continue;
             }
             let (name, is_file) = self
                 .meaning(entry)
                 .map_err(|problem| problem.at(entry.key_id, entry.key_place).below(&entry.key))?;
             // In a section, null is the same as leaving the key out.
-            if self.known.is_some() && entry.value.is_null() {
+            let is_left_out = self.known.is_some() && entry.value.is_null();
+            if is_left_out || self.scope.is_aside(entry) {
                 continue;
             }
             self.current = Some((entry, is_file));

@@ -407,7 +407,7 @@ fn no_secret_is_ever_shown() {
 configuration: {path: .}
 api_tokn: hunter2
 github: {token: hunter2, ap: {id: hunter3}, webhook_secret: [hunter2]}
-builds: {concurrency: \"${PASSWORD}\", secrets: {A-B: hunter2}}
+builds: {concurrency: \"${PASSWORD}\", secrets: {A-B: hunter2}, environment: hunter2}
 hub: {username: me, tokn: hunter2}
 docker: {registries: {host: hunter2}}
 redis: {url: hunter2}
@@ -438,6 +438,9 @@ retention: {builds: '${PASSWORD}', logs: '${PASSWORD}'}
     config.yaml:4:48: error: builds.secrets.A-B: found `A-B`; expected a variable's name (letters, digits and _, not beginning with a digit)
      4 | … A-B
        |   ^^^
+    config.yaml:4:76: error: builds.environment: found a single value; expected a section
+     4 | … …
+       |   ^
     config.yaml:5:21: error: hub.tokn: `tokn` is not a known key
      5 | … tokn
        |   ^^^^
@@ -545,6 +548,22 @@ fn variables_come_from_the_environment() {
      5 |   token: …
        |          ^
     "#);
+}
+
+#[test]
+fn a_client_needs_none_of_the_services_variables() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("config.yaml");
+    let text = "listen: 127.0.0.1:1\ndata_directory: ./d\ngithub: {token: '${TOKEN}', x: y}\n";
+    std::fs::write(&file, text).unwrap();
+    let config = ServiceConfig::load_for_client(&file, &nothing).unwrap();
+    assert_eq!(config.listen.port(), 1);
+    assert_eq!(config.data_directory, folder.path().join("d"));
+    assert_eq!(config.github, ServiceConfig::default().github);
+
+    std::fs::write(&file, "listen: x\napi_token: ${TOKEN}\n").unwrap();
+    let findings = ServiceConfig::load_for_client(&file, &nothing).unwrap_err();
+    assert_eq!(findings.errors(), 2);
 }
 
 #[test]
