@@ -109,18 +109,21 @@ struct Version<'a> {
     is_new: bool,
 }
 
+/// The paths of each branch's file: one, or `.yaml` and `.yml` by mistake.
+type PathsByKey<'a> = BTreeMap<Key, Vec<&'a str>>;
+
 /// Reads all files, and decides for each which version of it is in force.
 pub fn resolve(files: &Files, last_good: &LastGood) -> Loaded {
     let mut report = Report::default();
-    let mut outcomes = BTreeMap::new();
-    let mut paths_by_key: BTreeMap<Key, Vec<&str>> = BTreeMap::new();
+    let mut states = BTreeMap::new();
+    let mut paths_by_key = PathsByKey::new();
     for path in files.keys() {
-        outcomes.insert(path.as_str(), FileState::Ignored);
+        states.insert(path.as_str(), FileState::Ignored);
         match meaning(path) {
             Meaning::Branch(key) => paths_by_key.entry(key).or_default().push(path),
             Meaning::Misnamed(error) => {
-                report.error(path, Place::FILE, error.to_string(), None);
-                outcomes.insert(path, FileState::Broken { in_force: false });
+                report.error(path, error.to_string(), None);
+                states.insert(path, FileState::Broken { in_force: false });
             }
             Meaning::Misplaced => report.push(
                 path,
@@ -135,17 +138,7 @@ pub fn resolve(files: &Files, last_good: &LastGood) -> Loaded {
     let mut in_force: BTreeMap<Key, Version> = BTreeMap::new();
     for (key, paths) in &paths_by_key {
         let fallback = fallbacks.get(key);
-        let current = match paths.as_slice() {
-            [path] => read_current(key, path, &files[*path], fallback, &mut report),
-            paths => {
-                for (path, other) in paths.iter().zip(paths.iter().rev()) {
-                    let message = format!("{other} is for the same branch");
-                    let hint = "remove one of the two".to_owned();
-                    report.error(path, Place::FILE, message, Some(hint));
-                }
-                None
-            }
-        };
+        let current = read_current(key, paths, files, fallback, &mut report);
         if let Some(version) = current.or_else(|| fallback.cloned()) {
             in_force.insert(key.clone(), version);
         }
@@ -154,57 +147,52 @@ pub fn resolve(files: &Files, last_good: &LastGood) -> Loaded {
 
     for (key, paths) in &paths_by_key {
         for path in paths {
-            let version = in_force.get(key);
-            let state = match version {
-                _ if report.broken.contains(*path) => FileState::Broken {
-                    in_force: version.is_some(),
-                },
-                Some(version) if version.is_new => FileState::Tracked,
-                Some(_) => FileState::Unchanged,
-                // Only a file with a finding is out of force.
-                None => FileState::Broken { in_force: false },
-            };
-            outcomes.insert(path, state);
+            states.insert(path, state(path, in_force.get(key), &report));
         }
     }
     for path in last_good.keys() {
-        let is_gone = match meaning(path) {
-            Meaning::Branch(key) => !paths_by_key.contains_key(&key),
-            _ => true,
-        };
-        if is_gone {
-            outcomes.insert(path, FileState::Removed);
+        let is_there =
+            matches!(meaning(path), Meaning::Branch(key) if paths_by_key.contains_key(&key));
+        if !is_there {
+            states.insert(path, FileState::Removed);
         }
     }
-
-    let mut catalog = Catalog::default();
-    let mut last_good = LastGood::new();
-    for ((repository, branch), version) in in_force {
-        last_good.insert(version.path.to_owned(), version.text.to_owned());
-        let recipes = version.content.recipes.into_iter();
-        catalog.insert(
-            repository,
-            branch,
-            recipes.map(|(recipe, _)| recipe).collect(),
-        );
-    }
-    let mut findings = Vec::new();
-    for (path, of_file) in report.findings {
-        let text = files.get(&path).and_then(|text| text.as_deref().ok());
-        findings.extend(locate(of_file, &path, text.unwrap_or_default(), false));
-    }
+    let states = states.into_iter().map(|(path, state)| FileOutcome {
+        path: path.to_owned(),
+        state,
+    });
+    let states = states.collect();
+    let (catalog, last_good) = put_in_force(in_force);
     Loaded {
         catalog,
         last_good,
-        files: outcomes
-            .into_iter()
-            .map(|(path, state)| FileOutcome {
-                path: path.to_owned(),
-                state,
-            })
-            .collect(),
-        findings: Findings::new(findings),
+        files: states,
+        findings: report.conclude(files),
     }
+}
+
+fn state(path: &str, in_force: Option<&Version>, report: &Report) -> FileState {
+    match in_force {
+        _ if report.broken.contains(path) => FileState::Broken {
+            in_force: in_force.is_some(),
+        },
+        Some(version) if version.is_new => FileState::Tracked,
+        Some(_) => FileState::Unchanged,
+        // Only a file with a finding is out of force.
+        None => FileState::Broken { in_force: false },
+    }
+}
+
+fn put_in_force(versions: BTreeMap<Key, Version>) -> (Catalog, LastGood) {
+    let mut catalog = Catalog::default();
+    let mut last_good = LastGood::new();
+    for ((repository, branch), version) in versions {
+        last_good.insert(version.path.to_owned(), version.text.to_owned());
+        let recipes = version.content.recipes.into_iter();
+        let recipes = recipes.map(|(recipe, _)| recipe).collect();
+        catalog.insert(repository, branch, recipes);
+    }
+    (catalog, last_good)
 }
 
 #[derive(Default)]
@@ -223,22 +211,40 @@ impl Report {
         of_file.push(finding);
     }
 
-    fn error(&mut self, path: &str, place: Place, message: String, hint: Option<String>) {
-        self.push(path, Finding::error(place, message).maybe_hint(hint));
+    /// An error of a file as a whole.
+    fn error(&mut self, path: &str, message: String, hint: Option<String>) {
+        self.push(path, Finding::error(Place::FILE, message).maybe_hint(hint));
+    }
+
+    fn conclude(self, files: &Files) -> Findings {
+        let mut findings = Vec::new();
+        for (path, of_file) in self.findings {
+            let text = files.get(&path).and_then(|text| text.as_deref().ok());
+            findings.extend(locate(of_file, &path, text.unwrap_or_default(), false));
+        }
+        Findings::new(findings)
     }
 }
 
+/// The version that the file has now, if it is a good one.
 fn read_current<'a>(
     key: &Key,
-    path: &'a str,
-    text: &'a Result<String, String>,
+    paths: &[&'a str],
+    files: &'a Files,
     fallback: Option<&Version>,
     report: &mut Report,
 ) -> Option<Version<'a>> {
-    let text = match text {
+    let [path] = *paths else {
+        for (path, other) in paths.iter().zip(paths.iter().rev()) {
+            let message = format!("{other} is for the same branch");
+            report.error(path, message, Some("remove one of the two".to_owned()));
+        }
+        return None;
+    };
+    let text = match &files[path] {
         Ok(text) => text,
         Err(reason) => {
-            report.error(path, Place::FILE, reason.clone(), None);
+            report.error(path, reason.clone(), None);
             return None;
         }
     };
