@@ -1,11 +1,12 @@
 //! Checking a commit out of its mirror, so that the result needs nothing but itself.
 
 use std::fs;
+use std::io;
 use std::path::Path;
 use std::time::Instant;
 
 use super::command::gist;
-use super::mirror::is_damage;
+use super::mirror::{DAMAGED, is_damage};
 use super::server::is_unreachable;
 use super::{Git, GitError, Progress, branch_ref};
 use crate::domain::names::{CommitSha, GitRef, RepositoryName};
@@ -23,6 +24,39 @@ impl Git {
     ///
     /// All of [`GitError`]. The folder may then be there in part.
     pub async fn checkout(
+        &self,
+        repository: &RepositoryName,
+        commit: &CommitSha,
+        git_ref: &GitRef,
+        into: &Path,
+        progress: Progress<'_>,
+    ) -> Result<CommitSha, GitError> {
+        let result = self
+            .check_out_once(repository, commit, git_ref, into, progress)
+            .await;
+        let commit = match result {
+            Err(error) if is_damage(&error) => {
+                progress(DAMAGED);
+                let mirror = self.mirror(repository);
+                self.hold(repository, &mirror).await?.discard().await?;
+                if let Err(source) = fs::remove_dir_all(into)
+                    && source.kind() != io::ErrorKind::NotFound
+                {
+                    let action = "removing a checkout that failed".to_owned();
+                    return Err(GitError::Io { action, source });
+                }
+                self.check_out_once(repository, commit, git_ref, into, progress)
+                    .await?
+            }
+            result => result?,
+        };
+        if fs::symlink_metadata(into.join(".gitmodules")).is_ok_and(|found| found.is_file()) {
+            self.update_submodules(repository, into, progress).await?;
+        }
+        Ok(commit)
+    }
+
+    async fn check_out_once(
         &self,
         repository: &RepositoryName,
         commit: &CommitSha,
@@ -49,9 +83,6 @@ impl Git {
             commit.short(),
             since.elapsed().as_secs_f64()
         ));
-        if fs::symlink_metadata(into.join(".gitmodules")).is_ok_and(|found| found.is_file()) {
-            self.update_submodules(repository, into, progress).await?;
-        }
         Ok(commit)
     }
 
@@ -65,36 +96,20 @@ impl Git {
         progress: Progress<'_>,
     ) -> Result<CommitSha, GitError> {
         let mirror = self.mirror(repository);
-        let (mut held, found) = self
+        let (held, found) = self
             .hold_with(repository, &mirror, commit, Some(git_ref), progress)
             .await?;
-        match self.clone_mirror(held.folder, into).await {
-            Err(error) if is_damage(&error) => {
-                progress("the mirror is damaged, fetching all of it again");
-                held.discard().await?;
-                drop(held);
-                let (held, found) = self
-                    .hold_with(repository, &mirror, commit, Some(git_ref), progress)
-                    .await?;
-                self.clone_mirror(held.folder, into).await?;
-                Ok(found)
-            }
-            result => result.map(|()| found),
-        }
-    }
-
-    async fn clone_mirror(&self, mirror: &Path, into: &Path) -> Result<(), GitError> {
+        // No branch and no work tree yet; --local links objects where it can and copies them
+        // where it cannot, and never refers to them where they are.
         self.local("clone")
             .may_read_paths()
-            // No branch and no work tree yet; --local links objects where it can and copies
-            // them where it cannot, and never refers to them where they are.
             .args(["--local", "--no-checkout", "--quiet", "--template="])
             .arg("--end-of-options")
-            .arg(mirror)
+            .arg(held.folder)
             .arg(into)
             .run()
             .await?;
-        Ok(())
+        Ok(found)
     }
 
     async fn configure(

@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Command;
 
-use super::{Git, GitError};
+use super::{Credential, Git, GitError};
 
 /// What git writes to its standard output is kept up to here: the refs of a repository with
 /// 200,000 of them.
@@ -72,6 +72,7 @@ pub(super) struct GitCommand<'a> {
     arguments: Vec<OsString>,
     configuration: Vec<(String, String)>,
     protocols: &'a str,
+    credential: Option<Credential>,
     stdin: Option<File>,
     timeout: Duration,
 }
@@ -87,6 +88,8 @@ pub(super) struct Output {
     pub is_cut: bool,
     /// The end of it.
     pub stderr: String,
+    /// How many refs git said it changed: `old -> new`, in all of its standard error.
+    pub changed_refs: usize,
 }
 
 impl Git {
@@ -97,6 +100,7 @@ impl Git {
             arguments: vec![subcommand.into()],
             configuration: Vec::new(),
             protocols: &self.shared.protocols,
+            credential: None,
             stdin: None,
             timeout: self.shared.settings.local_timeout,
         }
@@ -105,6 +109,7 @@ impl Git {
     /// `git <subcommand>`, which asks a server.
     pub(super) fn remote(&self, subcommand: &str) -> GitCommand<'_> {
         GitCommand {
+            credential: self.credential(),
             timeout: self.shared.settings.network_timeout,
             ..self.local(subcommand)
         }
@@ -182,7 +187,7 @@ impl GitCommand<'_> {
                 after: timeout,
             });
         };
-        let ((stdout, is_cut), stderr, status) = ended.map_err(running)?;
+        let ((stdout, is_cut), (stderr, changed_refs), status) = ended.map_err(running)?;
         group.disarm();
         Ok(Output {
             command: name,
@@ -190,6 +195,7 @@ impl GitCommand<'_> {
             stdout,
             is_cut,
             stderr: String::from_utf8_lossy(&stderr).into_owned(),
+            changed_refs,
         })
     }
 
@@ -247,7 +253,7 @@ impl GitCommand<'_> {
             .env("GIT_OPTIONAL_LOCKS", "0")
             .env("LC_ALL", "C");
 
-        let credential = self.git.credential().map(|credential| {
+        let credential = self.credential.map(|credential| {
             let key = format!("http.{}/.extraHeader", self.git.shared.base);
             (key, credential.header)
         });
@@ -350,16 +356,24 @@ async fn read_beginning(
     Ok((kept, rest > 0))
 }
 
-/// Reads to the end and keeps the last `limit` bytes or so.
-async fn read_end(source: &mut (impl AsyncRead + Unpin), limit: usize) -> std::io::Result<Vec<u8>> {
+/// Reads to the end and keeps the last `limit` bytes or so; counts the arrows on the way.
+async fn read_end(
+    source: &mut (impl AsyncRead + Unpin),
+    limit: usize,
+) -> std::io::Result<(Vec<u8>, usize)> {
+    const ARROW: &[u8] = b" -> ";
     let mut kept = Vec::new();
+    let mut arrows = 0;
     let mut block = [0; 4096];
     loop {
         let length = source.read(&mut block).await?;
         if length == 0 {
-            return Ok(kept);
+            return Ok((kept, arrows));
         }
+        // With what could be the beginning of one that was cut in two.
+        let fresh = kept.len().saturating_sub(ARROW.len() - 1);
         kept.extend_from_slice(&block[..length]);
+        arrows += memchr::memmem::find_iter(&kept[fresh..], ARROW).count();
         if kept.len() > 2 * limit {
             kept.drain(..kept.len() - limit);
         }

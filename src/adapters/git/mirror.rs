@@ -28,6 +28,9 @@ const DAMAGE: [&str; 9] = [
     "not a git repository",
 ];
 
+/// What the log of a build says of a mirror in that state.
+pub(super) const DAMAGED: &str = "the mirror is damaged, fetching all of it again";
+
 /// How often it is looked whether a git that outlived an earlier service has ended.
 const LOCK_POLL: Duration = Duration::from_millis(20);
 
@@ -67,7 +70,7 @@ impl Git {
         let mirror = self.mirror(repository);
         self.hold(repository, &mirror)
             .await?
-            .fetch_refs(progress)
+            .refresh(progress)
             .await
     }
 
@@ -171,14 +174,7 @@ impl Git {
         {
             return Ok((held, found));
         }
-        match held.fetch_refs(progress).await {
-            Err(error) if is_damage(&error) => {
-                progress("the mirror is damaged, fetching all of it again");
-                held.discard().await?;
-                held.fetch_refs(progress).await?;
-            }
-            result => result?,
-        }
+        held.refresh(progress).await?;
         if let Some(found) = held.find(commit).await? {
             return Ok((held, found));
         }
@@ -240,16 +236,23 @@ impl Held<'_> {
         })
     }
 
+    /// Fetches what is new; all of it where the mirror is damaged.
+    async fn refresh(&mut self, progress: Progress<'_>) -> Result<(), GitError> {
+        match self.fetch_refs(progress).await {
+            Err(error) if is_damage(&error) => {
+                progress(DAMAGED);
+                self.discard().await?;
+                self.fetch_refs(progress).await
+            }
+            result => result,
+        }
+    }
+
     async fn fetch_refs(&mut self, progress: Progress<'_>) -> Result<(), GitError> {
         let since = Instant::now();
         let refspecs = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"];
         let output = self.fetch(&["--prune"], &refspecs, progress).await?;
-        // One line of git's report for each ref that changed.
-        let refs = output
-            .stderr
-            .lines()
-            .filter(|line| line.contains(" -> "))
-            .count();
+        let refs = output.changed_refs;
         let plural = if refs == 1 { "" } else { "s" };
         let seconds = since.elapsed().as_secs_f64();
         progress(&format!("fetched {refs} ref{plural} in {seconds:.1} s"));
