@@ -1,7 +1,11 @@
 //! autobuilder: a push comes in, a container builds it, people watch the log live.
+#![allow(dead_code, unused_imports)]
 
-#[allow(dead_code, unused_imports, reason = "nothing calls it yet")]
 mod adapters;
+mod config;
 mod domain;
+mod log;
+mod metrics;
+mod store;
 
 fn main() {}
