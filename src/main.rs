@@ -2,6 +2,8 @@
 #![allow(dead_code)]
 
 mod domain;
+#[allow(unused_imports)] // until the actors and the HTTP side call it
+mod log;
 mod store;
 
 fn main() {}
