@@ -1,9 +1,15 @@
 //! autobuilder: a push comes in, a container builds it, people watch the log live.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)]
 
+mod actors;
+mod adapters;
+mod cli;
+mod config;
 mod domain;
-#[allow(unused_imports)] // until the actors and the HTTP side call it
+mod http;
 mod log;
+mod metrics;
+mod service;
 mod store;
 
 fn main() {}
