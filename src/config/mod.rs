@@ -1,87 +1,85 @@
-//! Stand-in until the configuration is merged: the keys that HTTP and the CLI read.
+//! Configuration: text → one value, or every error in it at once.
+//!
+//! The way of a file: saphyr's parser gives events with positions, of which
+//! [`document`] builds a bounded tree; in a service file, [`interpolation`] puts in the
+//! environment; [`read`] hands the tree to the structs that serde derives its readers for
+//! ([`service`], [`branch`]), whose fields are the only table of keys there is; [`rules`] looks
+//! at what spans several keys. Each error is a [`Finding`] with its line.
+//!
+//! serde_yaml decides what a plain scalar is (null, a boolean, a number or a text). The tree is
+//! not its, because its values carry no positions, its reader stops at the first error, and its
+//! errors cannot say what was found and expected apart.
+//!
+//! Nothing here watches files or keeps state: callers load again and compare.
 
-use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::time::Duration;
+mod branch;
+mod catalog;
+mod directory;
+mod document;
+mod finding;
+mod interpolation;
+mod load;
+mod read;
+mod rules;
+mod secret;
+mod service;
+mod values;
 
-#[derive(Debug, Clone, PartialEq)]
-pub struct ServiceConfig {
-    pub listen: SocketAddr,
-    pub public_url: HttpUrl,
-    pub data_directory: PathBuf,
-    pub api_token: Option<Secret>,
-    pub shutdown_grace: Duration,
-    pub github: Github,
-    pub docker: Docker,
-    pub builds: Builds,
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+pub use branch::{BranchFile, parse_branch_file};
+pub use catalog::{FileOutcome, FileState, Files, LastGood, Loaded, is_branch_file, resolve};
+pub use directory::{load_directory, read_directory};
+pub use finding::{Excerpt, Finding, Findings, Place, Severity};
+pub use interpolation::Environment;
+pub use secret::{Secret, Secrets};
+pub use service::{
+    Artifacts, Bootstrap, Builds, Configuration, Docker, FirstSight, Github, GithubApp, Hub,
+    Kernel, Kernels, Pull, Redis, Registry, Retention, ServiceConfig,
+};
+pub use values::HttpUrl;
+
+/// The environment of this process, for [`ServiceConfig::load`]. A variable that is not UTF-8
+/// counts as not set.
+pub fn process_environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
 
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Github {
-    pub webhook_secret: Option<Secret>,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub struct Docker {
-    pub memory: u64,
-    pub cpus: Option<f64>,
-    pub pids: u64,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub struct Builds {
-    pub concurrency: u64,
-    pub timeout: Duration,
-}
-
-impl Default for ServiceConfig {
-    fn default() -> Self {
-        Self {
-            listen: "127.0.0.1:5560".parse().unwrap(),
-            public_url: HttpUrl("http://127.0.0.1:5560".into()),
-            data_directory: "data".into(),
-            api_token: None,
-            shutdown_grace: Duration::from_secs(5),
-            github: Github::default(),
-            docker: Docker {
-                memory: 16 << 30,
-                cpus: None,
-                pids: 4096,
-            },
-            builds: Builds {
-                concurrency: 2,
-                timeout: Duration::from_secs(45 * 60),
-            },
+/// Everything wrong with a configuration directory or a service file. A service file that names
+/// a directory has that checked too.
+pub fn check(path: &Path, environment: Environment) -> Findings {
+    if path.is_dir() {
+        return match load_directory(path, &BTreeMap::new()) {
+            Ok(loaded) => loaded.findings,
+            Err(findings) => findings,
+        };
+    }
+    match ServiceConfig::load(path, environment) {
+        Ok((config, warnings)) => {
+            let mut findings = warnings.into_vec();
+            if let Configuration::Directory(directory) = &config.configuration {
+                let below = check_directory_of(directory);
+                findings.extend(below);
+            }
+            Findings::new(findings)
         }
+        Err(findings) => findings,
     }
 }
 
-#[derive(Debug, Clone, PartialEq)]
-pub struct HttpUrl(String);
-
-impl HttpUrl {
-    pub fn as_str(&self) -> &str {
-        &self.0
+/// As it is named from where the operator stands, not from inside of the directory.
+fn check_directory_of(directory: &Path) -> Vec<Finding> {
+    let loaded = match load_directory(directory, &BTreeMap::new()) {
+        Ok(loaded) => loaded,
+        Err(findings) => return findings.into_vec(),
+    };
+    let mut findings = loaded.findings.into_vec();
+    for finding in &mut findings {
+        finding.file = directory.join(&finding.file).display().to_string();
     }
-}
-
-impl TryFrom<String> for HttpUrl {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        Ok(Self(text.trim_end_matches('/').to_owned()))
-    }
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    pub fn new(value: impl Into<String>) -> Self {
-        Self(value.into())
-    }
-
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
+    findings
 }

@@ -218,7 +218,7 @@ pub struct Build {
     /// Grows with each change of any build.
     pub revision: i64,
     /// Place of its push in the order in which pushes were heard of. A rebuild keeps it.
-    pub push: i64,
+    pub push: u64,
     pub push_forced: bool,
     pub repository: RepositoryName,
     pub reference: GitRef,

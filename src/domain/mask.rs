@@ -41,15 +41,7 @@ pub struct Masker {
 #[derive(Clone)]
 struct Secrets {
     automaton: AhoCorasick,
-    patterns: Vec<Pattern>,
-}
-
-/// A secret with its failure function (Knuth, Morris, Pratt): for each prefix, the length of
-/// its longest proper suffix that is a prefix too.
-#[derive(Clone)]
-struct Pattern {
-    bytes: Vec<u8>,
-    failure: Vec<usize>,
+    patterns: Vec<Vec<u8>>,
 }
 
 impl Masker {
@@ -85,7 +77,7 @@ impl Masker {
                 .match_kind(MatchKind::LeftmostLongest)
                 .build(&patterns)
                 .expect("the size of a service file keeps secrets far below the limits"),
-            patterns: patterns.into_iter().map(Pattern::new).collect(),
+            patterns: patterns.into_iter().map(String::into_bytes).collect(),
         });
         Self {
             secrets,
@@ -212,47 +204,19 @@ impl Secrets {
     /// Where the longest suffix of `text[from..]` begins that is a secret's proper prefix;
     /// `text.len()` when there is none.
     fn open_suffix(&self, text: &[u8], from: usize) -> usize {
-        let longest = self
-            .patterns
-            .iter()
-            .map(|pattern| pattern.longest_open_suffix(&text[from..]))
-            .max()
-            .unwrap_or(0);
-        text.len() - longest
-    }
-}
-
-impl Pattern {
-    fn new(text: String) -> Self {
-        let bytes = text.into_bytes();
-        let mut failure = vec![0; bytes.len()];
-        let mut length = 0;
-        for position in 1..bytes.len() {
-            while length > 0 && bytes[position] != bytes[length] {
-                length = failure[length - 1];
+        let mut open = text.len();
+        for pattern in &self.patterns {
+            // In a window shorter than the secret the secret cannot be completed.
+            let window = from.max((text.len() + 1).saturating_sub(pattern.len()));
+            if window >= open {
+                continue;
             }
-            if bytes[position] == bytes[length] {
-                length += 1;
-            }
-            failure[position] = length;
+            let begins = memchr::memchr_iter(pattern[0], &text[window..open])
+                .map(|position| window + position)
+                .find(|&position| pattern.starts_with(&text[position..]));
+            open = begins.unwrap_or(open);
         }
-        Self { bytes, failure }
-    }
-
-    /// The length of the longest suffix of `text` that is a proper prefix of this pattern.
-    fn longest_open_suffix(&self, text: &[u8]) -> usize {
-        let window = self.bytes.len() - 1;
-        let mut length = 0;
-        // In a window shorter than the pattern the pattern cannot be completed.
-        for &byte in &text[text.len().saturating_sub(window)..] {
-            while length > 0 && byte != self.bytes[length] {
-                length = self.failure[length - 1];
-            }
-            if byte == self.bytes[length] {
-                length += 1;
-            }
-        }
-        length
+        open
     }
 }
 

@@ -25,7 +25,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-pub use compress::compress;
+pub use compress::{compress, delete};
 pub use reader::{Lines, LogReader};
 pub use search::{Found, Match, Query};
 pub use writer::{LogWriter, Watermark};

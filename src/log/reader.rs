@@ -1,6 +1,6 @@
 //! Reading a build's log anywhere, while it grows and after it was compressed.
 //!
-//! A reader holds two descriptors and, of a compressed log, at most one frame of 128 KiB. It
+//! A reader holds two descriptors and, of a compressed log, at most one frame of 64 KiB. It
 //! keeps reading what it opened when the log is compressed under it.
 
 use std::fs::File;

@@ -34,6 +34,10 @@ impl Store {
         self.write(move |connection| {
             if let Some(push) = known_push(connection, delivery.as_deref(), &new.push)? {
                 remember_delivery(connection, delivery.as_deref(), push)?;
+                if new.cause == Cause::Reconcile {
+                    // Git itself says that the ref is there again.
+                    set_head(connection, &new.push.repository, &new.push.reference, &new.push.after, Some(push))?;
+                }
                 return Ok(Heard {
                     builds: builds_of(connection, push)?,
                     known: true,
@@ -61,7 +65,7 @@ impl Store {
     /// that push in the order of pushes; another gets the newest place.
     pub async fn ask_for_builds(&self, new: NewBuild) -> Result<Vec<BuildId>> {
         self.write(move |connection| {
-            let pushed: Option<i64> = connection
+            let pushed: Option<u64> = connection
                 .prepare_cached(
                     "SELECT max(sequence) FROM pushes WHERE repository = ?1 AND ref = ?2 AND after_sha = ?3",
                 )?
@@ -134,9 +138,9 @@ impl Store {
     }
 }
 
-fn known_push(connection: &Connection, delivery: Option<&str>, push: &Push) -> Result<Option<i64>> {
+fn known_push(connection: &Connection, delivery: Option<&str>, push: &Push) -> Result<Option<u64>> {
     if let Some(delivery) = delivery {
-        let seen: Option<i64> = connection
+        let seen: Option<u64> = connection
             .prepare_cached("SELECT push FROM deliveries WHERE id = ?1")?
             .query_row([delivery], |row| row.get(0))
             .optional()?;
@@ -146,7 +150,7 @@ fn known_push(connection: &Connection, delivery: Option<&str>, push: &Push) -> R
     }
     let reference = push.reference.to_string();
     let before = push.before.as_ref().map_or("", CommitSha::as_str);
-    let moved: Option<i64> = connection
+    let moved: Option<u64> = connection
         .prepare_cached(
             "SELECT max(sequence) FROM pushes WHERE repository = ?1 AND ref = ?2 AND before_sha = ?3 \
              AND after_sha = ?4 AND asked = 0",
@@ -164,7 +168,7 @@ fn known_push(connection: &Connection, delivery: Option<&str>, push: &Push) -> R
     Ok(head)
 }
 
-fn remember_delivery(connection: &Connection, delivery: Option<&str>, push: i64) -> Result<()> {
+fn remember_delivery(connection: &Connection, delivery: Option<&str>, push: u64) -> Result<()> {
     if let Some(delivery) = delivery {
         connection
             .prepare_cached(
@@ -175,7 +179,7 @@ fn remember_delivery(connection: &Connection, delivery: Option<&str>, push: i64)
     Ok(())
 }
 
-fn builds_of(connection: &Connection, push: i64) -> Result<Vec<BuildId>> {
+fn builds_of(connection: &Connection, push: u64) -> Result<Vec<BuildId>> {
     let builds = connection
         .prepare_cached("SELECT id FROM builds WHERE push = ?1 ORDER BY sequence")?
         .query_map([push], |row| rows::parsed(row, 0))?
@@ -183,7 +187,7 @@ fn builds_of(connection: &Connection, push: i64) -> Result<Vec<BuildId>> {
     Ok(builds)
 }
 
-fn insert_push(connection: &Connection, push: &Push, asked: bool) -> Result<i64> {
+fn insert_push(connection: &Connection, push: &Push, asked: bool) -> Result<u64> {
     connection
         .prepare_cached(
             "INSERT INTO pushes (repository, ref, before_sha, after_sha, forced, heard, asked) \
@@ -198,7 +202,7 @@ fn insert_push(connection: &Connection, push: &Push, asked: bool) -> Result<i64>
             Timestamp::now().as_millis(),
             asked,
         ])?;
-    Ok(connection.last_insert_rowid())
+    Ok(connection.last_insert_rowid().unsigned_abs())
 }
 
 fn set_head(
@@ -206,7 +210,7 @@ fn set_head(
     repository: &RepositoryName,
     reference: &GitRef,
     commit: &CommitSha,
-    push: Option<i64>,
+    push: Option<u64>,
 ) -> Result<()> {
     connection
         .prepare_cached(
@@ -221,7 +225,7 @@ fn set_head(
     Ok(())
 }
 
-fn insert_builds(connection: &Connection, push: i64, new: &NewBuild) -> Result<Vec<BuildId>> {
+fn insert_builds(connection: &Connection, push: u64, new: &NewBuild) -> Result<Vec<BuildId>> {
     let commits = rows::to_json(&new.push.commits)?;
     let mut builds = Vec::with_capacity(new.recipes.len());
     for recipe in &new.recipes {
@@ -251,7 +255,7 @@ struct BuildRow<'a> {
 
 fn insert_build(
     connection: &Connection,
-    push: i64,
+    push: u64,
     repository: &RepositoryName,
     reference: &GitRef,
     commit: &CommitSha,

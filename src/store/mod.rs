@@ -27,7 +27,7 @@ pub use builds::{BuildFilter, Page};
 pub use deliveries::{Heard, NewBuild};
 pub use outbox::WaitingStatus;
 pub use publications::Published;
-pub use transitions::{Outcome, Transition};
+pub use transitions::{Facts, Transition};
 pub use waiting::Waiting;
 
 use crate::domain::build::State;

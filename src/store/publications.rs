@@ -10,7 +10,7 @@ use crate::domain::time::Timestamp;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Published {
     /// Place of the push in the order in which pushes were heard of.
-    pub push: i64,
+    pub push: u64,
     pub commit: CommitSha,
 }
 

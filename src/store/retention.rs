@@ -69,6 +69,28 @@ impl Store {
         .await
     }
 
+    /// Builds that ended before `time` and still have a log.
+    pub async fn builds_with_logs_before(&self, time: Timestamp, limit: usize) -> Result<Vec<BuildId>> {
+        self.read(move |connection| {
+            let builds = connection
+                .prepare_cached("SELECT id FROM builds WHERE ended < ?1 AND log_bytes > 0 LIMIT ?2")?
+                .query_map(params![time.as_millis(), limit], |row| rows::parsed(row, 0))?
+                .collect::<rusqlite::Result<_>>()?;
+            Ok(builds)
+        })
+        .await
+    }
+
+    pub async fn forget_log(&self, build: BuildId) -> Result<()> {
+        self.write(move |connection| {
+            connection
+                .prepare_cached("UPDATE builds SET log_bytes = 0, log_lines = 0, tail = '[]' WHERE id = ?1")?
+                .execute([build.as_str()])?;
+            Ok(())
+        })
+        .await
+    }
+
     /// Of these builds, those that are not waiting or running: ended, or never heard of.
     pub async fn not_unfinished(&self, builds: Vec<BuildId>) -> Result<Vec<BuildId>> {
         self.read(move |connection| {

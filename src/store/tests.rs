@@ -71,7 +71,7 @@ async fn advance(store: &Store, build: &BuildId, states: &[State]) -> Build {
             build: build.clone(),
             to,
             reason: None,
-            known: Outcome::default(),
+            known: Facts::default(),
         };
         last = Some(store.transition(transition).await.unwrap());
     }
@@ -190,9 +190,9 @@ async fn a_transition_that_is_not_allowed_changes_nothing() {
         build: id.clone(),
         to: State::Publishing,
         reason: Some("never seen".into()),
-        known: Outcome {
+        known: Facts {
             exit_code: Some(1),
-            ..Outcome::default()
+            ..Facts::default()
         },
     };
     assert!(matches!(
@@ -239,9 +239,9 @@ async fn a_second_attempt_starts_with_nothing_of_the_first() {
     } = fixture();
     let id = store.hear_push(None, push(None, 'a')).await.unwrap().builds[0].clone();
     advance(&store, &id, &[State::Preparing]).await;
-    let known = Outcome {
+    let known = Facts {
         container: Some("c0ffee".into()),
-        ..Outcome::default()
+        ..Facts::default()
     };
     store
         .transition(Transition {

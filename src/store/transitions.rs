@@ -15,12 +15,12 @@ pub struct Transition {
     pub to: State,
     /// One line for people.
     pub reason: Option<String>,
-    pub known: Outcome,
+    pub known: Facts,
 }
 
 /// Facts to store with a transition. What is `None` stays as it was.
 #[derive(Debug, Clone, Default)]
-pub struct Outcome {
+pub struct Facts {
     pub image: Option<String>,
     pub container: Option<String>,
     pub exit_code: Option<i32>,

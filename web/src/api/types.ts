@@ -6,7 +6,7 @@ export type EndState =
 export type BuildState = 'queued' | RunningState | EndState;
 
 export type Cause =
-  | { type: 'push'; delivery?: string | null; pusher?: string | null; forced?: boolean }
+  | { type: 'push'; pusher?: string; forced: boolean }
   | { type: 'dependency'; repository: string; commit: string }
   | { type: 'manual' }
   | { type: 'rebuild'; of: string }
@@ -14,11 +14,13 @@ export type Cause =
   | { type: 'pull_request'; number?: number };
 
 export interface Step {
+  /** The state that the build was in. */
   name: string;
-  started: string | null;
+  attempt: number;
+  started: string;
   ended: string | null;
   /** The log line at which the step began; the first line is 1. */
-  line: number | null;
+  line: number;
 }
 
 export interface Artifact {
@@ -32,11 +34,20 @@ export interface Artifact {
 export interface Commit {
   id: string;
   message: string;
-  author: string | { name: string; email?: string | null } | null;
+  author: string;
   url: string | null;
 }
 
-export type LimitValue = string | number | boolean | null;
+export interface Limits {
+  /** Bytes. */
+  memory: number;
+  /** Cores' worth of time; null: all there are. */
+  cpus: number | null;
+  /** Processes and threads. */
+  pids: number;
+  /** Seconds from the start of the script. */
+  timeout: number;
+}
 
 export interface Build {
   id: string;
@@ -54,16 +65,18 @@ export interface Build {
   /** What a queued build waits for. */
   waiting: string | null;
   steps: Step[];
-  queued: string | null;
+  queued: string;
   started: string | null;
   ended: string | null;
+  /** 2 after it lost its container once. */
   attempt: number;
   exit_code: number | null;
   image: string | null;
   container: string | null;
-  limits: Record<string, LimitValue> | null;
+  limits: Limits;
   log: { bytes: number; lines: number };
   artifacts: Artifact[];
+  /** Newest last. */
   commits: Commit[];
   url: string;
 }

@@ -85,6 +85,8 @@ export class LogStore {
 
   /** The live log begins at this line. What the tail had before is dropped; it can be fetched. */
   begin(line: number): void {
+    // It could not go on where it stopped, so this may be another log altogether.
+    if (this.tail) this.forget();
     const lines = new Lines(this.styleBefore(line));
     this.tail = lines;
     this.tailFirst = line;
@@ -117,6 +119,11 @@ export class LogStore {
   close(): void {
     this.wanted = [];
     for (const request of this.requests.values()) request.abort();
+  }
+
+  private forget(): void {
+    this.blocks.clear();
+    this.cached = 0;
   }
 
   private get pendingLine(): LogLine | null {
@@ -193,6 +200,7 @@ export class LogStore {
       const answer = await this.fetchLines(at, BLOCK_LINES - block.lines.length, signal);
       if (answer.bytes.length === 0) break;
       this.addAnswer(block.lines, answer, at);
+      if (first + block.lines.length === at) break;
       this.keep(index, block);
       this.changed();
       const stoppedEarly = answer.next !== null && answer.next <= Math.min(asked, first + BLOCK_LINES - 1);
@@ -202,14 +210,18 @@ export class LogStore {
     this.keep(index, block);
   }
 
-  /** A line without its end is one that is still being written, or the last one, or one longer than an answer. */
+  /**
+   * A line without its end is one that did not fit into the answer, which then says that the line after it
+   * follows; or the log's last one; or one that is still being written, which comes with the tail.
+   */
   private addAnswer(lines: Lines, answer: LogLines, at: number): void {
     const before = lines.length;
     const splitter = new LineSplitter((text, cut) => lines.push(text, cut));
     splitter.write(answer.bytes);
     const count = lines.length - before;
-    const cutShort = answer.next !== null && answer.next <= at && count === 0;
-    if (cutShort) lines.push(splitter.rest.text, true);
+    const { rest } = splitter;
+    if (rest.text === '') return;
+    if (answer.next !== null) lines.push(rest.text, true);
     else if (this.isLast(at + count)) splitter.finish();
   }
 

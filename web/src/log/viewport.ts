@@ -120,7 +120,7 @@ export interface Rows {
 /** The lines to draw: those in view and `overscan` on each side. */
 export function visibleRows(anchor: Anchor, geometry: Geometry, overscan: number): Rows {
   const first = Math.max(1, anchor.line - overscan);
-  let top = -anchor.offset;
+  let top = 0 - anchor.offset;
   for (let line = first; line < anchor.line; line++) top -= height(line, geometry);
   let last = anchor.line - 1;
   let bottom = -anchor.offset;

@@ -58,12 +58,7 @@ function mentions(build: Build, text: string): boolean {
     build.script,
     build.tag ?? '',
     build.commit,
-    build.reason ?? '',
-    ...build.commits.flatMap((commit) => [
-      commit.id,
-      commit.message,
-      typeof commit.author === 'string' ? commit.author : (commit.author?.name ?? ''),
-    ]),
+    ...build.commits.flatMap((commit) => [commit.id, commit.message, commit.author]),
   ];
   return places.some((place) => place.toLowerCase().includes(wanted));
 }

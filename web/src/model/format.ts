@@ -70,9 +70,7 @@ export function headCommit(build: Build): Commit | null {
 }
 
 export function authorOf(commit: Commit | null): string {
-  const author = commit?.author ?? null;
-  if (author === null) return '';
-  return typeof author === 'string' ? author : author.name;
+  return commit?.author ?? '';
 }
 
 /** `autobuild/build.sh` and its tag, as one name. */

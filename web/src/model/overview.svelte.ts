@@ -129,7 +129,7 @@ function inserted(builds: readonly Build[], build: Build): Build[] {
 }
 
 function isNewer(build: Build, other: Build): boolean {
-  const [one, two] = [build.queued ?? '', other.queued ?? ''];
+  const [one, two] = [build.queued, other.queued];
   return one === two ? build.id > other.id : one > two;
 }
 
