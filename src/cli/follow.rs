@@ -70,7 +70,7 @@ pub async fn follow(
     client: &Client,
     build: &str,
     from: From,
-    write: &mut dyn FnMut(&[u8]) -> Result<(), Problem>,
+    write: &mut (dyn FnMut(&[u8]) -> Result<(), Problem> + Send),
 ) -> Result<(), Problem> {
     let mut follower = Follower {
         build,
@@ -96,7 +96,7 @@ struct Follower<'a> {
     from: From,
     /// Of the data directory: another one has other builds.
     instance: Option<String>,
-    write: &'a mut dyn FnMut(&[u8]) -> Result<(), Problem>,
+    write: &'a mut (dyn FnMut(&[u8]) -> Result<(), Problem> + Send),
 }
 
 enum Listened {
