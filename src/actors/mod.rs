@@ -1,26 +1,27 @@
-//! Stand-in until the actors are merged: what HTTP knows of them.
+//! The service at work: a tree of actors. Messages go down the tree and results come back up;
+//! what must not be lost is in the store before anyone is told.
+//!
+//! ```text
+//! root                 starts and restarts the rest
+//! ├─ configuration     service file and configuration directory → one catalog
+//! ├─ watchers          one watcher for each repository of the catalog
+//! │   └─ watcher       what git says of its heads, compared with what was built
+//! ├─ projects          the queue and the places
+//! │   └─ project       one repository's queue
+//! │       └─ build     one build; beside it the pump, a task
+//! └─ janitor           containers, logs and artifacts that may go; is Docker there
+//! ```
 
-use crate::domain::names::{BuildId, RepositoryName};
+pub mod build;
+mod configuration;
+mod janitor;
+mod project;
+mod projects;
+mod root;
+mod supervision;
+mod watcher;
+mod watchers;
 
-/// Speaks to the queue.
-#[derive(Clone)]
-pub struct Projects;
-
-/// Why a build was not cancelled.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum CancelError {
-    #[error("there is no build {0} that waits or runs")]
-    NotUnfinished(BuildId),
-    #[error("build {0} is being published and can no longer be cancelled")]
-    TooLate(BuildId),
-    #[error("the service is starting or stopping")]
-    Unavailable,
-}
-
-impl Projects {
-    pub fn heard(&self, _: &RepositoryName) {}
-
-    pub async fn cancel(&self, _: &RepositoryName, _: &BuildId) -> Result<(), CancelError> {
-        Err(CancelError::Unavailable)
-    }
-}
+pub use configuration::Sources;
+pub use projects::CancelError;
+pub use root::{Projects, start};

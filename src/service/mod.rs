@@ -2,15 +2,17 @@
 //! configuration. Values only; who does something is an actor.
 
 pub mod directory;
+pub mod files;
 mod logs;
 
 use std::sync::Arc;
 
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 
 pub use directory::DataDirectory;
 pub use logs::Logs;
 
+use crate::adapters::docker::Docker;
 use crate::adapters::git::Git;
 use crate::config::ServiceConfig;
 use crate::domain::recipe::Catalog;
@@ -21,6 +23,7 @@ pub struct Service {
     pub directory: DataDirectory,
     pub store: Store,
     pub logs: Logs,
+    pub docker: Docker,
     pub git: Git,
     pub metrics: Metrics,
     /// Replaced whole when the service file changes.
@@ -29,6 +32,8 @@ pub struct Service {
     pub catalog: watch::Receiver<Arc<Catalog>>,
     /// What the service needs and whether it is there.
     pub readiness: watch::Receiver<Vec<Component>>,
+    /// Held while a stable name is compared and moved.
+    pub publishing: Mutex<()>,
 }
 
 /// Something without which the service does not do all of its work.

@@ -39,21 +39,17 @@ impl Store {
             .await
     }
 
-    /// Builds that wait or run, oldest first; of one repository, or of all.
-    pub async fn unfinished(&self, repository: Option<RepositoryName>) -> Result<Vec<Build>> {
+    /// A repository's builds that wait or run, of those created after a place; oldest first.
+    pub async fn unfinished_after(
+        &self,
+        repository: RepositoryName,
+        sequence: i64,
+    ) -> Result<Vec<Build>> {
         self.read(move |connection| {
-            let (condition, values) = match &repository {
-                Some(repository) => (
-                    "b.repository = ?1 AND b.ended IS NULL",
-                    vec![text(repository.as_str())],
-                ),
-                None => ("b.ended IS NULL", vec![]),
-            };
-            select(
-                connection,
-                &format!("{} WHERE {condition} ORDER BY b.sequence", rows::BUILD),
-                values,
-            )
+            let condition = "b.repository = ?1 AND b.sequence > ?2 AND b.ended IS NULL";
+            let query = format!("{} WHERE {condition} ORDER BY b.sequence", rows::BUILD);
+            let values = vec![text(repository.as_str()), Value::Integer(sequence)];
+            select(connection, &query, values)
         })
         .await
     }

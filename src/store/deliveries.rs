@@ -36,7 +36,13 @@ impl Store {
                 remember_delivery(connection, delivery.as_deref(), push)?;
                 if new.cause == Cause::Reconcile {
                     // Git itself says that the ref is there again.
-                    set_head(connection, &new.push.repository, &new.push.reference, &new.push.after, Some(push))?;
+                    set_head(
+                        connection,
+                        &new.push.repository,
+                        &new.push.reference,
+                        &new.push.after,
+                        Some(push),
+                    )?;
                 }
                 return Ok(Heard {
                     builds: builds_of(connection, push)?,

@@ -70,10 +70,16 @@ impl Store {
     }
 
     /// Builds that ended before `time` and still have a log.
-    pub async fn builds_with_logs_before(&self, time: Timestamp, limit: usize) -> Result<Vec<BuildId>> {
+    pub async fn builds_with_logs_before(
+        &self,
+        time: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<BuildId>> {
         self.read(move |connection| {
             let builds = connection
-                .prepare_cached("SELECT id FROM builds WHERE ended < ?1 AND log_bytes > 0 LIMIT ?2")?
+                .prepare_cached(
+                    "SELECT id FROM builds WHERE ended < ?1 AND log_bytes > 0 LIMIT ?2",
+                )?
                 .query_map(params![time.as_millis(), limit], |row| rows::parsed(row, 0))?
                 .collect::<rusqlite::Result<_>>()?;
             Ok(builds)
@@ -84,7 +90,9 @@ impl Store {
     pub async fn forget_log(&self, build: BuildId) -> Result<()> {
         self.write(move |connection| {
             connection
-                .prepare_cached("UPDATE builds SET log_bytes = 0, log_lines = 0, tail = '[]' WHERE id = ?1")?
+                .prepare_cached(
+                    "UPDATE builds SET log_bytes = 0, log_lines = 0, tail = '[]' WHERE id = ?1",
+                )?
                 .execute([build.as_str()])?;
             Ok(())
         })

@@ -206,8 +206,8 @@ async fn head(
     let wanted = GitRef::Branch(branch.clone());
     heads
         .into_iter()
-        .find(|(reference, _)| *reference == wanted)
-        .map(|(_, commit)| commit)
+        .find(|head| head.git_ref == wanted)
+        .map(|head| head.commit)
         .ok_or_else(|| {
             Failure::not_found(
                 format!("{repository} has no branch {branch}"),
