@@ -1,14 +1,15 @@
 //! One file of the configuration repository: the recipes of one branch.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
 use serde::Deserialize;
 
 use super::document::{self, Kind, Node, shorten};
-use super::finding::Finding;
-use super::read::{did_you_mean, read};
+use super::finding::{Finding, Place};
+use super::problem::did_you_mean;
+use super::read::{MAX_ERRORS, Reading};
 use super::values::{
     Cores, Image, Memory, Period, Superseding, VariableName, VariableValue, optional, table,
 };
@@ -53,7 +54,7 @@ fn default_archives() -> ContainerPath {
 #[derive(Debug, Clone, PartialEq)]
 pub struct BranchFile {
     /// In the order in which the file lists them, each with the line of its section.
-    pub recipes: Vec<(Recipe, super::finding::Place)>,
+    pub recipes: Vec<(Recipe, Place)>,
 }
 
 /// Reads the text of one file. Without a value there is at least one error; with one there may be
@@ -72,11 +73,16 @@ pub fn parse_branch_file(text: &str) -> (Option<BranchFile>, Vec<Finding>) {
         return (None, findings);
     };
 
-    let mut aside = BTreeSet::new();
-    let scripts = listed_scripts(&root, &mut aside, &mut findings);
-    let mut recipes = Vec::new();
+    let mut reading = Reading::new(Path::new(""), findings);
+    let scripts = listed_scripts(&root, &mut reading);
+    let mut recipes: Vec<(Recipe, Place)> = Vec::new();
     let mut listed = BTreeMap::new();
     for (script, item) in &scripts {
+        // Each of these errors is looked up among all sections for what was meant.
+        if reading.findings.len() > MAX_ERRORS {
+            break;
+        }
+        let findings = &mut reading.findings;
         if let Some(line) = listed.insert(script.as_str(), item.place.line) {
             findings.push(
                 Finding::error(item.place, format!("`{script}` is listed twice"))
@@ -88,29 +94,25 @@ pub fn parse_branch_file(text: &str) -> (Option<BranchFile>, Vec<Finding>) {
         match root.entry(script.as_str()) {
             None => findings.push(undefined(script, item, &root)),
             Some(entry) => {
-                let mut problems = Vec::new();
-                let section: Option<Section> =
-                    read(&entry.value, Path::new(""), &mut aside, &mut problems);
-                for problem in &mut problems {
-                    problem.key = match problem.key.as_str() {
-                        "" => shorten(&entry.key),
-                        key => format!("{}.{key}", shorten(&entry.key)),
-                    };
-                    // "`artifact` is missing" points to the script's name, not to its first key.
-                    if problem.place == entry.value.place {
-                        problem.place = entry.key_place;
-                    }
+                let earlier = reading.findings.len();
+                let section: Option<Section> = reading.read(&entry.value, entry.key_place);
+                for finding in &mut reading.findings[earlier..] {
+                    let keys = [shorten(&entry.key), std::mem::take(&mut finding.key)];
+                    finding.key = keys.join(".").trim_end_matches('.').to_owned();
                 }
-                findings.append(&mut problems);
                 if let Some(section) = section {
                     recipes.push((recipe(script.clone(), section), entry.key_place));
                 }
             }
         }
     }
+    let mut findings = reading.findings;
+    findings.extend(same_names(&recipes));
     for entry in entries {
-        if entry.key != SCRIPTS && !listed.contains_key(entry.key.as_str()) {
-            findings.push(unlisted(entry, scripts.is_empty()));
+        let is_listed = entry.key == SCRIPTS || listed.contains_key(entry.key.as_str());
+        // With a broken list, every section would be reported.
+        if !is_listed && !listed.is_empty() {
+            findings.push(unlisted(entry));
         }
     }
     let is_good = !findings.iter().any(Finding::is_error);
@@ -119,12 +121,30 @@ pub fn parse_branch_file(text: &str) -> (Option<BranchFile>, Vec<Finding>) {
 
 const FORM: &str = "`buildscripts:` with a list of scripts, and a section for each of them";
 
+/// Two scripts of one branch that differ neither in tag nor in format would overwrite each other.
+fn same_names(recipes: &[(Recipe, Place)]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (index, (recipe, place)) in recipes.iter().enumerate() {
+        let mut others = recipes[..index].iter();
+        let same =
+            others.find(|(other, _)| other.tag == recipe.tag && other.format == recipe.format);
+        if let Some((other, other_place)) = same {
+            let message = format!(
+                "would publish under the same name as `{}` in line {}",
+                other.script, other_place.line
+            );
+            findings.push(
+                Finding::error(*place, message)
+                    .key(shorten(recipe.script.as_str()))
+                    .hint("give each of them a `tag` of its own"),
+            );
+        }
+    }
+    findings
+}
+
 /// The scripts under `buildscripts`, each with its node.
-fn listed_scripts<'a>(
-    root: &'a Node,
-    aside: &mut BTreeSet<usize>,
-    findings: &mut Vec<Finding>,
-) -> Vec<(ScriptPath, &'a Node)> {
+fn listed_scripts<'a>(root: &'a Node, reading: &mut Reading<'a>) -> Vec<(ScriptPath, &'a Node)> {
     let Some(entry) = root.entry(SCRIPTS) else {
         let near = root
             .entries()
@@ -140,11 +160,11 @@ fn listed_scripts<'a>(
                 Finding::error(root.place, format!("the key `{SCRIPTS}` is missing")).expected(FORM)
             }
         };
-        findings.push(finding);
+        reading.findings.push(finding);
         return Vec::new();
     };
     let Kind::Sequence(items) = &entry.value.kind else {
-        findings.push(
+        reading.findings.push(
             Finding::error(entry.key_place, "this is not a list")
                 .key(SCRIPTS)
                 .expected("a list of scripts, each in a line that begins with `- `"),
@@ -152,7 +172,7 @@ fn listed_scripts<'a>(
         return Vec::new();
     };
     if items.is_empty() {
-        findings.push(
+        reading.findings.push(
             Finding::error(entry.key_place, "no script is listed")
                 .key(SCRIPTS)
                 .expected("at least one"),
@@ -160,11 +180,13 @@ fn listed_scripts<'a>(
     }
     let mut scripts = Vec::new();
     for item in items {
-        let mut problems = Vec::new();
-        if let Some(script) = read::<ScriptPath>(item, Path::new(""), aside, &mut problems) {
+        let earlier = reading.findings.len();
+        if let Some(script) = reading.read::<ScriptPath>(item, item.place) {
             scripts.push((script, item));
         }
-        findings.extend(problems.into_iter().map(|problem| problem.key(SCRIPTS)));
+        for finding in &mut reading.findings[earlier..] {
+            finding.key = SCRIPTS.to_owned();
+        }
     }
     scripts
 }
@@ -181,14 +203,11 @@ fn undefined(script: &ScriptPath, item: &Node, root: &Node) -> Finding {
     .hint(hint)
 }
 
-fn unlisted(entry: &document::Entry, is_nothing_listed: bool) -> Finding {
-    let name = shorten(&entry.key);
-    let message = format!("`{name}` is not listed under `{SCRIPTS}` and will not be built");
-    let finding = Finding::warning(entry.key_place, message).key(name);
-    match is_nothing_listed {
-        true => finding,
-        false => finding.hint(format!("list it under `{SCRIPTS}`, or remove it")),
-    }
+fn unlisted(entry: &document::Entry) -> Finding {
+    let message = format!("is not listed under `{SCRIPTS}` and will not be built");
+    Finding::warning(entry.key_place, message)
+        .key(shorten(&entry.key))
+        .hint("list it there, or remove it")
 }
 
 fn recipe(script: ScriptPath, section: Section) -> Recipe {

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::branch::{BranchFile, parse_branch_file};
 use super::document::shorten;
-use super::finding::{Finding, Findings, Place};
+use super::finding::{Finding, Findings, Place, locate};
 use crate::domain::names::{BranchName, NameError, RepositoryName};
 use crate::domain::publication;
 use crate::domain::recipe::{Catalog, Format};
@@ -109,17 +109,21 @@ struct Version<'a> {
     is_new: bool,
 }
 
+/// The paths of each branch's file: one, or `.yaml` and `.yml` by mistake.
+type PathsByKey<'a> = BTreeMap<Key, Vec<&'a str>>;
+
 /// Reads all files, and decides for each which version of it is in force.
 pub fn resolve(files: &Files, last_good: &LastGood) -> Loaded {
     let mut report = Report::default();
-    let mut outcomes = BTreeMap::new();
-    let mut paths_by_key: BTreeMap<Key, Vec<&str>> = BTreeMap::new();
+    let mut states = BTreeMap::new();
+    let mut paths_by_key = PathsByKey::new();
     for path in files.keys() {
-        outcomes.insert(path.as_str(), FileState::Ignored);
+        states.insert(path.as_str(), FileState::Ignored);
         match meaning(path) {
             Meaning::Branch(key) => paths_by_key.entry(key).or_default().push(path),
             Meaning::Misnamed(error) => {
-                report.error(path, Place::FILE, error.to_string(), None);
+                report.error(path, error.to_string(), None);
+                states.insert(path, FileState::Broken { in_force: false });
             }
             Meaning::Misplaced => report.push(
                 path,
@@ -134,17 +138,7 @@ pub fn resolve(files: &Files, last_good: &LastGood) -> Loaded {
     let mut in_force: BTreeMap<Key, Version> = BTreeMap::new();
     for (key, paths) in &paths_by_key {
         let fallback = fallbacks.get(key);
-        let current = match paths.as_slice() {
-            [path] => read_current(path, &files[*path], fallback, &mut report),
-            paths => {
-                for (path, other) in paths.iter().zip(paths.iter().rev()) {
-                    let message = format!("{other} is for the same branch");
-                    let hint = "remove one of the two".to_owned();
-                    report.error(path, Place::FILE, message, Some(hint));
-                }
-                None
-            }
-        };
+        let current = read_current(key, paths, files, fallback, &mut report);
         if let Some(version) = current.or_else(|| fallback.cloned()) {
             in_force.insert(key.clone(), version);
         }
@@ -153,98 +147,104 @@ pub fn resolve(files: &Files, last_good: &LastGood) -> Loaded {
 
     for (key, paths) in &paths_by_key {
         for path in paths {
-            let version = in_force.get(key);
-            let state = match version {
-                _ if report.broken.contains(*path) => FileState::Broken {
-                    in_force: version.is_some(),
-                },
-                Some(version) if version.is_new => FileState::Tracked,
-                Some(_) => FileState::Unchanged,
-                // Only a file with a finding is out of force.
-                None => FileState::Broken { in_force: false },
-            };
-            outcomes.insert(path, state);
+            states.insert(path, state(path, in_force.get(key), &report));
         }
-    }
-    for path in &report.broken {
-        let state = outcomes.entry(files.get_key_value(path).map_or("", |(path, _)| path));
-        state.and_modify(|state| {
-            if *state == FileState::Ignored {
-                *state = FileState::Broken { in_force: false };
-            }
-        });
     }
     for path in last_good.keys() {
-        let is_gone = match meaning(path) {
-            Meaning::Branch(key) => !paths_by_key.contains_key(&key),
-            _ => true,
-        };
-        if is_gone {
-            outcomes.insert(path, FileState::Removed);
+        let is_there =
+            matches!(meaning(path), Meaning::Branch(key) if paths_by_key.contains_key(&key));
+        if !is_there {
+            states.insert(path, FileState::Removed);
         }
     }
-
-    let mut catalog = Catalog::default();
-    let mut last_good = LastGood::new();
-    for ((repository, branch), version) in in_force {
-        last_good.insert(version.path.to_owned(), version.text.to_owned());
-        let recipes = version.content.recipes.into_iter();
-        catalog.insert(
-            repository,
-            branch,
-            recipes.map(|(recipe, _)| recipe).collect(),
-        );
-    }
-    for finding in &mut report.findings {
-        let path = finding.file.clone();
-        if let Some(Ok(text)) = files.get(&path) {
-            finding.locate(&path, text, false);
-        }
-    }
+    let states = states.into_iter().map(|(path, state)| FileOutcome {
+        path: path.to_owned(),
+        state,
+    });
+    let states = states.collect();
+    let (catalog, last_good) = put_in_force(in_force);
     Loaded {
         catalog,
         last_good,
-        files: outcomes
-            .into_iter()
-            .map(|(path, state)| FileOutcome {
-                path: path.to_owned(),
-                state,
-            })
-            .collect(),
-        findings: Findings::new(report.findings),
+        files: states,
+        findings: report.conclude(files),
     }
+}
+
+fn state(path: &str, in_force: Option<&Version>, report: &Report) -> FileState {
+    match in_force {
+        _ if report.broken.contains(path) => FileState::Broken {
+            in_force: in_force.is_some(),
+        },
+        Some(version) if version.is_new => FileState::Tracked,
+        Some(_) => FileState::Unchanged,
+        // Only a file with a finding is out of force.
+        None => FileState::Broken { in_force: false },
+    }
+}
+
+fn put_in_force(versions: BTreeMap<Key, Version>) -> (Catalog, LastGood) {
+    let mut catalog = Catalog::default();
+    let mut last_good = LastGood::new();
+    for ((repository, branch), version) in versions {
+        last_good.insert(version.path.to_owned(), version.text.to_owned());
+        let recipes = version.content.recipes.into_iter();
+        let recipes = recipes.map(|(recipe, _)| recipe).collect();
+        catalog.insert(repository, branch, recipes);
+    }
+    (catalog, last_good)
 }
 
 #[derive(Default)]
 struct Report {
-    findings: Vec<Finding>,
+    /// By the file's path.
+    findings: BTreeMap<String, Vec<Finding>>,
     broken: BTreeSet<String>,
 }
 
 impl Report {
-    fn push(&mut self, path: &str, mut finding: Finding) {
-        finding.file = path.to_owned();
+    fn push(&mut self, path: &str, finding: Finding) {
         if finding.is_error() {
             self.broken.insert(path.to_owned());
         }
-        self.findings.push(finding);
+        let of_file = self.findings.entry(path.to_owned()).or_default();
+        of_file.push(finding);
     }
 
-    fn error(&mut self, path: &str, place: Place, message: String, hint: Option<String>) {
-        self.push(path, Finding::error(place, message).maybe_hint(hint));
+    /// An error of a file as a whole.
+    fn error(&mut self, path: &str, message: String, hint: Option<String>) {
+        self.push(path, Finding::error(Place::FILE, message).maybe_hint(hint));
+    }
+
+    fn conclude(self, files: &Files) -> Findings {
+        let mut findings = Vec::new();
+        for (path, of_file) in self.findings {
+            let text = files.get(&path).and_then(|text| text.as_deref().ok());
+            findings.extend(locate(of_file, &path, text.unwrap_or_default(), false));
+        }
+        Findings::new(findings)
     }
 }
 
+/// The version that the file has now, if it is a good one.
 fn read_current<'a>(
-    path: &'a str,
-    text: &'a Result<String, String>,
+    key: &Key,
+    paths: &[&'a str],
+    files: &'a Files,
     fallback: Option<&Version>,
     report: &mut Report,
 ) -> Option<Version<'a>> {
-    let text = match text {
+    let [path] = *paths else {
+        for (path, other) in paths.iter().zip(paths.iter().rev()) {
+            let message = format!("{other} is for the same branch");
+            report.error(path, message, Some("remove one of the two".to_owned()));
+        }
+        return None;
+    };
+    let text = match &files[path] {
         Ok(text) => text,
         Err(reason) => {
-            report.error(path, Place::FILE, reason.clone(), None);
+            report.error(path, reason.clone(), None);
             return None;
         }
     };
@@ -252,10 +252,18 @@ fn read_current<'a>(
     for finding in findings {
         report.push(path, finding);
     }
+    let content = content?;
+    for (recipe, place) in &content.recipes {
+        if recipe.dependencies.contains(&key.0) {
+            let message = "depends on its own repository, whose pushes build it anyway";
+            let finding = Finding::warning(*place, message);
+            report.push(path, finding.key(shorten(recipe.script.as_str())));
+        }
+    }
     Some(Version {
         path,
         text,
-        content: content?,
+        content,
         is_current: true,
         is_new: fallback.is_none_or(|fallback| fallback.text != text),
     })

@@ -52,24 +52,21 @@ pub struct Entry {
 }
 
 impl Node {
+    /// Not so the value of a variable: an empty variable is a mistake, not a key left out.
     pub fn is_null(&self) -> bool {
         matches!(&self.kind, Kind::Scalar(scalar)
-            if scalar.plain && matches!(scalar.text.as_str(), "" | "~" | "null" | "Null" | "NULL"))
-    }
-
-    /// The node under these keys, as far down as they lead.
-    pub fn nearest(&self, keys: &[&str]) -> &Node {
-        let Some((first, rest)) = keys.split_first() else {
-            return self;
-        };
-        match self.entry(first) {
-            Some(entry) => entry.value.nearest(rest),
-            None => self,
-        }
+            if scalar.plain && !scalar.interpolated && matches!(scalar.text.as_str(), "" | "~" | "null" | "Null" | "NULL"))
     }
 
     pub fn entry(&self, key: &str) -> Option<&Entry> {
         self.entries().iter().find(|entry| entry.key == key)
+    }
+
+    /// Leaves only these keys in a mapping.
+    pub fn retain(&mut self, keys: &[&str]) {
+        if let Kind::Mapping(entries) = &mut self.kind {
+            entries.retain(|entry| keys.contains(&entry.key.as_str()));
+        }
     }
 
     /// The entries of a mapping; none for anything else.
@@ -111,12 +108,15 @@ pub fn parse(text: &str) -> (Option<Node>, Vec<Finding>) {
     let tree = match builder.build(text) {
         Ok(tree) => Some(tree),
         Err(finding) => {
-            builder.findings.push(finding);
+            builder.findings.push(*finding);
             None
         }
     };
     (tree, builder.findings)
 }
+
+/// An error after which there is no tree.
+type Stop = Box<Finding>;
 
 /// A collection whose end has not been seen.
 enum Open {
@@ -137,6 +137,20 @@ struct Frame {
     anchor: usize,
 }
 
+impl Frame {
+    /// What the value that is being read is called in this collection.
+    fn key(&self) -> String {
+        match &self.open {
+            Open::Sequence(items) => (items.len() + 1).to_string(),
+            Open::Mapping { key: Some(key), .. } => match &key.kind {
+                Kind::Scalar(name) => shorten(&name.text),
+                _ => String::new(),
+            },
+            Open::Mapping { key: None, .. } => String::new(),
+        }
+    }
+}
+
 #[derive(Default)]
 struct Builder {
     frames: Vec<Frame>,
@@ -149,18 +163,20 @@ struct Builder {
 }
 
 impl Builder {
-    fn build(&mut self, text: &str) -> Result<Node, Finding> {
+    fn build(&mut self, text: &str) -> Result<Node, Stop> {
         if text.len() > MAX_BYTES {
             let problem = format!("the file is larger than {MAX_BYTES} bytes");
-            return Err(Finding::error(Place::START, problem));
+            return Err(Box::new(Finding::error(Place::START, problem)));
         }
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let mut parser = Parser::new(StrInput::new(text));
         let mut documents = 0;
         while let Some(step) = parser.next_event() {
             let (event, span) = step.map_err(|error| {
-                Finding::error(Place::at(error.marker(), 1), syntax_message(error.info()))
-                    .maybe_hint(syntax_hint(error.info()).map(str::to_owned))
+                let hint = syntax_hint(error.info()).map(str::to_owned);
+                let place = Place::at(error.marker(), 1);
+                let finding = Finding::error(place, syntax_message(error.info()));
+                Box::new(finding.maybe_hint(hint))
             })?;
             let place = Place::of(&span);
             match event {
@@ -168,8 +184,10 @@ impl Builder {
                 Event::DocumentStart(_) => {
                     documents += 1;
                     if documents > 1 {
-                        return Err(Finding::error(place, "a second document begins here")
-                            .expected("one YAML document in a file"));
+                        return Err(Box::new(
+                            Finding::error(place, "a second document begins here")
+                                .expected("one YAML document in a file"),
+                        ));
                     }
                 }
                 Event::Scalar(text, style, anchor, tag) => {
@@ -212,17 +230,17 @@ impl Builder {
         }
     }
 
-    fn node(&mut self, place: Place, kind: Kind) -> Result<Node, Finding> {
+    fn node(&mut self, place: Place, kind: Kind) -> Result<Node, Stop> {
         let id = self.count(place)?;
         Ok(Node { id, place, kind })
     }
 
-    fn count(&mut self, place: Place) -> Result<usize, Finding> {
+    fn count(&mut self, place: Place) -> Result<usize, Stop> {
         self.nodes += 1;
         self.next_id += 1;
         if self.nodes > MAX_NODES {
             let problem = format!("the file holds more than {MAX_NODES} values");
-            return Err(Finding::error(place, problem));
+            return Err(Box::new(Finding::error(place, problem)));
         }
         Ok(self.next_id)
     }
@@ -233,12 +251,12 @@ impl Builder {
         span: &Span,
         anchor: usize,
         tag: Option<&Tag>,
-    ) -> Result<(), Finding> {
+    ) -> Result<(), Stop> {
         let place = Place::of(span);
         forces_text(tag, place)?;
         if self.frames.len() >= MAX_DEPTH {
             let problem = format!("nested deeper than {MAX_DEPTH} levels");
-            return Err(Finding::error(place, problem));
+            return Err(Box::new(Finding::error(place, problem)));
         }
         let id = self.count(place)?;
         self.frames.push(Frame {
@@ -250,7 +268,7 @@ impl Builder {
         Ok(())
     }
 
-    fn close(&mut self) -> Result<(), Finding> {
+    fn close(&mut self) -> Result<(), Stop> {
         // The parser pairs starts and ends; were it wrong, nothing is lost but this node.
         let Some(frame) = self.frames.pop() else {
             return Ok(());
@@ -278,36 +296,38 @@ impl Builder {
         self.attach(node, frame.anchor)
     }
 
-    fn alias(&mut self, anchor: usize, place: Place) -> Result<(), Finding> {
+    fn alias(&mut self, anchor: usize, place: Place) -> Result<(), Stop> {
         // An anchor is known once its node is complete: an alias inside of itself is not.
         let Some(target) = self.anchors.get(&anchor) else {
-            return Err(Finding::error(
+            return Err(Box::new(Finding::error(
                 place,
                 "this alias stands inside what it stands for",
-            ));
+            )));
         };
         let (nodes, bytes) = target.size();
         self.nodes += nodes;
         self.expanded_bytes += bytes;
         if self.nodes > MAX_NODES || self.expanded_bytes > MAX_EXPANDED_BYTES {
             let problem = format!("with its aliases, the file holds more than {MAX_NODES} values");
-            return Err(Finding::error(place, problem));
+            return Err(Box::new(Finding::error(place, problem)));
         }
         if self.frames.len() + target.depth() > MAX_DEPTH {
             let problem = format!("with its aliases, nested deeper than {MAX_DEPTH} levels");
-            return Err(Finding::error(place, problem));
+            return Err(Box::new(Finding::error(place, problem)));
         }
         let node = target.clone();
         self.attach(node, 0)
     }
 
     /// Puts a complete node where it belongs: into the innermost open collection.
-    fn attach(&mut self, node: Node, anchor: usize) -> Result<(), Finding> {
+    fn attach(&mut self, node: Node, anchor: usize) -> Result<(), Stop> {
         if anchor != 0 {
             let (_, bytes) = node.size();
             self.expanded_bytes += bytes;
             self.anchors.insert(anchor, node.clone());
         }
+        let outer = self.frames.len().saturating_sub(1);
+        let outer_keys: Vec<String> = self.frames[..outer].iter().map(Frame::key).collect();
         match self.frames.last_mut().map(|frame| &mut frame.open) {
             None => self.root = Some(node),
             Some(Open::Sequence(items)) => items.push(node),
@@ -320,18 +340,21 @@ impl Builder {
                 None => *key = Some(node),
                 Some(key) => {
                     let Kind::Scalar(name) = key.kind else {
-                        return Err(Finding::error(key.place, "this key is not a plain word")
-                            .expected("a text as key"));
+                        return Err(Box::new(
+                            Finding::error(key.place, "this key is not a plain word")
+                                .expected("a text as key"),
+                        ));
                     };
                     if name.plain && name.text == "<<" {
                         merged.extend(merge(node)?);
                         return Ok(());
                     }
                     if let Some(first) = lines.get(&name.text) {
-                        let problem = format!("the key `{}` is there twice", shorten(&name.text));
+                        let mut keys = outer_keys;
+                        keys.push(shorten(&name.text));
                         self.findings.push(
-                            Finding::error(key.place, problem)
-                                .key(&name.text)
+                            Finding::error(key.place, "is there twice")
+                                .key(keys.join("."))
                                 .hint(format!("the first one is in line {first}")),
                         );
                         return Ok(());
@@ -351,7 +374,7 @@ impl Builder {
 }
 
 /// What `<<: *common` or `<<: [*one, *two]` adds. Earlier ones win, as YAML's merge type says.
-fn merge(node: Node) -> Result<Vec<Entry>, Finding> {
+fn merge(node: Node) -> Result<Vec<Entry>, Stop> {
     let place = node.place;
     match node.kind {
         Kind::Mapping(entries) => Ok(entries),
@@ -362,22 +385,23 @@ fn merge(node: Node) -> Result<Vec<Entry>, Finding> {
             }
             Ok(merged)
         }
-        Kind::Scalar(_) => {
-            Err(Finding::error(place, "`<<` has nothing to merge")
-                .expected("an alias of a section"))
-        }
+        Kind::Scalar(_) => Err(Box::new(
+            Finding::error(place, "`<<` has nothing to merge").expected("an alias of a section"),
+        )),
     }
 }
 
 /// Whether a tag makes a plain scalar a text (`!!str`). Tags of other kinds would mean types that
 /// this program does not know.
-fn forces_text(tag: Option<&Tag>, place: Place) -> Result<bool, Finding> {
+fn forces_text(tag: Option<&Tag>, place: Place) -> Result<bool, Stop> {
     match tag {
         None => Ok(false),
         Some(tag) if tag.is_yaml_core_schema() => Ok(tag.suffix == "str"),
         Some(tag) => {
             let problem = format!("the tag `{}` means nothing here", shorten(&tag.to_string()));
-            Err(Finding::error(place, problem).hint("quote a text that begins with !"))
+            Err(Box::new(
+                Finding::error(place, problem).hint("quote a text that begins with !"),
+            ))
         }
     }
 }
@@ -387,7 +411,9 @@ fn syntax_message(info: &str) -> String {
 }
 
 fn syntax_hint(info: &str) -> Option<&'static str> {
-    if info.contains("tab") {
+    if info.contains("while parsing a flow") {
+        Some("between { } and [ ], quote ${NAME} and every text that holds one of these or a comma")
+    } else if info.contains("tab") {
         Some("YAML is indented with spaces, never with tabs")
     } else if info.contains("mapping values are not allowed") {
         Some("quote a text that holds `: `, and check the indentation")

@@ -143,18 +143,6 @@ impl Finding {
         self.severity == Severity::Error
     }
 
-    /// Adds file and source line. `discreet`: nothing of the line but the marked text is shown.
-    pub(super) fn locate(&mut self, file: &str, source: &str, discreet: bool) {
-        self.file = file.to_owned();
-        if self.place.line == 0 || self.excerpt.is_some() {
-            return;
-        }
-        if let Some(line) = source.lines().nth(self.place.line - 1) {
-            let line = line.strip_prefix('\u{feff}').unwrap_or(line);
-            self.excerpt = Some(excerpt(line, self.place, discreet, self.secret));
-        }
-    }
-
     fn write(&self, out: &mut String, color: bool) -> fmt::Result {
         let paint = |code: &'static str| if color { code } else { "" };
         let (bold, reset) = (paint("\x1b[1m"), paint("\x1b[0m"));
@@ -190,6 +178,44 @@ impl Finding {
     }
 }
 
+/// More than anyone reads at once.
+const MAX_FINDINGS: usize = 100;
+
+/// Adds file and source lines to the findings of one file, and leaves out what is too much.
+/// `discreet`: nothing of a line but the marked text is shown.
+pub(super) fn locate(
+    mut findings: Vec<Finding>,
+    file: &str,
+    source: &str,
+    discreet: bool,
+) -> Vec<Finding> {
+    if findings.len() > MAX_FINDINGS {
+        // Errors stay before warnings.
+        findings.sort_by_key(|finding| (finding.severity, finding.place));
+        let left_out = findings.len() - MAX_FINDINGS;
+        findings.truncate(MAX_FINDINGS);
+        let severity = findings.last().map(|last| last.severity);
+        findings.push(Finding {
+            severity: severity.unwrap_or(Severity::Error),
+            ..Finding::error(
+                Place::FILE,
+                format!("{left_out} more findings are left out"),
+            )
+        });
+    }
+    let lines: Vec<&str> = source.lines().collect();
+    for finding in &mut findings {
+        finding.file = file.to_owned();
+        let number = finding.place.line.checked_sub(1);
+        if let Some(line) = number.and_then(|number| lines.get(number)) {
+            let line = line.strip_prefix('\u{feff}').unwrap_or(line);
+            let excerpt = excerpt(line, finding.place, discreet, finding.secret);
+            finding.excerpt = Some(excerpt).filter(|excerpt| !excerpt.text.trim().is_empty());
+        }
+    }
+    findings
+}
+
 /// Control characters in names and lines from outside must not reach a terminal.
 fn printable(text: &str) -> String {
     text.chars()
@@ -223,7 +249,7 @@ fn excerpt(line: &str, place: Place, discreet: bool, secret: bool) -> Excerpt {
         before
     };
     let after: String = if discreet || secret {
-        String::new()
+        rest_of_key(&before, &characters[to..])
     } else {
         characters[to..].iter().take(MAX_SHOWN).collect()
     };
@@ -231,6 +257,17 @@ fn excerpt(line: &str, place: Place, discreet: bool, secret: bool) -> Excerpt {
         start: before.chars().count(),
         width: marked.chars().count(),
         text: format!("{before}{marked}{after}"),
+    }
+}
+
+/// What follows the marked text up to the colon, if the mark stands in a key.
+fn rest_of_key(before: &str, after: &[char]) -> String {
+    let is_word = |character: &&char| character.is_alphanumeric() || "-_./".contains(**character);
+    let word: String = after.iter().take_while(is_word).collect();
+    let is_key = before.trim().is_empty() && after.get(word.chars().count()) == Some(&':');
+    match is_key {
+        true => word + ":",
+        false => String::new(),
     }
 }
 

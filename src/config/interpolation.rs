@@ -15,26 +15,35 @@ pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 /// be made are reported under their node's id.
 pub fn interpolate(node: &mut Node, environment: Environment) -> BTreeMap<usize, Finding> {
     let mut failures = BTreeMap::new();
-    visit(node, environment, &mut failures);
+    visit(node, &mut Vec::new(), environment, &mut failures);
     failures
 }
 
-fn visit(node: &mut Node, environment: Environment, failures: &mut BTreeMap<usize, Finding>) {
+fn visit(
+    node: &mut Node,
+    keys: &mut Vec<String>,
+    environment: Environment,
+    failures: &mut BTreeMap<usize, Finding>,
+) {
     match &mut node.kind {
         Kind::Scalar(scalar) => {
             if let Err(problem) = replace(scalar, environment) {
                 let finding = Finding::error(node.place, problem.message).hint(problem.hint);
-                failures.insert(node.id, finding);
+                failures.insert(node.id, finding.key(keys.join(".")));
             }
         }
         Kind::Sequence(items) => {
-            for item in items {
-                visit(item, environment, failures);
+            for (index, item) in items.iter_mut().enumerate() {
+                keys.push((index + 1).to_string());
+                visit(item, keys, environment, failures);
+                keys.pop();
             }
         }
         Kind::Mapping(entries) => {
             for entry in entries {
-                visit(&mut entry.value, environment, failures);
+                keys.push(shorten(&entry.key));
+                visit(&mut entry.value, keys, environment, failures);
+                keys.pop();
             }
         }
     }

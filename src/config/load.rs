@@ -1,25 +1,24 @@
 //! The service file, from its text to one checked value.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::document::{self, MAX_BYTES};
-use super::finding::{Finding, Findings};
+use super::document::{self, MAX_BYTES, Node};
+use super::finding::{Finding, Findings, locate};
 use super::interpolation::{Environment, interpolate};
-use super::read::read;
+use super::read::Reading;
 use super::rules;
 use super::service::ServiceConfig;
+
+/// The keys that say how a client on the same machine reaches the service.
+const CLIENT_KEYS: [&str; 4] = ["listen", "data_directory", "api_token", "api_token_file"];
 
 impl ServiceConfig {
     /// Reads a service file. The findings beside a configuration are warnings; without one, at
     /// least one is an error. `environment` looks up the variables of `${NAME}`; see
     /// [`process_environment`](super::process_environment).
     pub fn load(path: &Path, environment: Environment) -> Result<(Self, Findings), Findings> {
-        let file = path.display().to_string();
-        let base = path.parent().unwrap_or(Path::new(""));
-        let text = read_file(path)
-            .map_err(|reason| Findings::new(vec![Finding::file_error(&file, reason)]))?;
-        Self::parse(&text, &file, base, environment)
+        let (file, base) = names(path);
+        Self::parse(&text_of(path)?, &file, base, environment)
     }
 
     /// Reads a service file's text. `file` is its name in findings, `base` what relative paths
@@ -30,47 +29,79 @@ impl ServiceConfig {
         base: &Path,
         environment: Environment,
     ) -> Result<(Self, Findings), Findings> {
-        let (config, mut findings) = read_text(text, base, environment);
-        for finding in &mut findings {
-            finding.locate(file, text, true);
+        let (root, findings) = document::parse(text);
+        let Some(mut root) = root else {
+            return Err(Findings::new(locate(findings, file, text, true)));
+        };
+        let (config, mut findings) = read_tree(&mut root, findings, base, environment);
+        if let Some(config) = &config {
+            let broken_rules = rules::check(config, &root);
+            let not_misread = |finding: &Finding| !is_misread(finding, &findings);
+            let mut broken_rules: Vec<Finding> =
+                broken_rules.into_iter().filter(not_misread).collect();
+            findings.append(&mut broken_rules);
         }
-        let findings = Findings::new(findings);
+        let findings = Findings::new(locate(findings, file, text, true));
         match config {
             Some(config) if !findings.has_errors() => Ok((config, findings)),
             _ => Err(findings),
         }
     }
+
+    /// Reads of a service file only what a client on the same machine needs; everything else is
+    /// its default. So commands work in a shell that has none of the service's variables.
+    pub fn load_for_client(path: &Path, environment: Environment) -> Result<Self, Findings> {
+        let (file, base) = names(path);
+        let text = text_of(path)?;
+        let (root, findings) = document::parse(&text);
+        let (config, findings) = match root {
+            Some(mut root) => {
+                root.retain(&CLIENT_KEYS);
+                read_tree(&mut root, findings, base, environment)
+            }
+            None => (None, findings),
+        };
+        let findings = Findings::new(locate(findings, &file, &text, true));
+        config.filter(|_| !findings.has_errors()).ok_or(findings)
+    }
 }
 
-fn read_text(
-    text: &str,
+fn names(path: &Path) -> (String, &Path) {
+    let base = path.parent().unwrap_or(Path::new(""));
+    (path.display().to_string(), base)
+}
+
+fn text_of(path: &Path) -> Result<String, Findings> {
+    read_file(path).map_err(|reason| {
+        let finding = Finding::file_error(path.display().to_string(), reason);
+        Findings::new(vec![finding])
+    })
+}
+
+fn read_tree(
+    root: &mut Node,
+    findings: Vec<Finding>,
     base: &Path,
     environment: Environment,
 ) -> (Option<ServiceConfig>, Vec<Finding>) {
-    let (root, mut findings) = document::parse(text);
-    let Some(mut root) = root else {
-        return (None, findings);
-    };
-    let unresolved = interpolate(&mut root, environment);
-    let mut aside: BTreeSet<usize> = unresolved.keys().copied().collect();
-    findings.extend(unresolved.into_values());
-    let Some(mut config) = read::<ServiceConfig>(&root, base, &mut aside, &mut findings) else {
-        return (None, findings);
-    };
-    // Rules about what was read wrongly would report errors of errors.
-    let is_misread = |finding: &Finding| {
-        let mut rest = findings.iter().filter(|other| other.is_error());
-        rest.any(|other| {
-            other.key == finding.key || finding.key.starts_with(&format!("{}.", other.key))
-        })
-    };
-    let broken_rules: Vec<Finding> = rules::check(&config, &root)
-        .into_iter()
-        .filter(|finding| !is_misread(finding))
-        .collect();
-    findings.extend(broken_rules);
-    config.resolve_paths(base);
-    (Some(config), findings)
+    let unresolved = interpolate(root, environment);
+    let mut reading = Reading::new(base, findings);
+    for (id, finding) in unresolved {
+        reading.put_aside(id, finding);
+    }
+    let mut config: Option<ServiceConfig> = reading.read(root, root.place);
+    if let Some(config) = &mut config {
+        config.resolve_paths(base);
+    }
+    (config, reading.findings)
+}
+
+/// Rules about what was read wrongly would report errors of errors.
+fn is_misread(finding: &Finding, findings: &[Finding]) -> bool {
+    let mut errors = findings.iter().filter(|other| other.is_error());
+    errors.any(|error| {
+        finding.key == error.key || finding.key.starts_with(&format!("{}.", error.key))
+    })
 }
 
 /// A file's text; otherwise why there is none, in words.

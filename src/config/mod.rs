@@ -14,11 +14,14 @@
 
 mod branch;
 mod catalog;
+#[cfg(test)]
+mod coverage;
 mod directory;
 mod document;
 mod finding;
 mod interpolation;
 mod load;
+mod problem;
 mod read;
 mod rules;
 mod secret;

@@ -6,21 +6,25 @@
 //! key to one line of one struct, and still tells an operator everything at once.
 
 use std::collections::BTreeSet;
-use std::fmt::{self, Display};
+use std::io::Read as _;
+use std::iter;
 use std::path::{Path, PathBuf};
 
 use serde::de::value::{BorrowedStrDeserializer, StrDeserializer, StringDeserializer};
 use serde::de::{
-    self, Deserialize, DeserializeSeed, Deserializer, Expected, IntoDeserializer, MapAccess,
-    SeqAccess, Unexpected, Visitor,
+    self, Deserialize, DeserializeSeed, Deserializer, IntoDeserializer, MapAccess, SeqAccess,
+    Visitor,
 };
 use serde::forward_to_deserialize_any;
 
+#[cfg(test)]
+use super::coverage;
 use super::document::{Entry, Kind, Node, Scalar, shorten};
 use super::finding::{Finding, Place};
+use super::problem::{Problem, did_you_mean, unknown_key};
 
 /// Past this many errors the file is something else altogether.
-const MAX_ERRORS: usize = 50;
+pub const MAX_ERRORS: usize = 50;
 /// A secret's file; an RSA key of 16,384 bits has 13 KiB.
 const MAX_SECRET_BYTES: u64 = 64 * 1024;
 
@@ -29,183 +33,59 @@ const MAX_SECRET_BYTES: u64 = 64 * 1024;
 pub const SECRET: &str = "Secret";
 pub const SECRETS: &str = "Secrets";
 
-/// Reads a value; `None` where errors leave no value. `aside` holds the nodes already reported.
-pub fn read<'de, T: Deserialize<'de>>(
-    node: &'de Node,
+/// The reading of one file, of which several values may be read.
+pub struct Reading<'de> {
+    /// What the paths of secrets' files are relative to.
     base: &'de Path,
-    aside: &mut BTreeSet<usize>,
-    findings: &mut Vec<Finding>,
-) -> Option<T> {
-    for _ in 0..MAX_ERRORS {
-        let scope = Scope { base, aside };
-        let problem = match T::deserialize(Reader { node, scope }) {
-            Ok(value) => return Some(value),
-            Err(problem) => *problem.0,
-        };
-        let (id, place) = problem.cause.unwrap_or((node.id, node.place));
-        let is_new = aside.insert(id);
-        if !problem.is_follow_up {
-            let mut finding = Finding::error(place, problem.message)
-                .key(problem.keys.join("."))
-                .maybe_hint(problem.hint);
-            finding.expected = problem.expected;
-            finding.secret = problem.secret;
-            findings.push(finding);
-        }
-        // The root has no place it could be left out of.
-        if id == node.id || !is_new {
-            return None;
-        }
-    }
-    findings.push(Finding::error(node.place, "too many errors to go on"));
-    None
+    /// The nodes that are reported and count as left out.
+    aside: BTreeSet<usize>,
+    pub findings: Vec<Finding>,
 }
 
-/// What serde's error trait is told, and where.
-#[derive(Debug)]
-pub struct Problem(Box<Details>);
-
-#[derive(Debug, Default)]
-struct Details {
-    message: String,
-    expected: Option<String>,
-    hint: Option<String>,
-    /// From the outermost key to the innermost, once it has come all the way up.
-    keys: Vec<String>,
-    cause: Option<(usize, Place)>,
-    missing: Option<&'static str>,
-    /// A consequence of an error that has been reported.
-    is_follow_up: bool,
-    secret: bool,
-}
-
-impl Problem {
-    fn new(message: impl Into<String>) -> Self {
-        Self(Box::new(Details {
-            message: message.into(),
-            ..Details::default()
-        }))
-    }
-
-    fn expected(mut self, expected: impl Into<String>) -> Self {
-        self.0.expected = Some(expected.into());
-        self
-    }
-
-    fn hint(mut self, hint: Option<String>) -> Self {
-        self.0.hint = hint;
-        self
-    }
-
-    /// The innermost node that an error passes is its cause.
-    fn at(mut self, id: usize, place: Place) -> Self {
-        self.0.cause.get_or_insert((id, place));
-        self
-    }
-
-    fn below(mut self, key: impl Into<String>) -> Self {
-        self.0.keys.insert(0, key.into());
-        self
-    }
-}
-
-impl Display for Problem {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.0.message)
-    }
-}
-
-impl std::error::Error for Problem {}
-
-impl de::Error for Problem {
-    fn custom<T: Display>(message: T) -> Self {
-        // A text of the form "found …; expected …" keeps its halves.
-        let message = message.to_string();
-        match message.split_once("; expected ") {
-            Some((found, expected)) => Self::new(found).expected(expected),
-            None => Self::new(message),
+impl<'de> Reading<'de> {
+    pub fn new(base: &'de Path, findings: Vec<Finding>) -> Self {
+        Self {
+            base,
+            aside: BTreeSet::new(),
+            findings,
         }
     }
 
-    fn invalid_type(found: Unexpected, expected: &dyn Expected) -> Self {
-        Self::new(format!("found {}", describe(&found))).expected(plainly(&expected.to_string()))
+    /// Reports a node, which counts as left out from now on.
+    pub fn put_aside(&mut self, id: usize, finding: Finding) {
+        self.aside.insert(id);
+        self.findings.push(finding);
     }
 
-    fn invalid_value(found: Unexpected, expected: &dyn Expected) -> Self {
-        Self::invalid_type(found, expected)
+    /// Reads a value; `None` where errors leave no value. `place` is what errors of the value as
+    /// a whole point to.
+    pub fn read<T: Deserialize<'de>>(&mut self, node: &'de Node, place: Place) -> Option<T> {
+        for _ in 0..MAX_ERRORS {
+            let scope = Scope {
+                base: self.base,
+                aside: &self.aside,
+            };
+            let reader = Reader { node, place, scope };
+            let problem = match T::deserialize(reader) {
+                Ok(value) => return Some(value),
+                Err(problem) => problem.at(node.id, place),
+            };
+            let (id, finding) = problem.conclude();
+            self.findings.extend(finding);
+            // The whole has no place that it could be left out of.
+            let id = id.filter(|id| *id != node.id)?;
+            if !self.aside.insert(id) {
+                return None;
+            }
+        }
+        let finding = Finding::error(place, "there are too many errors to go on");
+        self.findings.push(finding);
+        None
     }
-
-    fn unknown_variant(found: &str, known: &'static [&'static str]) -> Self {
-        Self::new(format!("found \"{}\"", shorten(found)))
-            .expected(known.join(" | "))
-            .hint(did_you_mean(found, known.iter().copied()))
-    }
-
-    fn unknown_field(found: &str, known: &'static [&'static str]) -> Self {
-        unknown_key(found, known)
-    }
-
-    fn missing_field(field: &'static str) -> Self {
-        let mut problem = Self::new(format!("the key `{field}` is missing"));
-        problem.0.missing = Some(field);
-        problem
-    }
-}
-
-fn unknown_key(found: &str, known: &'static [&'static str]) -> Problem {
-    let hint = did_you_mean(found, known.iter().copied())
-        .unwrap_or_else(|| format!("known here: {}", known.join(", ")));
-    Problem::new(format!("`{}` is not a known key", shorten(found))).hint(Some(hint))
-}
-
-/// The nearest known word, if one is near enough to have been meant.
-pub fn did_you_mean<'a>(found: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
-    // Names of megabytes cost quadratic time to compare, and resemble none of ours.
-    if found.len() > 100 {
-        return None;
-    }
-    let lower = found.to_lowercase().replace('-', "_");
-    known
-        .map(|word| (strsim::jaro_winkler(&lower, word), word))
-        .filter(|(similarity, _)| *similarity > 0.8)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, word)| format!("did you mean `{word}`?"))
-}
-
-/// serde's words for what was found, as a reader of YAML would say it.
-fn describe(found: &Unexpected) -> String {
-    match found {
-        Unexpected::Str(text) => format!("the text \"{}\"", shorten(text)),
-        Unexpected::Unsigned(number) => number.to_string(),
-        Unexpected::Signed(number) => number.to_string(),
-        Unexpected::Float(number) => number.to_string(),
-        Unexpected::Bool(value) => value.to_string(),
-        Unexpected::Unit | Unexpected::Option => "null".to_owned(),
-        Unexpected::Seq => "a list".to_owned(),
-        Unexpected::Map => "a section".to_owned(),
-        other => shorten(&other.to_string()),
-    }
-}
-
-/// serde's words for what it wanted.
-fn plainly(expected: &str) -> String {
-    match expected {
-        "a string" => "a text",
-        "a boolean" => "true or false",
-        "a map" => "a section",
-        "a sequence" => "a list",
-        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number",
-        "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number",
-        "f32" | "f64" => "a number",
-        text if text.starts_with("struct ") => "a section",
-        text => text,
-    }
-    .to_owned()
 }
 
 #[derive(Clone, Copy)]
 struct Scope<'de, 'a> {
-    /// What relative paths of secrets' files are relative to.
     base: &'de Path,
     aside: &'a BTreeSet<usize>,
 }
@@ -218,6 +98,8 @@ impl Scope<'_, '_> {
 
 struct Reader<'de, 'a> {
     node: &'de Node,
+    /// What errors of this value point to: of a section, its key.
+    place: Place,
     scope: Scope<'de, 'a>,
 }
 
@@ -240,9 +122,9 @@ impl<'de> Reader<'de, '_> {
     /// variable may be `true`.
     fn text<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Problem> {
         match &self.node.kind {
-            Kind::Scalar(scalar) if !self.node.is_null() => visitor
-                .visit_borrowed_str(&scalar.text)
-                .map_err(|problem: Problem| without_value(problem, scalar)),
+            Kind::Scalar(scalar) if !self.node.is_null() => {
+                visitor.visit_borrowed_str(&scalar.text)
+            }
             _ => self.any(visitor),
         }
     }
@@ -256,24 +138,37 @@ impl<'de> Reader<'de, '_> {
         let entries = match &self.node.kind {
             Kind::Scalar(_) if self.node.is_null() => &[],
             Kind::Mapping(entries) => entries.as_slice(),
-            _ => return self.any(visitor),
+            Kind::Scalar(_) => return Err(single_value()),
+            // serde would take the items for the fields, in their order.
+            Kind::Sequence(_) => {
+                return Err(Problem::new("found a list").expected("a section"));
+            }
         };
         #[cfg(test)]
         coverage::note(std::any::type_name::<V::Value>(), known, entries);
         let scope = self.scope;
         visitor
             .visit_map(Entries::new(entries, Some(known), true, scope))
-            .map_err(|mut problem| {
-                problem.0.is_follow_up |= problem.0.cause.is_none()
-                    && problem.0.missing.is_some_and(|missing| {
-                        entries.iter().any(|entry| {
-                            scope.is_aside(entry)
-                                && entry.key.strip_suffix("_file").unwrap_or(&entry.key) == missing
-                        })
-                    });
-                problem
+            .map_err(|problem: Problem| {
+                problem.unless_reported(|missing| {
+                    // It may have been reported under the name that it was misspelt to.
+                    let is_for = |key: &str| {
+                        key.strip_suffix("_file").unwrap_or(key) == missing
+                            || did_you_mean(key, iter::once(missing)).is_some()
+                    };
+                    let mut reported = entries.iter().filter(|entry| scope.is_aside(entry));
+                    reported.any(|entry| is_for(&entry.key))
+                })
             })
     }
+}
+
+/// Where a section should be. Not shown: it may be what belongs into the section, such as the
+/// password in place of user and password.
+fn single_value() -> Problem {
+    Problem::new("found a single value")
+        .expected("a section")
+        .of_a_secret()
 }
 
 /// serde_yaml decides what a plain scalar is: null, a boolean, a number or a text.
@@ -282,8 +177,9 @@ fn visit_scalar<'de, V: Visitor<'de>>(
     visitor: V,
 ) -> Result<V::Value, Problem> {
     // Everything that can be a number, a boolean or null is made of these. What is not must not
-    // be parsed again: the value of a variable may hold YAML of its own.
-    let may_be_special = scalar.plain
+    // be parsed again: the value of a variable may hold YAML of its own. Quotes around a variable
+    // are often needed in YAML, and do not mean that the value is a text.
+    let may_be_special = (scalar.plain || scalar.interpolated)
         && scalar.text.len() <= 40
         && scalar
             .text
@@ -293,7 +189,7 @@ fn visit_scalar<'de, V: Visitor<'de>>(
         true => serde_yaml::from_str(&scalar.text).unwrap_or(serde_yaml::Value::Bool(false)),
         false => serde_yaml::Value::String(scalar.text.clone()),
     };
-    let result = match value {
+    match value {
         serde_yaml::Value::Null => visitor.visit_unit(),
         serde_yaml::Value::Bool(value) => visitor.visit_bool(value),
         serde_yaml::Value::Number(number) => {
@@ -306,29 +202,19 @@ fn visit_scalar<'de, V: Visitor<'de>>(
             }
         }
         _ => visitor.visit_borrowed_str(&scalar.text),
-    };
-    result.map_err(|problem| without_value(problem, scalar))
-}
-
-/// The value of an environment variable may be a secret that was put into the wrong key.
-fn without_value(mut problem: Problem, scalar: &Scalar) -> Problem {
-    if scalar.interpolated {
-        problem.0.message = "the environment variable's value does not fit here".to_owned();
-        problem.0.hint = None;
     }
-    problem
 }
 
 impl<'de> Deserializer<'de> for Reader<'de, '_> {
     type Error = Problem;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Problem> {
-        let (id, place) = (self.node.id, self.node.place);
+        let (id, place) = (self.node.id, self.place);
         self.any(visitor).map_err(|problem| problem.at(id, place))
     }
 
     fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Problem> {
-        let (id, place) = (self.node.id, self.node.place);
+        let (id, place) = (self.node.id, self.place);
         self.text(visitor).map_err(|problem| problem.at(id, place))
     }
 
@@ -349,21 +235,25 @@ impl<'de> Deserializer<'de> for Reader<'de, '_> {
         known: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Problem> {
-        let (id, place) = (self.node.id, self.node.place);
+        let (id, place) = (self.node.id, self.place);
         self.section(known, visitor)
             .map_err(|problem| problem.at(id, place))
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Problem> {
-        let (id, place) = (self.node.id, self.node.place);
-        if self.node.is_null() {
-            return visitor.visit_map(Entries::new(&[], None, false, self.scope));
-        }
-        self.any(visitor).map_err(|problem| problem.at(id, place))
+        let (id, place) = (self.node.id, self.place);
+        let result = match &self.node.kind {
+            Kind::Scalar(_) if self.node.is_null() => {
+                visitor.visit_map(Entries::new(&[], None, false, self.scope))
+            }
+            Kind::Scalar(_) => Err(single_value()),
+            _ => self.any(visitor),
+        };
+        result.map_err(|problem| problem.at(id, place))
     }
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Problem> {
-        let (id, place) = (self.node.id, self.node.place);
+        let (id, place) = (self.node.id, self.place);
         self.any(visitor).map_err(|problem| problem.at(id, place))
     }
 
@@ -377,12 +267,11 @@ impl<'de> Deserializer<'de> for Reader<'de, '_> {
             Kind::Scalar(scalar) => {
                 let text: StrDeserializer<Problem> = scalar.text.as_str().into_deserializer();
                 text.deserialize_enum(name, variants, visitor)
-                    .map_err(|problem| without_value(problem, scalar))
             }
             Kind::Sequence(_) => Err(Problem::new("found a list").expected(variants.join(" | "))),
             Kind::Mapping(_) => Err(Problem::new("found a section").expected(variants.join(" | "))),
         };
-        result.map_err(|problem| problem.at(self.node.id, self.node.place))
+        result.map_err(|problem| problem.at(self.node.id, self.place))
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(
@@ -390,16 +279,15 @@ impl<'de> Deserializer<'de> for Reader<'de, '_> {
         name: &'static str,
         visitor: V,
     ) -> Result<V::Value, Problem> {
-        let (id, place) = (self.node.id, self.node.place);
+        let (id, place) = (self.node.id, self.place);
         let result = match (name, &self.node.kind) {
             (SECRETS, Kind::Mapping(entries)) => {
                 let entries = Entries::new(entries, None, true, self.scope);
                 visitor.visit_newtype_struct(de::value::MapAccessDeserializer::new(entries))
             }
-            (SECRET, _) => visitor.visit_newtype_struct(self).map_err(|mut problem| {
-                problem.0.secret = true;
-                problem
-            }),
+            (SECRET, _) => visitor
+                .visit_newtype_struct(self)
+                .map_err(Problem::of_a_secret),
             _ => visitor.visit_newtype_struct(self),
         };
         result.map_err(|problem| problem.at(id, place))
@@ -429,15 +317,15 @@ impl<'de> SeqAccess<'de> for Items<'de, '_> {
             if self.scope.aside.contains(&node.id) {
                 continue;
             }
-            let scope = self.scope;
-            return seed
-                .deserialize(Reader { node, scope })
-                .map(Some)
-                .map_err(|problem| {
-                    problem
-                        .at(node.id, node.place)
-                        .below(self.position.to_string())
-                });
+            let place = node.place;
+            let reader = Reader {
+                node,
+                place,
+                scope: self.scope,
+            };
+            let result = seed.deserialize(reader).map(Some);
+            let position = self.position.to_string();
+            return result.map_err(|problem| problem.of_value(node, place).below(&position));
         }
         Ok(None)
     }
@@ -502,14 +390,15 @@ impl<'de> MapAccess<'de> for Entries<'de, '_> {
         seed: K,
     ) -> Result<Option<K::Value>, Problem> {
         while let Some(entry) = self.rest.next() {
-            if self.scope.is_aside(entry) {
+            if self.scope.aside.contains(&entry.key_id) {
                 continue;
             }
             let (name, is_file) = self
                 .meaning(entry)
                 .map_err(|problem| problem.at(entry.key_id, entry.key_place).below(&entry.key))?;
             // In a section, null is the same as leaving the key out.
-            if self.known.is_some() && entry.value.is_null() {
+            let is_left_out = self.known.is_some() && entry.value.is_null();
+            if is_left_out || self.scope.is_aside(entry) {
                 continue;
             }
             self.current = Some((entry, is_file));
@@ -517,9 +406,7 @@ impl<'de> MapAccess<'de> for Entries<'de, '_> {
                 .deserialize(BorrowedStrDeserializer::new(name))
                 .map(Some)
                 .map_err(|problem: Problem| {
-                    problem
-                        .at(entry.key_id, entry.key_place)
-                        .below(shorten(&entry.key))
+                    problem.at(entry.key_id, entry.key_place).below(&entry.key)
                 });
         }
         Ok(None)
@@ -528,14 +415,20 @@ impl<'de> MapAccess<'de> for Entries<'de, '_> {
     fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, Problem> {
         let (entry, is_file) = self.current.take().expect("serde asks for the key first");
         let (node, scope) = (&entry.value, self.scope);
+        let place = match node.kind {
+            Kind::Scalar(_) => node.place,
+            Kind::Sequence(_) | Kind::Mapping(_) => entry.key_place,
+        };
         let result = match is_file {
             true => seed.deserialize(SecretFile {
                 entry,
                 base: scope.base,
             }),
-            false => seed.deserialize(Reader { node, scope }),
+            false => seed
+                .deserialize(Reader { node, place, scope })
+                .map_err(|problem| problem.of_value(node, place)),
         };
-        result.map_err(|problem| problem.at(node.id, node.place).below(shorten(&entry.key)))
+        result.map_err(|problem| problem.at(node.id, place).below(&entry.key))
     }
 }
 
@@ -553,13 +446,14 @@ impl SecretFile<'_> {
             _ => return Err(Problem::new("this is not a path").expected("the path of a file")),
         };
         let shown = shorten(&path.display().to_string());
-        let size = std::fs::metadata(&path).map(|metadata| metadata.len());
-        if size.is_ok_and(|size| size > MAX_SECRET_BYTES) {
+        let mut text = String::new();
+        std::fs::File::open(&path)
+            .and_then(|file| file.take(MAX_SECRET_BYTES + 1).read_to_string(&mut text))
+            .map_err(|error| Problem::new(format!("cannot read {shown}: {error}")))?;
+        if text.len() as u64 > MAX_SECRET_BYTES {
             let message = format!("{shown} is larger than {MAX_SECRET_BYTES} bytes");
             return Err(Problem::new(message));
         }
-        let text = std::fs::read_to_string(&path)
-            .map_err(|error| Problem::new(format!("cannot read {shown}: {error}")))?;
         let text = text.strip_suffix('\n').unwrap_or(&text);
         let text = text.strip_suffix('\r').unwrap_or(text);
         if text.is_empty() {
@@ -601,48 +495,5 @@ impl<'de> Deserializer<'de> for SecretFile<'de> {
     forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit
         unit_struct seq tuple tuple_struct map struct enum identifier ignored_any
-    }
-}
-
-/// Which keys of the structs that were read never stood in what was read: what
-/// `config.example.yaml` forgets to mention.
-#[cfg(test)]
-pub mod coverage {
-    use std::cell::RefCell;
-    use std::collections::{BTreeMap, BTreeSet};
-
-    use super::Entry;
-
-    /// Struct and key → whether it was there.
-    type Seen = BTreeMap<(String, &'static str), bool>;
-
-    thread_local! {
-        static SEEN: RefCell<Seen> = RefCell::default();
-    }
-
-    pub fn start() {
-        SEEN.with_borrow_mut(Seen::clear);
-    }
-
-    pub(super) fn note(name: &str, known: &'static [&'static str], entries: &[Entry]) {
-        let name = name.rsplit("::").next().unwrap_or(name);
-        SEEN.with_borrow_mut(|seen| {
-            for key in known {
-                let is_there = entries.iter().any(|entry| {
-                    entry.key == *key || entry.key.strip_suffix("_file") == Some(*key)
-                });
-                *seen.entry((name.to_owned(), *key)).or_default() |= is_there;
-            }
-        });
-    }
-
-    /// As `Struct.key`.
-    pub fn absent() -> BTreeSet<String> {
-        SEEN.with_borrow(|seen| {
-            let absent = seen.iter().filter(|(_, is_there)| !**is_there);
-            absent
-                .map(|((name, key), _)| format!("{name}.{key}"))
-                .collect()
-        })
     }
 }

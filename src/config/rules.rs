@@ -16,6 +16,7 @@ pub fn check(config: &ServiceConfig, root: &Node) -> Vec<Finding> {
     check_github(config, &mut report);
     check_docker(config, &mut report);
     check_builds(config, &mut report);
+    check_redis(config, &mut report);
     check_kernels(config, &mut report);
     report.findings
 }
@@ -40,7 +41,7 @@ impl Report<'_> {
 /// Where a key stands or, if it is not there, the section that it would be in. A secret's key may
 /// have `_file` after it.
 fn place_of(node: &Node, keys: &[&str]) -> Place {
-    let mut place = Place::START;
+    let mut place = Place::FILE;
     let mut node = node;
     for key in keys {
         let Some(entry) = node
@@ -131,6 +132,30 @@ fn check_builds(config: &ServiceConfig, report: &mut Report) {
                 "so short a text stands in any log by chance",
             );
         }
+    }
+}
+
+/// The forms that fred takes: plain, TLS, Sentinel, cluster.
+const REDIS_SCHEMES: [&str; 6] = [
+    "redis",
+    "rediss",
+    "redis-sentinel",
+    "rediss-sentinel",
+    "redis-cluster",
+    "rediss-cluster",
+];
+
+fn check_redis(config: &ServiceConfig, report: &mut Report) {
+    let Some(redis) = &config.redis else { return };
+    let url = url::Url::parse(redis.url.expose());
+    let is_redis = url.is_ok_and(|url| REDIS_SCHEMES.contains(&url.scheme()) && url.has_host());
+    if !is_redis {
+        // Without the value, which may hold a password.
+        report.error(
+            &["redis", "url"],
+            "this is not an address of Redis",
+            "write redis://host:port, rediss:// for TLS, redis-sentinel:// or redis-cluster://",
+        );
     }
 }
 

@@ -14,8 +14,8 @@ use serde::Deserialize;
 use super::secret::{Secret, Secrets};
 use super::values::{
     Capability, Cores, Count, DockerHost, DockerName, FilePath, GitBase, Grace, HostAddress,
-    HostAndPort, HttpUrl, Image, Line, Memory, Network, Period, Size, Superseding, VariableName,
-    VariableValue, list, optional, table, via,
+    HostAndPort, HostName, HttpUrl, Image, Line, Listen, Memory, Network, Period, Size,
+    Superseding, VariableName, VariableValue, list, optional, table, via,
 };
 use crate::domain::names::{BranchName, RepositoryName, ScriptPath};
 use crate::domain::recipe::Supersede;
@@ -25,6 +25,7 @@ use crate::domain::recipe::Supersede;
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct ServiceConfig {
+    #[serde(deserialize_with = "via::<Listen, _, _>")]
     pub listen: SocketAddr,
     pub public_url: HttpUrl,
     #[serde(deserialize_with = "via::<FilePath, _, _>")]
@@ -144,7 +145,7 @@ pub struct Docker {
     #[serde(deserialize_with = "list::<Capability, _, _>")]
     pub cap_add: Vec<String>,
     /// Host name → address.
-    #[serde(deserialize_with = "table::<HostAndPort, HostAddress, _, _>")]
+    #[serde(deserialize_with = "table::<HostName, HostAddress, _, _>")]
     pub extra_hosts: BTreeMap<String, String>,
     /// `None`: one network for this instance.
     #[serde(deserialize_with = "optional::<DockerName, _, _>")]

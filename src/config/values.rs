@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -160,6 +160,16 @@ written_as!(
     /// A host, with a port where it is not the usual one.
     #[derive(PartialEq, Eq, PartialOrd, Ord)]
     HostAndPort: String => String, host_and_port
+);
+
+written_as!(
+    /// A host's name.
+    #[derive(PartialEq, Eq, PartialOrd, Ord)]
+    HostName: String => String, host_name
+);
+written_as!(
+    /// An address of this machine, and a port.
+    Listen: String => SocketAddr, listen
 );
 
 /// The name of an environment variable.
@@ -455,6 +465,27 @@ fn host_and_port(text: String) -> Result<String, String> {
         false => wrong(
             format!("{text:?}"),
             "a host such as registry.example.org or localhost:5000",
+        ),
+    }
+}
+
+fn host_name(text: String) -> Result<String, String> {
+    let is_name = (1..=253).contains(&text.len())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+    match is_name {
+        true => Ok(text),
+        false => wrong(format!("{text:?}"), "a host's name"),
+    }
+}
+
+fn listen(text: String) -> Result<SocketAddr, String> {
+    match text.parse() {
+        Ok(address) => Ok(address),
+        Err(_) => wrong(
+            format!("\"{text}\""),
+            "an address and a port, such as 127.0.0.1:5560 or [::]:5560",
         ),
     }
 }

@@ -55,8 +55,9 @@ impl Masker {
         let mut patterns: Vec<String> = Vec::new();
         let mut unmasked = Vec::new();
         for (name, value) in secrets {
-            // A value read from a file commonly ends in a line end that is not part of it.
-            let value = value.as_ref().trim_end_matches(['\r', '\n']);
+            // A value read from a file commonly ends in a line end that is not part of it; one
+            // that began with a line end would hold back every line's.
+            let value = value.as_ref().trim_matches(['\r', '\n']);
             if !is_long_enough(value) {
                 unmasked.push(name.into());
                 continue;

@@ -23,6 +23,8 @@ mod tail;
 mod writer;
 
 #[cfg(test)]
+mod measure;
+#[cfg(test)]
 mod tests;
 
 pub use compress::{compress, delete};

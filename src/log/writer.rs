@@ -55,6 +55,8 @@ pub struct LogWriter {
     spool_offset: u64,
     tail: Tail,
     watermark: watch::Sender<Watermark>,
+    /// The files' names are on the disk.
+    is_named: bool,
     finished: bool,
     broken: bool,
 }
@@ -134,6 +136,7 @@ impl LogWriter {
             spool_offset: record.spool_offset,
             tail,
             watermark: watch::Sender::default(),
+            is_named: false,
             finished: false,
             broken: false,
         };
@@ -234,15 +237,24 @@ impl LogWriter {
 
     /// Waits until the log and its index, as far as they are written, are on the disk.
     pub fn sync(&mut self) -> io::Result<()> {
-        let synced = self
-            .log
-            .sync_data()
-            .and_then(|()| self.index.sync())
-            .and_then(|()| sync_folder(&self.folder));
+        let synced = self.try_sync();
         // Linux reports a failed write-back once and then forgets the pages (fsync(2)): what
         // is in the file is not known any more.
         self.broken |= synced.is_err();
         synced
+    }
+
+    fn try_sync(&mut self) -> io::Result<()> {
+        self.log.sync_data()?;
+        self.index.sync()?;
+        if !self.is_named {
+            sync_folder(&self.folder)?;
+            if let Some(parent) = self.folder.parent() {
+                sync_folder(parent)?;
+            }
+            self.is_named = true;
+        }
+        Ok(())
     }
 
     /// Ends the log: everything is written and on the disk, and readers are told. Nothing can

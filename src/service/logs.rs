@@ -15,6 +15,7 @@ use crate::log::{LogReader, LogWriter, Watermark};
 pub struct Logs {
     root: PathBuf,
     written: Mutex<HashMap<BuildId, watch::Receiver<Watermark>>>,
+    begun: watch::Sender<u64>,
 }
 
 impl Logs {
@@ -22,6 +23,7 @@ impl Logs {
         Self {
             root,
             written: Mutex::default(),
+            begun: watch::Sender::new(0),
         }
     }
 
@@ -59,7 +61,13 @@ impl Logs {
             begun => begun?,
         };
         self.lock().insert(build.id.clone(), writer.watermark());
+        self.begun.send_modify(|begun| *begun += 1);
         Ok(writer)
+    }
+
+    /// How many logs were begun or gone on with: wakes whoever waits for one to begin.
+    pub fn begun(&self) -> watch::Receiver<u64> {
+        self.begun.subscribe()
     }
 
     /// Nothing more is written to this log for now.

@@ -14,6 +14,7 @@ mod retention;
 mod rows;
 mod schema;
 mod transitions;
+mod waiting;
 mod writer;
 
 use std::path::Path;
@@ -27,6 +28,7 @@ pub use deliveries::{Heard, NewBuild};
 pub use outbox::WaitingStatus;
 pub use publications::Published;
 pub use transitions::{Facts, Transition};
+pub use waiting::Waiting;
 
 use crate::domain::build::State;
 use crate::domain::names::BuildId;

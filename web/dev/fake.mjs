@@ -4,7 +4,7 @@
 //   npm run build && npm run dev:fake      serves dist/ at http://127.0.0.1:5560/monitor
 //   npm run dev:fake & npm run dev         the same behind Vite's development server
 //
-// The API token is `fake`. Builds named in the first lines of the history show what is hard to make otherwise:
+// The API token is `fake`; SIGUSR2 breaks every live connection. Builds named in the first lines of the history show what is hard to make otherwise:
 // a log of ten million lines, colours, progress bars, invalid bytes, very long lines.
 import { createServer } from 'node:http';
 import { readFile } from 'node:fs/promises';
@@ -423,8 +423,13 @@ class LiveSocket {
   }
 }
 
+// A way to lose every connection at once, as when the service restarts: kill -USR2.
+process.on('SIGUSR2', () => {
+  for (const { socket } of sockets) socket.terminate();
+});
+
 populate();
 new WebSocketServer({ server, path: '/api/v1/live' }).on('connection', (socket) =>
   sockets.add(new LiveSocket(socket)),
 );
-server.listen(PORT, '127.0.0.1', () => console.log(`http://127.0.0.1:${PORT}/monitor`));
+server.listen(PORT, '127.0.0.1', () => console.log(`http://127.0.0.1:${server.address().port}/monitor`));

@@ -2,8 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::super::read::coverage;
-use super::super::{Configuration, ServiceConfig};
+use super::super::{Configuration, ServiceConfig, coverage, parse_branch_file};
 use super::{nothing, read};
 
 const EXAMPLE: &str = include_str!("../../../config.example.yaml");
@@ -85,12 +84,24 @@ fn the_example_holds_every_key() {
         read_with_optional_keys(left_out);
         absent.push(coverage::absent());
     }
-    let mut never: BTreeSet<String> = &absent[0] & &absent[1];
-    // An incremental kernel has no image, and a base kernel no base: both stand there.
-    for alternative in ["Kernel.base", "Kernel.baseimage", "Kernel.commit"] {
-        never.remove(alternative);
-    }
+    let never = &absent[0] & &absent[1];
     assert!(never.is_empty(), "not in the example: {never:?}");
+}
+
+#[test]
+fn the_reference_describes_every_key() {
+    const REFERENCE: &str = include_str!("../../../docs/configuration.md");
+    const BRANCH_FILE: &str = "buildscripts: [x]\nx: {artifact: y}\n";
+    coverage::start();
+    for left_out in ALTERNATIVES {
+        read_with_optional_keys(left_out);
+    }
+    assert!(parse_branch_file(BRANCH_FILE).0.is_some());
+    for key in coverage::known() {
+        let forms = [format!("`{key}`"), format!(".{key}`")];
+        let is_there = forms.iter().any(|form| REFERENCE.contains(form));
+        assert!(is_there, "docs/configuration.md does not mention {key}");
+    }
 }
 
 #[test]

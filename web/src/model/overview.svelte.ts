@@ -22,7 +22,7 @@ class Overview {
   scrollTop = 0;
 
   private filter: Filter = NO_FILTER;
-  private next: string | null = null;
+  private next = $state<string | null>(null);
   private request: AbortController | null = null;
   /** Builds that changed while a list was on its way; they are newer than the list. */
   private changedMeanwhile = new Map<string, Build>();

@@ -1,0 +1,381 @@
+//! Running git: its environment, its limits, and its end.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::process::Command;
+
+use super::{Credential, Git, GitError};
+
+/// What git writes to its standard output is kept up to here: the refs of a repository with
+/// 200,000 of them.
+const OUTPUT_LIMIT: usize = 16 * 1024 * 1024;
+
+/// How much is kept of the end of what git says on its standard error.
+const STDERR_TAIL: usize = 8 * 1024;
+
+/// What git and the programs it starts may know of our environment: where programs are, how
+/// the network is reached, and the ssh agent.
+const PASSED_ON: [&str; 15] = [
+    "PATH",
+    "TMPDIR",
+    "TZ",
+    "http_proxy",
+    "https_proxy",
+    "all_proxy",
+    "no_proxy",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "ALL_PROXY",
+    "NO_PROXY",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "GIT_SSL_CAINFO",
+    "SSH_AUTH_SOCK",
+];
+
+/// Configuration for every command. In the environment it is stronger than any file, and is
+/// handed on to the commands that work on submodules.
+const CONFIGURATION: [(&str, &str); 17] = [
+    ("advice.detachedHead", "false"),
+    ("core.askPass", ""),
+    ("core.fsmonitor", "false"),
+    // No hook runs, whatever a template put there.
+    ("core.hooksPath", "/dev/null"),
+    ("credential.helper", ""),
+    ("fetch.recurseSubmodules", "false"),
+    // What arrives stays in one pack: it is there whole or not at all, and quick to link.
+    ("fetch.unpackLimit", "1"),
+    // Housekeeping is asked for, and never goes on behind our back.
+    ("gc.auto", "0"),
+    ("gc.autoDetach", "false"),
+    // A connection that stands still is given up long before the whole fetch would be.
+    ("http.lowSpeedLimit", "100"),
+    ("http.lowSpeedTime", "60"),
+    ("init.defaultBranch", "master"),
+    ("maintenance.auto", "false"),
+    ("protocol.version", "2"),
+    ("safe.directory", "*"),
+    ("submodule.recurse", "false"),
+    // Commits are ours to judge, not the user's keyring's.
+    ("log.showSignature", "false"),
+];
+
+/// One run of git.
+pub(super) struct GitCommand<'a> {
+    git: &'a Git,
+    arguments: Vec<OsString>,
+    configuration: Vec<(String, String)>,
+    protocols: &'a str,
+    credential: Option<Credential>,
+    stdin: Option<File>,
+    timeout: Duration,
+}
+
+/// How git ended and what it said.
+#[derive(Debug)]
+pub(super) struct Output {
+    command: String,
+    /// `None` when it was killed by a signal.
+    pub code: Option<i32>,
+    pub stdout: Vec<u8>,
+    /// There was more than is kept.
+    pub is_cut: bool,
+    /// The end of it.
+    pub stderr: String,
+    /// How many refs git said it changed: `old -> new`, in all of its standard error.
+    pub changed_refs: usize,
+}
+
+impl Git {
+    /// `git <subcommand>`, which needs no network.
+    pub(super) fn local(&self, subcommand: &str) -> GitCommand<'_> {
+        GitCommand {
+            git: self,
+            arguments: vec![subcommand.into()],
+            configuration: Vec::new(),
+            protocols: &self.shared.protocols,
+            credential: None,
+            stdin: None,
+            timeout: self.shared.settings.local_timeout,
+        }
+    }
+
+    /// `git <subcommand>`, which asks a server.
+    pub(super) fn remote(&self, subcommand: &str) -> GitCommand<'_> {
+        GitCommand {
+            credential: self.credential(),
+            timeout: self.shared.settings.network_timeout,
+            ..self.local(subcommand)
+        }
+    }
+}
+
+impl GitCommand<'_> {
+    /// Runs in this folder: a work tree, or a bare repository.
+    pub fn inside(mut self, folder: &Path) -> Self {
+        self.arguments.insert(0, folder.into());
+        self.arguments.insert(0, "-C".into());
+        self
+    }
+
+    pub fn arg(mut self, argument: impl Into<OsString>) -> Self {
+        self.arguments.push(argument.into());
+        self
+    }
+
+    pub fn args<A: Into<OsString>>(mut self, arguments: impl IntoIterator<Item = A>) -> Self {
+        self.arguments.extend(arguments.into_iter().map(Into::into));
+        self
+    }
+
+    /// A setting for this command alone.
+    pub fn setting(mut self, key: &str, value: &str) -> Self {
+        self.configuration.push((key.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Lets git read from paths of this machine.
+    pub fn may_read_paths(mut self) -> Self {
+        self.protocols = "file";
+        self
+    }
+
+    /// Git's standard input. For an empty file under a lock: git then holds the lock as long
+    /// as it lives, also when this service does not.
+    pub fn stdin(mut self, file: File) -> Self {
+        self.stdin = Some(file);
+        self
+    }
+
+    /// Runs git to its end, whatever that is.
+    ///
+    /// # Errors
+    ///
+    /// `TimedOut`, and `Io` when git cannot be run. Git and its children are then gone, as they
+    /// are when the returned future is dropped.
+    pub async fn output(self) -> Result<Output, GitError> {
+        let name = self.name();
+        let running = |source| GitError::Io {
+            action: format!("running {name}"),
+            source,
+        };
+        let timeout = self.timeout;
+        let mut child = self.command().spawn().map_err(running)?;
+        // Dropped before the child is, whose id is still its own then.
+        let group = ProcessGroup::of(&child);
+        let mut stdout = child.stdout.take().expect("it is piped");
+        let mut stderr = child.stderr.take().expect("it is piped");
+
+        let ended = tokio::time::timeout(timeout, async {
+            tokio::try_join!(
+                read_beginning(&mut stdout, OUTPUT_LIMIT),
+                read_end(&mut stderr, STDERR_TAIL),
+                child.wait(),
+            )
+        });
+        let Ok(ended) = ended.await else {
+            drop(group);
+            let _ = child.wait().await;
+            return Err(GitError::TimedOut {
+                command: name,
+                after: timeout,
+            });
+        };
+        let ((stdout, is_cut), (stderr, changed_refs), status) = ended.map_err(running)?;
+        group.disarm();
+        Ok(Output {
+            command: name,
+            code: status.code(),
+            stdout,
+            is_cut,
+            stderr: String::from_utf8_lossy(&stderr).into_owned(),
+            changed_refs,
+        })
+    }
+
+    /// Runs git, which has to succeed.
+    ///
+    /// # Errors
+    ///
+    /// Like [`GitCommand::output`], and `Failed`.
+    pub async fn run(self) -> Result<Output, GitError> {
+        let output = self.output().await?;
+        if output.code == Some(0) {
+            Ok(output)
+        } else {
+            Err(output.into_failure())
+        }
+    }
+
+    /// `git fetch`, for messages.
+    fn name(&self) -> String {
+        let subcommand = match self.arguments.first() {
+            Some(first) if first == "-C" => self.arguments.get(2),
+            first => first,
+        };
+        let subcommand = subcommand.map(|name| name.to_string_lossy());
+        format!("git {}", subcommand.unwrap_or_default())
+    }
+
+    fn command(self) -> Command {
+        let mut command = Command::new("git");
+        command.args(&self.arguments).env_clear();
+        for name in PASSED_ON {
+            if let Some(value) = std::env::var_os(name) {
+                command.env(name, value);
+            }
+        }
+        let home = self.git.home();
+        command
+            .env("HOME", home)
+            .env("XDG_CONFIG_HOME", home)
+            .env("GIT_CONFIG_GLOBAL", home.join(".gitconfig"))
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .env("GIT_ATTR_NOSYSTEM", "1")
+            .env("GIT_TERMINAL_PROMPT", "0")
+            .env("GIT_ASKPASS", "")
+            .env("SSH_ASKPASS_REQUIRE", "never")
+            .env(
+                "GIT_SSH_COMMAND",
+                "ssh -o BatchMode=yes -o ConnectTimeout=30",
+            )
+            .env("GIT_ALLOW_PROTOCOL", self.protocols)
+            // Who reflogs say it was.
+            .env("GIT_COMMITTER_NAME", "autobuilder")
+            .env("GIT_COMMITTER_EMAIL", "autobuilder@localhost")
+            // Reading must not write: no lock of ours is held while a checkout is looked at.
+            .env("GIT_OPTIONAL_LOCKS", "0")
+            .env("LC_ALL", "C");
+
+        let credential = self.credential.map(|credential| {
+            let key = format!("http.{}/.extraHeader", self.git.shared.base);
+            (key, credential.header)
+        });
+        let configuration = CONFIGURATION
+            .iter()
+            .map(|&(key, value)| (key.to_owned(), value.to_owned()))
+            .chain(credential)
+            .chain(self.configuration);
+        let mut count = 0;
+        for (key, value) in configuration {
+            command
+                .env(format!("GIT_CONFIG_KEY_{count}"), key)
+                .env(format!("GIT_CONFIG_VALUE_{count}"), value);
+            count += 1;
+        }
+        command.env("GIT_CONFIG_COUNT", count.to_string());
+
+        command
+            .stdin(self.stdin.map_or_else(Stdio::null, Stdio::from))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .kill_on_drop(true);
+        command
+    }
+}
+
+impl Output {
+    pub fn into_failure(self) -> GitError {
+        let stderr = match self.code {
+            Some(_) => self.stderr,
+            None => format!("{}\nit was killed by a signal", self.stderr),
+        };
+        GitError::Failed {
+            command: self.command,
+            stderr,
+        }
+    }
+
+    /// Standard output as text, invalid UTF-8 replaced.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.stdout).into_owned()
+    }
+}
+
+/// The line that says why, of all that git said: the first that is fatal or an error, else the
+/// last.
+pub(super) fn gist(stderr: &str) -> &str {
+    let lines = || {
+        stderr
+            .lines()
+            .map(str::trim)
+            .filter(|line| !line.is_empty())
+    };
+    let reason = lines()
+        .find(|line| line.starts_with("fatal: ") || line.starts_with("error: "))
+        .or_else(|| lines().next_back())
+        .unwrap_or("it gave no reason");
+    reason
+        .strip_prefix("fatal: ")
+        .or_else(|| reason.strip_prefix("error: "))
+        .unwrap_or(reason)
+}
+
+/// Kills git and the programs it started (ssh, git-remote-https, index-pack, …) unless it ended
+/// by itself: they form a process group.
+struct ProcessGroup(Option<Pid>);
+
+impl ProcessGroup {
+    fn of(child: &tokio::process::Child) -> Self {
+        let id = child.id().and_then(|id| i32::try_from(id).ok());
+        Self(id.and_then(Pid::from_raw))
+    }
+
+    fn disarm(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for ProcessGroup {
+    fn drop(&mut self) {
+        if let Some(group) = self.0 {
+            // It may just have ended by itself.
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+    }
+}
+
+/// Reads to the end and keeps the first `limit` bytes; says whether there was more.
+async fn read_beginning(
+    source: &mut (impl AsyncRead + Unpin),
+    limit: usize,
+) -> std::io::Result<(Vec<u8>, bool)> {
+    let mut kept = Vec::new();
+    (&mut *source)
+        .take(limit as u64)
+        .read_to_end(&mut kept)
+        .await?;
+    let rest = tokio::io::copy(source, &mut tokio::io::sink()).await?;
+    Ok((kept, rest > 0))
+}
+
+/// Reads to the end and keeps the last `limit` bytes or so; counts the arrows on the way.
+async fn read_end(
+    source: &mut (impl AsyncRead + Unpin),
+    limit: usize,
+) -> std::io::Result<(Vec<u8>, usize)> {
+    const ARROW: &[u8] = b" -> ";
+    let mut kept = Vec::new();
+    let mut arrows = 0;
+    let mut block = [0; 4096];
+    loop {
+        let length = source.read(&mut block).await?;
+        if length == 0 {
+            return Ok((kept, arrows));
+        }
+        // With what could be the beginning of one that was cut in two.
+        let fresh = kept.len().saturating_sub(ARROW.len() - 1);
+        kept.extend_from_slice(&block[..length]);
+        arrows += memchr::memmem::find_iter(&kept[fresh..], ARROW).count();
+        if kept.len() > 2 * limit {
+            kept.drain(..kept.len() - limit);
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! Git repositories, through the git command line.
+//!
+//! Each repository has a bare mirror under the data directory, so that a build fetches only
+//! what is new, and nothing when its commit is there. A checkout is made from the mirror and
+//! does not need it afterwards. The mirror is a cache: one that is damaged is fetched again.
+//!
+//! What comes from outside (names, commits, what a server answers) is hostile. Names are parsed
+//! types that cannot begin with a dash and stand behind `--end-of-options` all the same; git
+//! runs with an environment and configuration of its own, asks nothing, may use few protocols,
+//! and is killed with its children when it takes too long or nobody waits for it any more.
+
+mod checkout;
+mod command;
+mod mirror;
+mod query;
+mod server;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use base64::Engine;
+
+use crate::domain::names::{BranchName, CommitSha, GitRef, RepositoryName};
+
+/// Told what git does, in whole lines for people: a few for each checkout.
+pub type Progress<'a> = &'a (dyn Fn(&str) + Send + Sync);
+
+/// Where repositories are, where mirrors go, and how long things may take.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Repositories are at `<git_url>/<owner>/<name>`: a URL (https, ssh; http and git too when
+    /// this says so) or an absolute path.
+    pub git_url: String,
+    /// The folder of the mirrors, which nobody else writes to; created when it is missing.
+    pub mirrors: PathBuf,
+    /// For one try at reaching the server: a fetch, or a submodule's.
+    pub network_timeout: Duration,
+    /// For what needs no network.
+    pub local_timeout: Duration,
+    /// How often the server is tried before a fetch has failed; at least once.
+    pub attempts: u32,
+    /// The pause before the second try, doubled with each further one.
+    pub retry_after: Duration,
+}
+
+impl Settings {
+    pub fn new(git_url: impl Into<String>, mirrors: impl Into<PathBuf>) -> Self {
+        Self {
+            git_url: git_url.into(),
+            mirrors: mirrors.into(),
+            network_timeout: Duration::from_secs(600),
+            local_timeout: Duration::from_secs(300),
+            attempts: 3,
+            retry_after: Duration::from_secs(2),
+        }
+    }
+}
+
+/// What a server is shown so that it lets us read. Sent to `git_url` only, never an argument of
+/// a process, never written to a file.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credential {
+    header: String,
+}
+
+impl Credential {
+    /// As GitHub takes its tokens, an app's among them, with the user `x-access-token`:
+    /// docs.github.com, "Authenticating as a GitHub App installation".
+    pub fn basic(user: &str, password: &str) -> Self {
+        let encoded =
+            base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
+        Self {
+            header: format!("Authorization: Basic {encoded}"),
+        }
+    }
+}
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Credential(…)")
+    }
+}
+
+/// Why git could not do it. Each is one sentence for the log and the status on GitHub.
+#[derive(Debug, thiserror::Error)]
+pub enum GitError {
+    #[error(
+        "commit {commit} no longer exists in {repository}, it was probably replaced by a forced push"
+    )]
+    CommitGone {
+        repository: RepositoryName,
+        commit: CommitSha,
+    },
+    #[error("repository {repository} does not exist at {url}, or may not be read from here")]
+    RepositoryNotFound {
+        repository: RepositoryName,
+        url: String,
+    },
+    #[error("{url} cannot be reached: {reason}")]
+    Unreachable { url: String, reason: String },
+    #[error("{command} took longer than {} s", after.as_secs_f64())]
+    TimedOut { command: String, after: Duration },
+    /// `stderr` is the end of what git said.
+    #[error("{command} failed: {}", command::gist(stderr))]
+    Failed { command: String, stderr: String },
+    #[error("{action} failed: {source}")]
+    Io { action: String, source: io::Error },
+}
+
+impl GitError {
+    /// Whether the same may succeed a little later.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::TimedOut { .. })
+    }
+}
+
+/// A branch or tag as the server has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    pub git_ref: GitRef,
+    /// What the ref names: a commit, or an annotated tag's own object.
+    pub object: CommitSha,
+    /// The commit, also where `object` is a tag.
+    pub commit: CommitSha,
+}
+
+/// A commit, for the history of a push.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Commit {
+    pub id: CommitSha,
+    pub author_name: String,
+    pub author_email: String,
+    pub message: String,
+}
+
+/// Git with its mirrors. Cheap to clone; clones share everything.
+#[derive(Debug, Clone)]
+pub struct Git {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    settings: Settings,
+    /// `git_url` without a user and a password.
+    base: String,
+    /// Protocols that git may use, as `GIT_ALLOW_PROTOCOL` takes them.
+    protocols: String,
+    /// Git's home, in which nothing is but a configuration of ours.
+    home: PathBuf,
+    credential: RwLock<Option<Credential>>,
+    mirrors: Mutex<HashMap<RepositoryName, Arc<mirror::Mirror>>>,
+}
+
+impl Git {
+    /// Creates the mirrors' folder; looks at no server.
+    ///
+    /// # Errors
+    ///
+    /// What the disk says.
+    pub fn new(settings: Settings) -> io::Result<Self> {
+        // No repository's owner can have this name, as @ is not in GitHub's alphabet.
+        let home = std::path::absolute(settings.mirrors.join("@home"))?;
+        std::fs::create_dir_all(&home)?;
+        // A mirror, or a repository at a path, may belong to another user than the service
+        // runs as; git reads this setting from files and its command line only, and the
+        // program that serves a path gets no command line of ours (git-config(1)).
+        std::fs::write(home.join(".gitconfig"), "[safe]\n\tdirectory = *\n")?;
+
+        let (base, credential) = split_credential(settings.git_url.trim_end_matches('/'));
+        let protocols = allowed_protocols(&base);
+        Ok(Self {
+            shared: Arc::new(Shared {
+                settings,
+                base,
+                protocols,
+                home,
+                credential: RwLock::new(credential),
+                mirrors: Mutex::default(),
+            }),
+        })
+    }
+
+    /// What is shown to the server from now on; a GitHub app's token lasts an hour.
+    pub fn set_credential(&self, credential: Option<Credential>) {
+        *self
+            .shared
+            .credential
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = credential;
+    }
+
+    /// Where a repository is, without any credential: what `origin` is in a checkout.
+    pub fn url(&self, repository: &RepositoryName) -> String {
+        format!("{}/{repository}", self.shared.base)
+    }
+
+    fn credential(&self) -> Option<Credential> {
+        self.shared
+            .credential
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn home(&self) -> &Path {
+        &self.shared.home
+    }
+}
+
+/// Takes user and password out of `https://user:password@host/…`.
+fn split_credential(url: &str) -> (String, Option<Credential>) {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return (url.to_owned(), None);
+    };
+    let host_ends = rest.find('/').unwrap_or(rest.len());
+    let Some(at) = rest[..host_ends].rfind('@') else {
+        return (url.to_owned(), None);
+    };
+    if !matches!(scheme, "http" | "https") {
+        // The user of ssh://git@host is part of the address.
+        return (url.to_owned(), None);
+    }
+    let (user, password) = rest[..at].split_once(':').unwrap_or((&rest[..at], ""));
+    (
+        format!("{scheme}://{}", &rest[at + 1..]),
+        Some(Credential::basic(user, password)),
+    )
+}
+
+/// Submodules name URLs of their own, so only what is safe or needed is allowed: `ext::` runs
+/// any command, and `file` would read other repositories of this machine.
+fn allowed_protocols(base: &str) -> String {
+    let own = match base.split_once("://") {
+        Some((scheme @ ("http" | "git" | "file"), _)) => scheme,
+        None if Path::new(base).is_absolute() => "file",
+        _ => return "https:ssh".to_owned(),
+    };
+    format!("https:ssh:{own}")
+}
+
+/// The name of a branch or a tag on the server.
+fn branch_ref(branch: &BranchName) -> String {
+    format!("refs/heads/{branch}")
+}

@@ -1,0 +1,175 @@
+//! Questions about a repository: its branches, its history.
+
+use super::{Commit, Git, GitError, Head, Progress, branch_ref};
+use crate::domain::names::{BranchName, CommitSha, GitRef, RepositoryName};
+
+/// Fields of a commit in the output of `git log`, each ended by a zero byte.
+const LOG_FORMAT: &str = "--format=%H%x00%an%x00%ae%x00%B";
+const LOG_FIELDS: usize = 4;
+
+const SILENT: Progress<'static> = &|_| {};
+
+impl Git {
+    /// The branches and tags that the server has now. Those whose names this service does not
+    /// accept are left out.
+    pub async fn heads(&self, repository: &RepositoryName) -> Result<Vec<Head>, GitError> {
+        let text = self.list(repository, &["--heads", "--tags"], &[]).await?;
+        let mut heads: Vec<Head> = Vec::new();
+        for (object, name) in text.lines().filter_map(|line| line.split_once('\t')) {
+            let Ok(object) = object.parse::<CommitSha>() else {
+                continue;
+            };
+            // An annotated tag comes twice, the second time as the commit it names.
+            if let Some(tag) = name.strip_suffix("^{}") {
+                if let Some(last) = heads.last_mut()
+                    && last.git_ref.to_string() == tag
+                {
+                    last.commit = object;
+                }
+            } else if let Ok(git_ref) = name.parse() {
+                heads.push(Head {
+                    git_ref,
+                    commit: object.clone(),
+                    object,
+                });
+            }
+        }
+        Ok(heads)
+    }
+
+    /// The commit at which the server has a branch now; `None` where there is no such branch.
+    pub async fn head_of(
+        &self,
+        repository: &RepositoryName,
+        branch: &BranchName,
+    ) -> Result<Option<CommitSha>, GitError> {
+        let name = branch_ref(branch);
+        let text = self.list(repository, &[], &[&name]).await?;
+        // The pattern also matches refs that end in it.
+        Ok(text
+            .lines()
+            .filter_map(|line| line.split_once('\t'))
+            .find(|(_, found)| *found == name)
+            .and_then(|(commit, _)| commit.parse().ok()))
+    }
+
+    /// The branch to which the server's HEAD points; `None` in an empty repository.
+    pub async fn default_branch(
+        &self,
+        repository: &RepositoryName,
+    ) -> Result<Option<BranchName>, GitError> {
+        let text = self.list(repository, &["--symref"], &["HEAD"]).await?;
+        let target = text
+            .lines()
+            .find_map(|line| line.strip_prefix("ref: ")?.strip_suffix("\tHEAD"));
+        Ok(target
+            .and_then(|name| name.strip_prefix("refs/heads/"))
+            .and_then(|branch| branch.parse().ok()))
+    }
+
+    /// Whether `ancestor` is `descendant` or is reached from it. Fetches what is not here.
+    ///
+    /// # Errors
+    ///
+    /// `CommitGone` where one of them is not to be had.
+    pub async fn is_ancestor(
+        &self,
+        repository: &RepositoryName,
+        ancestor: &CommitSha,
+        descendant: &CommitSha,
+    ) -> Result<bool, GitError> {
+        let mirror = self.mirror(repository);
+        for commit in [ancestor, descendant] {
+            self.hold_with(repository, &mirror, commit, None, SILENT)
+                .await?;
+        }
+        let output = self
+            .local("merge-base")
+            .inside(&mirror.folder)
+            .args(["--is-ancestor", ancestor.as_str(), descendant.as_str()])
+            .output()
+            .await?;
+        match output.code {
+            Some(0) => Ok(true),
+            Some(1) => Ok(false),
+            _ => Err(output.into_failure()),
+        }
+    }
+
+    /// Up to `max` commits that `after` reaches and `before` does not, newest first. Where
+    /// there was nothing before, or it is gone, the newest that `after` reaches.
+    pub async fn commits(
+        &self,
+        repository: &RepositoryName,
+        before: Option<&CommitSha>,
+        after: &CommitSha,
+        max: usize,
+    ) -> Result<Vec<Commit>, GitError> {
+        let mirror = self.mirror(repository);
+        let (held, after) = self
+            .hold_with(repository, &mirror, after, None, SILENT)
+            .await?;
+        let excluded = match before {
+            Some(before) => held.find(before).await?.map(|before| format!("^{before}")),
+            None => None,
+        };
+        drop(held);
+        let output = self
+            .local("log")
+            .inside(&mirror.folder)
+            .args(["-z", "--no-color", "--encoding=UTF-8", LOG_FORMAT])
+            .arg(format!("--max-count={max}"))
+            .arg(after.as_str())
+            .args(excluded)
+            .arg("--")
+            .run()
+            .await?;
+
+        let text = output.text();
+        let mut fields: Vec<&str> = text.split('\0').collect();
+        if output.is_cut {
+            // The last message may have lost its end.
+            fields.pop();
+        }
+        Ok(fields
+            .chunks_exact(LOG_FIELDS)
+            .filter_map(|fields| {
+                Some(Commit {
+                    id: fields[0].parse().ok()?,
+                    author_name: fields[1].to_owned(),
+                    author_email: fields[2].to_owned(),
+                    message: fields[3].trim_end().to_owned(),
+                })
+            })
+            .collect())
+    }
+
+    /// `git ls-remote`.
+    async fn list(
+        &self,
+        repository: &RepositoryName,
+        options: &[&str],
+        patterns: &[&str],
+    ) -> Result<String, GitError> {
+        let mut attempts = self.attempts(SILENT);
+        let output = loop {
+            let command = self
+                .remote("ls-remote")
+                .args(options)
+                .arg("--end-of-options")
+                .arg(self.url(repository))
+                .args(patterns);
+            match self.ask(repository, command).await {
+                Err(error) if attempts.again(&error).await => {}
+                result => break result?,
+            }
+        };
+        if output.is_cut {
+            return Err(GitError::Failed {
+                command: "git ls-remote".to_owned(),
+                stderr: "the repository has more refs than are read".to_owned(),
+            });
+        }
+        Ok(output.text())
+    }
+}

@@ -1,0 +1,120 @@
+//! Asking a server: what its refusals mean, and when to ask again.
+
+use std::time::Duration;
+
+use super::command::{GitCommand, Output, gist};
+use super::{Git, GitError, Progress};
+use crate::domain::names::RepositoryName;
+
+/// What git says where a repository is not there, or not for us. GitHub answers for a private
+/// repository as if there were none, and git then wants a user's name.
+const NOT_FOUND: [&str; 8] = [
+    "not found",
+    "does not appear to be a git repository",
+    "does not exist",
+    "could not read Username",
+    "Authentication failed",
+    "Permission denied",
+    "error: 403",
+    "error: 401",
+];
+
+/// What git and the libraries under it say where the network or the server is at fault.
+const UNREACHABLE: [&str; 21] = [
+    "Could not resolve",
+    "unable to look up",
+    "Name or service not known",
+    "Temporary failure in name resolution",
+    "Failed to connect",
+    "unable to connect",
+    "Couldn't connect",
+    "Connection refused",
+    "Connection timed out",
+    "Connection reset",
+    "Connection closed",
+    "No route to host",
+    "Network is unreachable",
+    "hung up unexpectedly",
+    "early EOF",
+    "unexpected disconnect",
+    "RPC failed",
+    "Operation too slow",
+    "Operation timed out",
+    "The requested URL returned error: 5",
+    "The requested URL returned error: 429",
+];
+
+impl Git {
+    /// Runs a command that asks the server of this repository; it has to succeed.
+    pub(super) async fn ask(
+        &self,
+        repository: &RepositoryName,
+        command: GitCommand<'_>,
+    ) -> Result<Output, GitError> {
+        let output = command.output().await?;
+        if output.code == Some(0) {
+            return Ok(output);
+        }
+        // In this order: a host that is not found is no repository that is not found.
+        if is_unreachable(&output.stderr) {
+            Err(GitError::Unreachable {
+                url: self.url(repository),
+                reason: gist(&output.stderr).to_owned(),
+            })
+        } else if says(&output.stderr, &NOT_FOUND) {
+            Err(GitError::RepositoryNotFound {
+                repository: repository.clone(),
+                url: self.url(repository),
+            })
+        } else {
+            Err(output.into_failure())
+        }
+    }
+
+    /// For something that is done again while it fails for a reason that may pass.
+    pub(super) fn attempts<'a>(&self, progress: Progress<'a>) -> Attempts<'a> {
+        let settings = &self.shared.settings;
+        Attempts {
+            left: settings.attempts.saturating_sub(1),
+            pause: settings.retry_after,
+            progress,
+        }
+    }
+}
+
+/// Tries that are left, and the pause before the next.
+///
+/// Not a function that takes the attempt: the future of an async closure cannot be shown to be
+/// `Send` where it borrows from its caller.
+pub(super) struct Attempts<'a> {
+    left: u32,
+    pause: Duration,
+    progress: Progress<'a>,
+}
+
+impl Attempts<'_> {
+    /// Whether to try again after this error; if so, the pause is over. It doubles each time.
+    pub(super) async fn again(&mut self, error: &GitError) -> bool {
+        if self.left == 0 || !error.is_transient() {
+            return false;
+        }
+        self.left -= 1;
+        let pause = self.pause;
+        (self.progress)(&format!(
+            "{error}; trying again in {} s",
+            pause.as_secs_f64()
+        ));
+        tokio::time::sleep(pause).await;
+        self.pause = pause * 2;
+        true
+    }
+}
+
+/// Whether these are git's words for a network or a server at fault.
+pub(super) fn is_unreachable(stderr: &str) -> bool {
+    says(stderr, &UNREACHABLE)
+}
+
+fn says(stderr: &str, phrases: &[&str]) -> bool {
+    phrases.iter().any(|phrase| stderr.contains(phrase))
+}

@@ -1,0 +1,172 @@
+//! Mirrors that were left half done, damaged, or large.
+
+use super::*;
+
+#[tokio::test]
+async fn what_a_killed_git_left_behind_is_in_nobodys_way() {
+    let world = World::new();
+    let app = world.repository("acme/app");
+    world.commit(&app, "one", "1");
+    world.git.update(&app, SILENT).await.unwrap();
+    let mirror = world.mirror(&app);
+    let leftovers = [
+        "packed-refs.lock",
+        "refs/heads/master.lock",
+        "config.lock",
+        "shallow.lock",
+        "gc.pid",
+        "objects/pack/tmp_pack_abcdef",
+    ];
+    for name in leftovers {
+        fs::write(mirror.join(name), "").unwrap();
+    }
+    fs::create_dir_all(mirror.join("objects/tmp_objdir-incoming-x")).unwrap();
+    git(&world.server(&app), &["branch", "tmp_branch"]);
+
+    // A service that starts anew over the same folder.
+    let git_again = Git::new(world.git.shared.settings.clone()).unwrap();
+    let commit = world.commit(&app, "two", "2");
+    git_again
+        .checkout(
+            &app,
+            &commit,
+            &branch("master"),
+            &world.path("checkout"),
+            SILENT,
+        )
+        .await
+        .unwrap();
+    for name in leftovers {
+        assert!(!mirror.join(name).exists(), "{name}");
+    }
+    assert!(!mirror.join("objects/tmp_objdir-incoming-x").exists());
+    assert!(git(&mirror, &["branch"]).contains("tmp_branch"));
+}
+
+#[tokio::test]
+async fn a_git_that_outlived_the_service_is_waited_for() {
+    let world = World::new();
+    let app = world.repository("acme/app");
+    world.commit(&app, "one", "1");
+    world.git.update(&app, SILENT).await.unwrap();
+    // It holds the lock as its standard input, like a fetch whose service was killed.
+    let lock = fs::File::options()
+        .write(true)
+        .open(world.path("mirrors/acme/app.lock"))
+        .unwrap();
+    lock.try_lock().unwrap();
+    let mut orphan = Command::new("sleep")
+        .arg("1000")
+        .stdin(lock)
+        .spawn()
+        .unwrap();
+
+    let git_again = Git::new(world.git.shared.settings.clone()).unwrap();
+    let mut update = Box::pin(git_again.update(&app, SILENT));
+    let early = tokio::time::timeout(Duration::from_millis(300), &mut update).await;
+    assert!(early.is_err(), "it must not work beside another");
+    orphan.kill().unwrap();
+    orphan.wait().unwrap();
+    update.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_damaged_mirror_is_fetched_again() {
+    let world = World::new();
+    let app = world.repository("acme/app");
+    world.commit(&app, "one", "1");
+    world.git.update(&app, SILENT).await.unwrap();
+    let packs = world.mirror(&app).join("objects/pack");
+    for entry in fs::read_dir(&packs).unwrap() {
+        fs::remove_file(entry.unwrap().path()).unwrap();
+    }
+    let commit = world.commit(&app, "two", "2");
+    let into = world.path("checkout");
+    world
+        .git
+        .checkout(&app, &commit, &branch("master"), &into, SILENT)
+        .await
+        .unwrap();
+    git(&into, &["fsck", "--strict"]);
+}
+
+#[tokio::test]
+async fn a_mirror_that_lost_some_content_is_fetched_again() {
+    let world = World::new();
+    let app = world.repository("acme/app");
+    let commit = world.commit(&app, "one", "only here");
+    world.git.update(&app, SILENT).await.unwrap();
+    // The commit is found, and what it holds is not: loose objects without the file's.
+    let mirror = world.mirror(&app);
+    let pack = fs::read_dir(mirror.join("objects/pack"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .find(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "pack")
+        })
+        .unwrap();
+    let away = world.path("pack");
+    fs::rename(&pack, &away).unwrap();
+    fs::remove_dir_all(mirror.join("objects/pack")).unwrap();
+    let unpacked = Command::new("git")
+        .current_dir(&mirror)
+        .args(["unpack-objects", "-q"])
+        .stdin(fs::File::open(&away).unwrap())
+        .status();
+    assert!(unpacked.unwrap().success());
+    let blob = git(&mirror, &["rev-parse", &format!("{commit}:one")]);
+    fs::remove_file(mirror.join("objects").join(&blob[..2]).join(&blob[2..])).unwrap();
+
+    let into = world.path("checkout");
+    let lines = Mutex::new(Vec::new());
+    let progress = |line: &str| lines.lock().unwrap().push(line.to_owned());
+    world
+        .git
+        .checkout(&app, &commit, &branch("master"), &into, &progress)
+        .await
+        .unwrap();
+    assert_eq!(fs::read_to_string(into.join("one")).unwrap(), "only here");
+    assert_eq!(
+        lines.lock().unwrap()[0],
+        crate::adapters::git::mirror::DAMAGED
+    );
+}
+
+#[tokio::test]
+async fn a_mirror_is_tidied_and_still_serves() {
+    let world = World::new();
+    let app = world.repository("acme/app");
+    let mut commit = world.commit(&app, "one", "1");
+    for number in 0..25 {
+        commit = world.commit(&app, "counter", &number.to_string());
+        world.git.update(&app, SILENT).await.unwrap();
+    }
+    let packs = || {
+        fs::read_dir(world.mirror(&app).join("objects/pack"))
+            .unwrap()
+            .filter(|entry| {
+                entry
+                    .as_ref()
+                    .unwrap()
+                    .path()
+                    .extension()
+                    .is_some_and(|e| e == "pack")
+            })
+            .count()
+    };
+    assert!(packs() >= 25);
+    world.git.maintain(&app).await.unwrap();
+    assert!(packs() <= 2);
+    world
+        .git
+        .checkout(
+            &app,
+            &commit,
+            &branch("master"),
+            &world.path("checkout"),
+            SILENT,
+        )
+        .await
+        .unwrap();
+}

@@ -1,0 +1,4 @@
+//! The world outside: each library that speaks to it is imported here and nowhere else.
+
+pub mod docker;
+pub mod git;
