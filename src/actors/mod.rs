@@ -18,6 +18,7 @@ mod janitor;
 mod project;
 mod projects;
 mod root;
+mod supervision;
 mod watcher;
 mod watchers;
 

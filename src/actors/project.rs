@@ -9,6 +9,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent
 
 use super::build::{self, BuildActor, Interruption};
 use super::projects::{self, CancelError};
+use super::supervision::failure;
 use crate::domain::build::{Build, Cause, State as BuildState};
 use crate::domain::names::{BuildId, RepositoryName};
 use crate::domain::recipe::Supersede;
@@ -109,18 +110,15 @@ impl Actor for Project {
         event: SupervisionEvent,
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
-        let (SupervisionEvent::ActorFailed(who, _) | SupervisionEvent::ActorTerminated(who, ..)) =
-            &event
-        else {
+        let Some((who, why)) = failure(&event) else {
             return Ok(());
         };
         let lost = state.builds.values().find(
             |entry| matches!(&entry.stage, Stage::Running(actor) if actor.get_id() == who.get_id()),
         );
-        // A build that came to its end has already told so.
         let Some(lost) = lost else { return Ok(()) };
         let (build, sequence) = (lost.build.id.clone(), lost.build.sequence);
-        tracing::error!(%build, event = %projects::describe(&event), "a build's actor failed");
+        tracing::error!(%build, reason = why, "a build's actor failed");
         state.service.metrics.actor_restarted("build");
         state.builds.remove(&sequence);
         let build =

@@ -8,6 +8,7 @@ use std::time::Instant;
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
 
 use super::project::{self, Project};
+use super::supervision::failure;
 use crate::domain::admission::Admission;
 use crate::domain::names::{BuildId, RepositoryName};
 use crate::domain::restart::{RestartPolicy, Verdict};
@@ -114,9 +115,7 @@ impl Actor for Projects {
         event: SupervisionEvent,
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
-        let (SupervisionEvent::ActorFailed(who, _) | SupervisionEvent::ActorTerminated(who, ..)) =
-            &event
-        else {
+        let Some((who, why)) = failure(&event) else {
             return Ok(());
         };
         let lost = state.projects.iter_mut().find(|(_, entry)| {
@@ -130,7 +129,7 @@ impl Actor for Projects {
         };
         entry.actor = None;
         let repository = repository.clone();
-        tracing::error!(%repository, event = %describe(&event), "a project actor failed");
+        tracing::error!(%repository, reason = why, "a project actor failed");
         state.failed(&myself, repository)
     }
 }
@@ -202,17 +201,6 @@ impl State {
                 .await?;
         }
         Ok(())
-    }
-}
-
-/// What is left to say of an actor that is no more.
-pub fn describe(event: &SupervisionEvent) -> String {
-    match event {
-        SupervisionEvent::ActorFailed(_, error) => error.to_string(),
-        SupervisionEvent::ActorTerminated(_, _, reason) => {
-            reason.clone().unwrap_or_else(|| "it stopped".to_owned())
-        }
-        _ => String::new(),
     }
 }
 

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use super::configuration::{self, Configuration};
 use super::janitor::{self, Janitor};
 use super::projects::{self, CancelError};
+use super::supervision::failure;
 use super::watchers::{self, Watchers};
 use crate::domain::names::{BuildId, RepositoryName};
 use crate::domain::restart::{RestartPolicy, Verdict};
@@ -184,9 +185,7 @@ impl Actor for Root {
         event: SupervisionEvent,
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
-        let (SupervisionEvent::ActorFailed(who, _) | SupervisionEvent::ActorTerminated(who, ..)) =
-            &event
-        else {
+        let Some((who, why)) = failure(&event) else {
             return Ok(());
         };
         let lost = state
@@ -195,7 +194,7 @@ impl Actor for Root {
             .position(|(_, cell)| cell.get_id() == who.get_id());
         let Some(lost) = lost else { return Ok(()) };
         let (child, _) = state.running.swap_remove(lost);
-        state.failed(&myself, child, &projects::describe(&event))
+        state.failed(&myself, child, &why)
     }
 }
 

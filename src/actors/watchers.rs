@@ -9,6 +9,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tokio::sync::{Semaphore, watch};
 
 use super::projects;
+use super::supervision::failure;
 use super::watcher::{self, Watcher};
 use crate::domain::names::RepositoryName;
 use crate::domain::restart::{RestartPolicy, Verdict};
@@ -80,9 +81,7 @@ impl Actor for Watchers {
         event: SupervisionEvent,
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
-        let (SupervisionEvent::ActorFailed(who, _) | SupervisionEvent::ActorTerminated(who, ..)) =
-            &event
-        else {
+        let Some((who, why)) = failure(&event) else {
             return Ok(());
         };
         let lost = state.watchers.iter().find(|(_, entry)| {
@@ -93,7 +92,7 @@ impl Actor for Watchers {
         });
         if let Some((repository, _)) = lost {
             let repository = repository.clone();
-            state.failed(&myself, repository, &projects::describe(&event));
+            state.failed(&myself, repository, &why);
         }
         Ok(())
     }

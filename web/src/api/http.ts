@@ -83,7 +83,8 @@ async function json<T>(path: string, init: RequestInit): Promise<T> {
   const response = await request(path, init);
   try {
     return (await response.json()) as T;
-  } catch {
+  } catch (error) {
+    if (isAbort(error)) throw error;
     throw new RequestFailed(
       'the answer could not be read',
       'Something between here and the service may have changed it.',
@@ -97,7 +98,7 @@ async function request(path: string, init: RequestInit): Promise<Response> {
   try {
     response = await fetch(path, init);
   } catch (error) {
-    if (error instanceof DOMException && error.name === 'AbortError') throw error;
+    if (isAbort(error)) throw error;
     throw new RequestFailed('the service does not answer', 'See that it runs and that the network is up.', 0);
   }
   if (response.ok) return response;

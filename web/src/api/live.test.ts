@@ -4,7 +4,6 @@ import type { Build, ClientMessage, ServerMessage } from './types';
 
 class FakeSocket implements Socket {
   binaryType = '';
-  onopen = null;
   onmessage: ((event: { data: unknown }) => void) | null = null;
   onclose: (() => void) | null = null;
   sent: ClientMessage[] = [];

@@ -10,7 +10,6 @@ export type LiveStatus = 'connecting' | 'live' | 'reconnecting';
 /** What the client needs of a WebSocket; tests give a fake one. */
 export interface Socket {
   binaryType: string;
-  onopen: (() => void) | null;
   onmessage: ((event: { data: unknown }) => void) | null;
   onclose: (() => void) | null;
   send(text: string): void;

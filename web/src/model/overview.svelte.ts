@@ -1,5 +1,5 @@
 /** What the overview shows: builds under way, and the history as far as it was scrolled. */
-import { asFailure, isAbort, listBuilds, type RequestFailed } from '../api/http';
+import { asFailure, listBuilds, type RequestFailed } from '../api/http';
 import type { Build } from '../api/types';
 import { connection } from './connection.svelte';
 import { matchesHistory, NO_FILTER, type Filter } from './filter';
@@ -92,7 +92,7 @@ class Overview {
       await ask(request.signal);
       for (const build of this.changedMeanwhile.values()) this.place(build);
     } catch (error) {
-      if (isAbort(error)) return;
+      if (request.signal.aborted) return;
       this.failure = asFailure(error);
     }
     if (this.request === request) {

@@ -27,7 +27,7 @@ export function buildPath(id: string, hash = ''): string {
 class Router {
   private url = $state.raw(new URL('http://localhost/'));
 
-  /** Counts links followed: one that names a line goes there again, although the address stays. */
+  /** Counts links followed and steps in the history: a link to a line leads there also if the address stays. */
   visits = $state(0);
 
   readonly path = $derived(this.url.pathname);
@@ -38,7 +38,10 @@ class Router {
   start(): void {
     const read = () => (this.url = new URL(location.href));
     read();
-    addEventListener('popstate', read);
+    addEventListener('popstate', () => {
+      read();
+      this.visits += 1;
+    });
     document.addEventListener('click', (event) => this.onClick(event));
   }
 
