@@ -147,6 +147,10 @@ impl State {
                     build.id.clone(),
                 ))?;
                 self.run(myself, build).await?;
+            } else if let Some(mark) = build.skip_mark() {
+                let reason = format!("the commit's message says {mark}");
+                self.end_without_actor(sequence, &build.id, BuildState::Skipped, reason)
+                    .await?;
             } else {
                 self.compare_with_older(myself, &build);
                 self.builds.insert(

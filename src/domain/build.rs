@@ -279,6 +279,21 @@ impl Build {
         context
     }
 
+    /// What the pushed commit's message says, if it says that nothing is to be built. A person who
+    /// asks for a build means it.
+    pub fn skip_mark(&self) -> Option<&'static str> {
+        if matches!(self.cause, Cause::Manual | Cause::Rebuild { .. }) {
+            return None;
+        }
+        let head = self
+            .commits
+            .iter()
+            .find(|commit| commit.id == self.commit)?;
+        SKIP_MARKS
+            .into_iter()
+            .find(|mark| head.message.contains(mark))
+    }
+
     /// When the script of the newest attempt began.
     pub fn building_since(&self) -> Option<Timestamp> {
         self.steps
@@ -288,6 +303,10 @@ impl Build {
             .map(|step| step.started)
     }
 }
+
+/// As GitHub Actions and others have them.
+/// Source: <https://docs.github.com/en/actions/how-tos/manage-workflow-runs/skip-workflow-runs>.
+const SKIP_MARKS: [&str; 2] = ["[skip ci]", "[ci skip]"];
 
 /// One script of one ref of a repository, whatever the commit.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -490,10 +490,6 @@ impl Machine {
         if state.is_end() {
             let took = Timestamp::now().since(self.build.started.unwrap_or(self.build.queued));
             self.service.metrics.build_ended(state, took.as_secs_f64());
-            tracing::info!(
-                build = %self.build.id, repository = %self.build.repository, sha = %self.build.commit, %state,
-                reason = self.build.reason, "build ended"
-            );
         }
         self.remove_container();
         self.service.logs.closed(&self.build.id);
@@ -534,6 +530,16 @@ impl Machine {
             known,
         };
         self.build = self.service.store.transition(transition).await?;
+        let Build {
+            id,
+            repository,
+            commit,
+            state,
+            reason,
+            attempt,
+            ..
+        } = &self.build;
+        tracing::info!(build = %id, %repository, sha = %commit, %state, reason, attempt, "build moved on");
         Ok(())
     }
 

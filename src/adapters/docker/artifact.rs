@@ -187,7 +187,12 @@ fn kind(mode: u32) -> &'static str {
 
 /// Takes one plain file out of a tar stream. Nothing that the stream says about names reaches our
 /// file system.
-fn take(stream: impl Read, path: &str, into: &Path, max: u64) -> Result<Fetched, ArtifactError> {
+pub(super) fn take(
+    stream: impl Read,
+    path: &str,
+    into: &Path,
+    max: u64,
+) -> Result<Fetched, ArtifactError> {
     let malformed = |reason: String| ArtifactError::Malformed {
         path: path.to_owned(),
         reason,

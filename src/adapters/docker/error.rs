@@ -64,7 +64,7 @@ pub enum ImageProblem {
     NotHere,
     #[error("{registry} has no such image or tag")]
     NotFound { registry: String },
-    #[error("{registry} denies access{}", if *.with_credentials { " with the configured credentials" } else { ", and no credentials are configured for it" })]
+    #[error("{registry} denies access or has no such repository{}", if *.with_credentials { "; the configured credentials were used" } else { "; no credentials are configured for it" })]
     Denied {
         registry: String,
         with_credentials: bool,

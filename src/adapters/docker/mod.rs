@@ -25,6 +25,7 @@ mod exec;
 mod follow;
 mod image;
 mod network;
+mod reference;
 mod upload;
 
 #[cfg(test)]

@@ -1,20 +1,6 @@
 //! Containers as the engine sees them.
 
 use super::*;
-use std::process::Command;
-
-fn docker_command(arguments: &[&str]) -> String {
-    let output = Command::new("docker")
-        .args(arguments)
-        .output()
-        .expect("the docker command is there");
-    assert!(
-        output.status.success(),
-        "docker {arguments:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
 
 #[tokio::test]
 async fn secrets_are_in_no_configuration() {

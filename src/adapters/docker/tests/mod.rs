@@ -3,10 +3,15 @@
 mod artifact;
 mod container;
 mod follow;
+mod hostile;
 mod limits;
+mod measure;
+mod registry;
+mod remote;
 mod script;
 
 use std::collections::BTreeMap;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -117,7 +122,7 @@ impl Container {
 
     /// What a command in the container prints, asked by Docker's own client.
     pub fn exec(&self, command: &str) -> String {
-        let output = std::process::Command::new("docker")
+        let output = Command::new("docker")
             .args(["exec", &self.id, "sh", "-c", command])
             .output()
             .expect("the docker command is there");
@@ -182,6 +187,49 @@ impl Log {
     pub fn outcome(&self) -> Outcome {
         self.outcome.expect("the runner said how it ended")
     }
+}
+
+/// A server that a test starts, and that ends with it.
+pub struct Server(std::process::Child);
+
+impl Server {
+    pub fn start(command: &mut Command) -> Self {
+        let command = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        Self(
+            command
+                .spawn()
+                .unwrap_or_else(|error| panic!("{command:?}: {error}")),
+        )
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let pid = rustix::process::Pid::from_child(&self.0);
+        // Politely, so that a dockerd ends its own containerd.
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        let _ = self.0.wait();
+    }
+}
+
+/// A port of 127.0.0.1 that nobody listens on as yet.
+pub fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("bound").port()
+}
+
+/// Runs Docker's own client. Returns what it printed.
+pub fn docker_command(arguments: &[&str]) -> String {
+    let output = Command::new("docker")
+        .args(arguments)
+        .output()
+        .expect("the docker command is there");
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "docker {arguments:?}: {complaint}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 /// Waits until something is so.
