@@ -142,7 +142,7 @@ impl Machine {
         self.remove_container();
         self.service.logs.closed(&self.build.id);
         self.project
-            .cast(project::Message::Left(self.build.clone()))?;
+            .cast(project::Message::Left(Box::new(self.build.clone())))?;
         myself.stop(None);
         Ok(())
     }
