@@ -1,3 +1,4 @@
-//! What is outside: each module is the only place that speaks to one thing.
+//! The world outside: each library that speaks to it is imported here and nowhere else.
 
+pub mod docker;
 pub mod git;

@@ -1,1 +1,386 @@
-//! build
+//! A build: one script run for one commit, and the states it goes through.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::names::{
+    ArtifactName, BranchName, BuildId, CommitSha, GitRef, RecipeTag, RepositoryName, ScriptPath,
+};
+use super::push::Commit;
+use super::recipe::Recipe;
+use super::time::Timestamp;
+
+/// Where a build stands.
+///
+/// ```text
+/// queued → preparing → building → collecting → publishing → succeeded
+/// ```
+///
+/// and from each of these to the ends that [`State::may_become`] allows. An end never changes.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    utoipa::ToSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    Queued,
+    /// Fetching the commit, pulling the image, making the container.
+    Preparing,
+    /// The script runs.
+    Building,
+    /// The script has ended well; its artifact is fetched.
+    Collecting,
+    /// The artifact is durable; it gets its names.
+    Publishing,
+    Succeeded,
+    /// The script's fault, or its artifact's.
+    Failed,
+    /// The fault of Docker, git, the hub or this service.
+    Errored,
+    TimedOut,
+    Cancelled,
+    Superseded,
+    Skipped,
+}
+
+use State::{
+    Building, Cancelled, Collecting, Errored, Failed, Preparing, Publishing, Queued, Skipped,
+    Succeeded, Superseded, TimedOut,
+};
+
+impl State {
+    pub const ALL: [State; 12] = [
+        Queued, Preparing, Building, Collecting, Publishing, Succeeded, Failed, Errored, TimedOut,
+        Cancelled, Superseded, Skipped,
+    ];
+
+    /// A build has one of these from its admission to its end.
+    pub const RUNNING: [State; 4] = [Preparing, Building, Collecting, Publishing];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Queued => "queued",
+            Preparing => "preparing",
+            Building => "building",
+            Collecting => "collecting",
+            Publishing => "publishing",
+            Succeeded => "succeeded",
+            Failed => "failed",
+            Errored => "errored",
+            TimedOut => "timed_out",
+            Cancelled => "cancelled",
+            Superseded => "superseded",
+            Skipped => "skipped",
+        }
+    }
+
+    pub fn is_end(self) -> bool {
+        !matches!(
+            self,
+            Queued | Preparing | Building | Collecting | Publishing
+        )
+    }
+
+    pub fn is_running(self) -> bool {
+        Self::RUNNING.contains(&self)
+    }
+
+    /// Back to `queued` is the second attempt of a build that lost its container. What is being
+    /// published can no longer be cancelled: a name may already have moved.
+    pub fn may_become(self, next: State) -> bool {
+        match self {
+            Queued => matches!(next, Preparing | Skipped | Cancelled | Superseded | Errored),
+            Preparing => matches!(
+                next,
+                Building | Queued | Failed | Errored | TimedOut | Cancelled | Superseded
+            ),
+            Building => {
+                matches!(
+                    next,
+                    Collecting | Queued | Failed | Errored | TimedOut | Cancelled | Superseded
+                )
+            }
+            Collecting => matches!(next, Publishing | Failed | Errored | Cancelled | Superseded),
+            Publishing => matches!(next, Succeeded | Errored),
+            _ => false,
+        }
+    }
+
+    /// What GitHub shows for it.
+    pub fn commit_status(self) -> CommitStatus {
+        match self {
+            Queued | Preparing | Building | Collecting | Publishing => CommitStatus::Pending,
+            Succeeded | Skipped => CommitStatus::Success,
+            Failed | TimedOut => CommitStatus::Failure,
+            Errored | Cancelled | Superseded => CommitStatus::Error,
+        }
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(self.as_str())
+    }
+}
+
+impl FromStr for State {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL
+            .into_iter()
+            .find(|state| state.as_str() == text)
+            .ok_or_else(|| {
+                let known: Vec<&str> = Self::ALL.iter().map(|state| state.as_str()).collect();
+                format!(
+                    "{text:?} is not a state; the states are {}",
+                    known.join(", ")
+                )
+            })
+    }
+}
+
+/// The four states of a commit status on GitHub.
+/// Source: <https://docs.github.com/en/rest/commits/statuses>.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CommitStatus {
+    Pending,
+    Success,
+    Failure,
+    Error,
+}
+
+impl CommitStatus {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Success => "success",
+            Self::Failure => "failure",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// Why a build exists.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Cause {
+    /// A webhook told of a push.
+    Push {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pusher: Option<String>,
+        forced: bool,
+    },
+    /// A branch's head was found to differ from what had been built.
+    Reconcile,
+    /// A person asked for it.
+    Manual,
+    /// A person asked for that build once more.
+    Rebuild {
+        #[schema(value_type = String)]
+        of: BuildId,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    Flist,
+    Binary,
+}
+
+impl Kind {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Flist => "flist",
+            Self::Binary => "binary",
+        }
+    }
+}
+
+/// A build as the store knows it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Build {
+    pub id: BuildId,
+    /// Place in the order of creation; the key of pages.
+    pub sequence: i64,
+    /// Grows with each change of any build.
+    pub revision: i64,
+    /// Place of its push in the order in which pushes were heard of. A rebuild keeps it.
+    pub push: u64,
+    pub push_forced: bool,
+    pub repository: RepositoryName,
+    pub reference: GitRef,
+    pub commit: CommitSha,
+    pub recipe: Recipe,
+    pub kind: Kind,
+    pub cause: Cause,
+    pub state: State,
+    /// One line for people: why it stands where it stands.
+    pub reason: Option<String>,
+    pub queued: Timestamp,
+    /// When it left the queue (of its newest attempt).
+    pub started: Option<Timestamp>,
+    pub ended: Option<Timestamp>,
+    pub attempt: u32,
+    pub exit_code: Option<i32>,
+    /// The image as asked for, and the container's id, once they are known.
+    pub image: Option<String>,
+    pub container: Option<String>,
+    pub log_bytes: u64,
+    pub log_lines: u64,
+    pub steps: Vec<Step>,
+    pub artifacts: Vec<Artifact>,
+    pub commits: Vec<Commit>,
+}
+
+impl Build {
+    pub fn branch(&self) -> &BranchName {
+        self.reference.short_name()
+    }
+
+    pub fn script(&self) -> &ScriptPath {
+        &self.recipe.script
+    }
+
+    pub fn tag(&self) -> Option<&RecipeTag> {
+        self.recipe.tag.as_ref()
+    }
+
+    /// Builds of one lane follow each other: they would publish under the same names.
+    pub fn lane(&self) -> Lane {
+        Lane {
+            reference: self.reference.clone(),
+            script: self.recipe.script.clone(),
+            tag: self.recipe.tag.clone(),
+        }
+    }
+
+    /// The name under which GitHub lists its status on the commit.
+    pub fn status_context(&self) -> String {
+        let mut context = format!("autobuilder/{}", self.recipe.script);
+        if let Some(tag) = &self.recipe.tag {
+            context.push_str(&format!(" ({tag})"));
+        }
+        if let GitRef::Tag(name) = &self.reference {
+            context.push_str(&format!(" (tag {name})"));
+        }
+        context
+    }
+
+    /// What the pushed commit's message says, if it says that nothing is to be built. A person who
+    /// asks for a build means it.
+    pub fn skip_mark(&self) -> Option<&'static str> {
+        if matches!(self.cause, Cause::Manual | Cause::Rebuild { .. }) {
+            return None;
+        }
+        let head = self
+            .commits
+            .iter()
+            .find(|commit| commit.id == self.commit)?;
+        SKIP_MARKS
+            .into_iter()
+            .find(|mark| head.message.contains(mark))
+    }
+
+    /// When the script of the newest attempt began.
+    pub fn building_since(&self) -> Option<Timestamp> {
+        self.steps
+            .iter()
+            .rev()
+            .find(|step| step.state == Building && step.attempt == self.attempt)
+            .map(|step| step.started)
+    }
+}
+
+/// As GitHub Actions and others have them.
+/// Source: <https://docs.github.com/en/actions/how-tos/manage-workflow-runs/skip-workflow-runs>.
+const SKIP_MARKS: [&str; 2] = ["[skip ci]", "[ci skip]"];
+
+/// One script of one ref of a repository, whatever the commit.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Lane {
+    pub reference: GitRef,
+    pub script: ScriptPath,
+    pub tag: Option<RecipeTag>,
+}
+
+/// One stay in one state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    pub state: State,
+    pub attempt: u32,
+    pub started: Timestamp,
+    pub ended: Option<Timestamp>,
+    /// The line of the log at which it began, counted from 1.
+    pub line: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Artifact {
+    pub name: ArtifactName,
+    /// Bytes.
+    pub size: u64,
+    /// 64 hexadecimal digits.
+    pub sha256: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_never_changes() {
+        for end in State::ALL.into_iter().filter(|state| state.is_end()) {
+            assert!(
+                State::ALL.into_iter().all(|next| !end.may_become(next)),
+                "{end}"
+            );
+        }
+    }
+
+    #[test]
+    fn every_state_can_be_reached_from_queued_and_every_other_can_end() {
+        let mut reached = vec![Queued];
+        let mut position = 0;
+        while let Some(&state) = reached.get(position) {
+            position += 1;
+            for next in State::ALL {
+                if state.may_become(next) && !reached.contains(&next) {
+                    reached.push(next);
+                }
+            }
+        }
+        assert_eq!(reached.len(), State::ALL.len());
+        for state in State::ALL.into_iter().filter(|state| !state.is_end()) {
+            assert!(state.may_become(Errored), "{state}");
+        }
+    }
+
+    #[test]
+    fn nothing_runs_twice_from_collecting_on() {
+        for state in [Collecting, Publishing] {
+            assert!(!state.may_become(Queued) && !state.may_become(Building));
+        }
+    }
+
+    #[test]
+    fn states_read_back_from_their_text() {
+        for state in State::ALL {
+            assert_eq!(state.as_str().parse::<State>().unwrap(), state);
+            assert_eq!(serde_json::to_value(state).unwrap(), state.as_str());
+        }
+        assert!("done".parse::<State>().unwrap_err().contains("succeeded"));
+    }
+}

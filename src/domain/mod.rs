@@ -11,3 +11,4 @@ pub mod publication;
 pub mod push;
 pub mod recipe;
 pub mod restart;
+pub mod time;

@@ -1,1 +1,189 @@
-//! publication
+//! Under which names what was built is published, and which build may move a stable name.
+//!
+//! The names are those of the service that this one replaces: links to them are out there.
+
+use super::names::{BranchName, CommitSha, RecipeTag, RepositoryName};
+
+/// What all names of one recipe's artifacts begin with: `<owner>-<repo>[-<tag>]-<branch>`, with
+/// `/` turned into `-`. Two recipes that share it overwrite each other.
+pub fn stem(repository: &RepositoryName, tag: Option<&RecipeTag>, branch: &BranchName) -> String {
+    let tag = tag.map(|tag| format!("-{tag}")).unwrap_or_default();
+    flat(&format!("{repository}{tag}-{branch}"))
+}
+
+/// The archive as it is kept, and uploaded to the hub: `<stem>-<commit10>.tar.gz`. An artifact of
+/// format binary gets the same name, whatever it holds.
+pub fn archive_name(
+    repository: &RepositoryName,
+    tag: Option<&RecipeTag>,
+    branch: &BranchName,
+    commit: &CommitSha,
+) -> String {
+    format!(
+        "{}-{}.tar.gz",
+        stem(repository, tag, branch),
+        commit.short()
+    )
+}
+
+/// What the hub makes of an archive's name.
+pub fn hub_name(archive_name: &str) -> String {
+    let stem = archive_name.strip_suffix(".tar.gz").unwrap_or(archive_name);
+    format!("{stem}.flist")
+}
+
+/// The stable name: `<stem>.flist`, a link of the hub, or a symlink among the binaries.
+pub fn link_name(
+    repository: &RepositoryName,
+    tag: Option<&RecipeTag>,
+    branch: &BranchName,
+) -> String {
+    format!("{}.flist", stem(repository, tag, branch))
+}
+
+/// The two names of a kernel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KernelNames {
+    /// `zero-os-<branch>-generic-<commit10>.efi`, or with the repository's name for `generic`.
+    pub file: String,
+    /// `zero-os-<branch>-generic.efi`, or `zero-os-<branch>.efi`.
+    pub link: String,
+}
+
+/// The names of a base kernel's file.
+pub fn base_kernel(branch: &BranchName, commit: &CommitSha) -> KernelNames {
+    let commit = commit.short();
+    KernelNames {
+        file: flat(&format!("zero-os-{branch}-generic-{commit}.efi")),
+        link: flat(&format!("zero-os-{branch}-generic.efi")),
+    }
+}
+
+/// The names of an incremental kernel's file.
+pub fn incremental_kernel(
+    repository: &RepositoryName,
+    branch: &BranchName,
+    commit: &CommitSha,
+) -> KernelNames {
+    let (name, commit) = (repository.name(), commit.short());
+    KernelNames {
+        file: flat(&format!("zero-os-{branch}-{name}-{commit}.efi")),
+        link: flat(&format!("zero-os-{branch}.efi")),
+    }
+}
+
+fn flat(name: &str) -> String {
+    name.replace('/', "-")
+}
+
+/// A build that wants to move a stable name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Candidate {
+    /// The number of the push that the build is of, in the order of arrival. A rebuild has the
+    /// number of the original push.
+    pub push: u64,
+    /// Whether that push was forced: then it is newer, whatever the ancestry says.
+    pub forced: bool,
+}
+
+/// Whether a build may move a stable name (or an image's tag) that points to what another build
+/// published: not if its push came earlier, and not if its commit is a strict ancestor of the
+/// published one, unless it was pushed by force.
+pub fn may_move(candidate: Candidate, published_push: u64, is_strict_ancestor: bool) -> bool {
+    candidate.push >= published_push && (candidate.forced || !is_strict_ancestor)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn repository() -> RepositoryName {
+        "threefoldtech/0-core".parse().unwrap()
+    }
+
+    fn branch(name: &str) -> BranchName {
+        name.parse().unwrap()
+    }
+
+    fn commit() -> CommitSha {
+        "0123456789abcdef0123456789abcdef01234567".parse().unwrap()
+    }
+
+    #[test]
+    fn archives_and_links_are_named_as_before() {
+        let tag: RecipeTag = "special".parse().unwrap();
+        for (tag, on, archive, link) in [
+            (
+                None,
+                "master",
+                "threefoldtech-0-core-master-0123456789.tar.gz",
+                "threefoldtech-0-core-master.flist",
+            ),
+            (
+                Some(&tag),
+                "feature/x/y",
+                "threefoldtech-0-core-special-feature-x-y-0123456789.tar.gz",
+                "threefoldtech-0-core-special-feature-x-y.flist",
+            ),
+        ] {
+            let branch = branch(on);
+            let name = archive_name(&repository(), tag, &branch, &commit());
+            assert_eq!(name, archive);
+            assert_eq!(hub_name(&name), archive.replace(".tar.gz", ".flist"));
+            assert_eq!(link_name(&repository(), tag, &branch), link);
+        }
+    }
+
+    #[test]
+    fn kernels_are_named_as_before() {
+        let branch = branch("feature/x");
+        assert_eq!(
+            base_kernel(&branch, &commit()),
+            KernelNames {
+                file: "zero-os-feature-x-generic-0123456789.efi".to_owned(),
+                link: "zero-os-feature-x-generic.efi".to_owned(),
+            }
+        );
+        assert_eq!(
+            incremental_kernel(&repository(), &branch, &commit()),
+            KernelNames {
+                file: "zero-os-feature-x-0-core-0123456789.efi".to_owned(),
+                link: "zero-os-feature-x.efi".to_owned(),
+            }
+        );
+    }
+
+    #[test]
+    fn recipes_that_differ_may_share_a_stem() {
+        let tag: RecipeTag = "x".parse().unwrap();
+        let (app, app_x): (RepositoryName, RepositoryName) =
+            ("acme/app".parse().unwrap(), "acme/app-x".parse().unwrap());
+        let master = branch("master");
+        assert_eq!(stem(&app, Some(&tag), &master), stem(&app_x, None, &master));
+        assert_eq!(
+            stem(&app, None, &branch("a/b")),
+            stem(&app, None, &branch("a-b"))
+        );
+    }
+
+    #[test]
+    fn only_a_newer_push_moves_a_stable_name() {
+        const PUBLISHED: u64 = 10;
+        for (what, push, forced, is_strict_ancestor, expected) in [
+            ("the next push", 11, false, false, true),
+            ("the same push, built again", 10, false, false, true),
+            ("a rebuild of an older push", 9, false, true, false),
+            ("an older push of another line", 9, false, false, false),
+            ("a late, older push that was forced", 9, true, false, false),
+            ("the branch set back by force", 11, true, true, true),
+            ("an older commit, heard of later", 11, false, true, false),
+        ] {
+            let candidate = Candidate { push, forced };
+            assert_eq!(
+                may_move(candidate, PUBLISHED, is_strict_ancestor),
+                expected,
+                "{what}"
+            );
+        }
+    }
+}

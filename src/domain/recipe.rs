@@ -79,6 +79,17 @@ impl Catalog {
             .map(Vec::as_slice)
     }
 
+    /// Whether this script of this branch is built at all.
+    pub fn has(
+        &self,
+        repository: &RepositoryName,
+        branch: &BranchName,
+        script: &ScriptPath,
+    ) -> bool {
+        self.recipes(repository, branch)
+            .is_some_and(|recipes| recipes.iter().any(|recipe| recipe.script == *script))
+    }
+
     pub fn repositories(&self) -> impl Iterator<Item = &RepositoryName> {
         self.branches.keys()
     }

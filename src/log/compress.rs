@@ -13,7 +13,7 @@ use super::frames::{
     ENTRY_SIZE, FOOTER_SIZE, Frames, SEEKABLE_MAGIC, SKIPPABLE_HEADER_SIZE, SKIPPABLE_MAGIC,
 };
 use super::writer::sync_folder;
-use super::{COMPRESSED, LOG};
+use super::{COMPRESSED, INDEX, LOG};
 
 /// How much of a log one frame stands for: what a random access decompresses, and what an open
 /// reader may hold in memory. 8 MB of a compiler's output became 634 KB with this size; 128 KiB
@@ -108,4 +108,15 @@ fn read_full_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize
         }
     }
     Ok(filled)
+}
+
+/// Deletes a finished log, compressed or not. One that is not there is no error.
+pub fn delete(folder: &Path) -> io::Result<()> {
+    for name in [LOG, COMPRESSED, INDEX, UNFINISHED] {
+        match fs::remove_file(folder.join(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
 }

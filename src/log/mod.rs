@@ -27,7 +27,7 @@ mod measure;
 #[cfg(test)]
 mod tests;
 
-pub use compress::compress;
+pub use compress::{compress, delete};
 pub use reader::{Lines, LogReader};
 pub use search::{Found, Match, Query};
 pub use writer::{LogWriter, Watermark};

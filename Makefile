@@ -1,0 +1,40 @@
+# `make help` lists the targets.
+.DEFAULT_GOAL := help
+.PHONY: help setup build web check test demo
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 8
+
+setup: ## install what building and running needs (Debian and Ubuntu; as root or with sudo)
+	scripts/setup
+
+build: web ## the service, with the monitor in it: target/release/autobuilder
+	scripts/setup build
+	cargo build --release --workspace
+
+check: web/node_modules/.package-lock.json ## formatting, lints, types, licences, shell scripts; changes nothing
+	scripts/setup build check-tools
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- --deny warnings
+	cargo deny --log-level error check licenses bans sources
+	shellcheck $$(grep -lE '^#!.*(bash|sh)$$' -r scripts .ci examples)
+	cd web && npm run check && npm run lint
+
+test: web ## everything, with a real Docker engine
+	scripts/setup build docker image test-images registry
+	cd web && npm test
+	cargo test --workspace --exclude autobuilder
+	scripts/with-docker cargo test --package autobuilder --no-fail-fast
+
+demo: ## build real software by a push, and watch it
+	scripts/demo
+
+# The front end, which cargo embeds into the service.
+web: web/node_modules/.package-lock.json
+	cd web && npm run build
+
+# npm writes this file last, so an interrupted install is done again.
+web/node_modules/.package-lock.json: web/package.json web/package-lock.json
+	scripts/setup node
+	cd web && npm ci
+	@touch $@

@@ -1,0 +1,59 @@
+//! From the container to a durable artifact.
+
+use std::sync::Arc;
+
+use ractor::ActorRef;
+
+use super::{Failure, Message, plan};
+use crate::adapters::docker::{ArtifactError, DockerError};
+use crate::domain::build::{Artifact, Build};
+use crate::service::Service;
+use crate::service::files::move_durably;
+
+pub async fn collect(service: Arc<Service>, build: Build, myself: ActorRef<Message>) {
+    let result = fetch(&service, &build).await;
+    let _ = myself.cast(Message::Collected(result));
+}
+
+async fn fetch(service: &Service, build: &Build) -> Result<Artifact, Failure> {
+    let recipe = &build.recipe;
+    let container = plan::container_name(&service.config.borrow(), &build.id);
+    let folder = service.logs.artifacts(&build.id);
+    std::fs::create_dir_all(&folder).map_err(Failure::errored)?;
+    let spool = service.directory.temporary_file(&build.id);
+    let limit = service.config.borrow().builds.max_artifact;
+    let fetched = service
+        .docker
+        .fetch_artifact(
+            &container,
+            recipe.archives.as_str(),
+            recipe.artifact.as_str(),
+            &spool,
+            limit,
+        )
+        .await
+        .map_err(|error| {
+            match error {
+                ArtifactError::Docker(DockerError::NotFound(_)) => Failure::errored(
+                    "its container was lost before the artifact could be collected",
+                ),
+                ArtifactError::Docker(error) => {
+                    service.metrics.docker_failed("artifact");
+                    Failure::errored(error)
+                }
+                ArtifactError::Disk(error) => {
+                    Failure::errored(format!("the artifact cannot be kept: {error}"))
+                }
+                // What the script left is not what the recipe names.
+                error => Failure::failed(error),
+            }
+        })?;
+    let file = folder.join(recipe.artifact.as_str());
+    move_durably(&spool, &file)
+        .map_err(|error| Failure::errored(format!("cannot keep the artifact: {error}")))?;
+    Ok(Artifact {
+        name: recipe.artifact.clone(),
+        size: fetched.size,
+        sha256: fetched.sha256,
+    })
+}

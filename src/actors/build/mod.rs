@@ -1,0 +1,665 @@
+//! One build, from its place to its end: a state machine that owns the build's container and its
+//! log. Whatever takes long (fetching, pulling, following, collecting) runs in a task beside it
+//! that casts its result back, so that a cancellation is heard at once. The task dies with the
+//! actor.
+//!
+//! The actor is never restarted. What it has done is in the store, the log and the container;
+//! [`takeover`](Machine::take_over) goes on from there, after a restart of the service as well.
+
+mod collect;
+pub mod plan;
+mod prepare;
+mod publish;
+mod pump;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
+use tokio_util::task::AbortOnDropHandle;
+
+use self::pump::Chunk;
+use super::project;
+use super::projects::CancelError;
+use crate::adapters::docker::{Exit, Outcome};
+use crate::domain::build::{Artifact, Build, State};
+use crate::domain::names::BuildId;
+use crate::domain::time::Timestamp;
+use crate::log::LogWriter;
+use crate::service::Service;
+use crate::store::{Facts, StoreError, Transition};
+
+pub struct BuildActor;
+
+pub enum Message {
+    /// A line of the service's own for the log.
+    Note(String),
+    Prepared(Result<prepare::Prepared, Failure>),
+    Chunk(Chunk),
+    /// The spool is full: what the script writes from now on is counted and dropped.
+    LimitReached,
+    /// The script has ended and all its output has come before this.
+    ScriptEnded(Outcome),
+    /// The container no longer runs, and its script's end is not known.
+    ContainerLost(String),
+    Collected(Result<Artifact, Failure>),
+    Published(Result<(), Failure>),
+    Interrupt(Interruption),
+    TimeIsUp,
+    DiskExceeded {
+        used: u64,
+        limit: u64,
+    },
+    /// A killed container has had its time to give the rest of its log.
+    StopWaiting,
+}
+
+/// A build that is to end before it would by itself.
+pub struct Interruption {
+    pub state: State,
+    pub reason: String,
+    pub reply: Option<RpcReplyPort<Result<(), CancelError>>>,
+}
+
+/// Why a build cannot go on: whose fault, and one line for people.
+#[derive(Debug)]
+pub struct Failure {
+    /// [`State::Failed`] or [`State::Errored`].
+    pub state: State,
+    pub reason: String,
+}
+
+impl Failure {
+    pub fn failed(reason: impl fmt::Display) -> Self {
+        Self {
+            state: State::Failed,
+            reason: reason.to_string(),
+        }
+    }
+
+    pub fn errored(reason: impl fmt::Display) -> Self {
+        Self {
+            state: State::Errored,
+            reason: reason.to_string(),
+        }
+    }
+}
+
+pub struct Arguments {
+    pub service: Arc<Service>,
+    /// In `preparing`, unless it is taken over.
+    pub build: Build,
+    pub project: ActorRef<project::Message>,
+}
+
+/// How long after its container was killed a build waits for the rest of the log. A cancelled
+/// build is over within two seconds.
+const REST_OF_LOG: Duration = Duration::from_millis(1500);
+
+pub struct Machine {
+    service: Arc<Service>,
+    build: Build,
+    project: ActorRef<project::Message>,
+    /// `None` while a blocking thread writes.
+    log: Option<LogWriter>,
+    /// Preparing, following, collecting or publishing.
+    work: Option<AbortOnDropHandle<()>>,
+    watchdogs: Vec<AbortOnDropHandle<()>>,
+    interruption: Option<Interruption>,
+}
+
+impl Actor for BuildActor {
+    type Msg = Message;
+    type State = Machine;
+    type Arguments = Arguments;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<Message>,
+        Arguments {
+            service,
+            build,
+            project,
+        }: Arguments,
+    ) -> Result<Machine, ActorProcessingErr> {
+        let log = {
+            let (service, build) = (Arc::clone(&service), build.clone());
+            tokio::task::spawn_blocking(move || {
+                let masker = plan::masker(&service.config.borrow());
+                service.logs.write(&build, masker)
+            })
+            .await??
+        };
+        let mut machine = Machine {
+            service,
+            build,
+            project,
+            log: Some(log),
+            work: None,
+            watchdogs: Vec::new(),
+            interruption: None,
+        };
+        machine.go_on(&myself).await?;
+        Ok(machine)
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<Message>,
+        message: Message,
+        machine: &mut Machine,
+    ) -> Result<(), ActorProcessingErr> {
+        if !machine.build.state.is_running() {
+            // It has left; what was still under way comes too late.
+            return Ok(());
+        }
+        if let Err(error) = machine.handle(&myself, message).await {
+            let reason = format!("{error:#}");
+            tracing::error!(build = %machine.build.id, error = %reason, "a build cannot go on");
+            machine.end(&myself, State::Errored, reason).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Machine {
+    /// Does what the state it is in asks for: at the start, and again after a restart.
+    async fn go_on(&mut self, myself: &ActorRef<Message>) -> anyhow::Result<()> {
+        match self.build.state {
+            State::Preparing => {
+                let again = self.watermark().0 > 0 && self.build.attempt == 1;
+                if again {
+                    self.note("the service was restarted: preparing from the beginning")
+                        .await?;
+                }
+                self.run(prepare::prepare(
+                    Arc::clone(&self.service),
+                    self.build.clone(),
+                    myself.clone(),
+                ));
+            }
+            State::Building => self.follow(myself),
+            State::Collecting => self.collect(myself),
+            State::Publishing => self.publish(myself),
+            other => anyhow::bail!("a build that is {other} has nothing to do"),
+        }
+        Ok(())
+    }
+
+    async fn handle(&mut self, myself: &ActorRef<Message>, message: Message) -> anyhow::Result<()> {
+        match message {
+            Message::Note(line) => self.note(&line).await,
+            Message::Prepared(Ok(prepared)) => self.start_script(myself, prepared).await,
+            Message::Chunk(chunk) => self.append(chunk).await,
+            Message::LimitReached => self.note_limit().await,
+            Message::ScriptEnded(end) => self.script_ended(myself, end).await,
+            Message::ContainerLost(how) => self.container_lost(myself, how).await,
+            Message::Collected(Ok(artifact)) => self.collected(myself, artifact).await,
+            Message::Published(Ok(())) => self.end(myself, State::Succeeded, None).await,
+            Message::Prepared(Err(failure))
+            | Message::Collected(Err(failure))
+            | Message::Published(Err(failure)) => {
+                self.end(myself, failure.state, failure.reason).await
+            }
+            Message::Interrupt(interruption) => self.interrupt(myself, interruption).await,
+            Message::TimeIsUp => {
+                let limit = humantime::format_duration(plan::timeout(
+                    &self.service.config.borrow(),
+                    &self.build,
+                ));
+                let reason = format!("timed out after {limit}");
+                self.interrupt(
+                    myself,
+                    Interruption {
+                        state: State::TimedOut,
+                        reason,
+                        reply: None,
+                    },
+                )
+                .await
+            }
+            Message::DiskExceeded { used, limit } => {
+                let (used, limit) = (bytesize::ByteSize(used), bytesize::ByteSize(limit));
+                let reason = format!("wrote {used} to disk, more than the limit of {limit}");
+                self.interrupt(
+                    myself,
+                    Interruption {
+                        state: State::Failed,
+                        reason,
+                        reply: None,
+                    },
+                )
+                .await
+            }
+            Message::StopWaiting => match self.interruption.take() {
+                Some(interruption) => self.end_interrupted(myself, interruption).await,
+                None => Ok(()),
+            },
+        }
+    }
+
+    fn run(&mut self, work: impl Future<Output = ()> + Send + 'static) {
+        self.work = Some(AbortOnDropHandle::new(tokio::spawn(work)));
+    }
+
+    fn follow(&mut self, myself: &ActorRef<Message>) {
+        let offset = self.log.as_ref().map_or(0, LogWriter::spool_offset);
+        self.run(pump::pump(
+            Arc::clone(&self.service),
+            self.build.clone(),
+            offset,
+            myself.clone(),
+        ));
+        self.watchdogs = pump::watchdogs(&self.service, &self.build, myself);
+    }
+
+    fn collect(&mut self, myself: &ActorRef<Message>) {
+        self.run(collect::collect(
+            Arc::clone(&self.service),
+            self.build.clone(),
+            myself.clone(),
+        ));
+    }
+
+    fn publish(&mut self, myself: &ActorRef<Message>) {
+        self.run(publish::publish(
+            Arc::clone(&self.service),
+            self.build.clone(),
+            myself.clone(),
+        ));
+    }
+
+    async fn start_script(
+        &mut self,
+        myself: &ActorRef<Message>,
+        prepared: prepare::Prepared,
+    ) -> anyhow::Result<()> {
+        self.note(&format!("running {}", self.build.script()))
+            .await?;
+        // From here on the container counts: after a crash it is looked for and followed, and
+        // started if that did not happen yet.
+        let known = Facts {
+            image: Some(prepared.image),
+            container: Some(prepared.container),
+            ..Facts::default()
+        };
+        self.become_(State::Building, None, known).await?;
+        self.follow(myself);
+        Ok(())
+    }
+
+    async fn append(&mut self, chunk: Chunk) -> anyhow::Result<()> {
+        self.service
+            .metrics
+            .log_bytes
+            .inc_by(chunk.bytes.len() as u64);
+        self.with_log(move |log| {
+            log.append(chunk.time, chunk.offset, &chunk.bytes)
+            // The permit is dropped with the chunk, now that its bytes are in the log.
+        })
+        .await
+    }
+
+    /// Said again by each follower that comes to the end of a full spool.
+    async fn note_limit(&mut self) -> anyhow::Result<()> {
+        let limit = bytesize::ByteSize(self.service.config.borrow().builds.max_log);
+        let line = format!(
+            "max_log ({limit}) is reached: the script goes on, its further output is not kept"
+        );
+        self.with_log(move |log| log.note_once(&line)).await
+    }
+
+    async fn script_ended(
+        &mut self,
+        myself: &ActorRef<Message>,
+        end: Outcome,
+    ) -> anyhow::Result<()> {
+        if let Some(interruption) = self.interruption.take() {
+            return self.end_interrupted(myself, interruption).await;
+        }
+        self.watchdogs.clear();
+        if end.dropped > 0 {
+            self.note(&format!(
+                "max_log was reached: {} of the script's output are not kept",
+                bytesize::ByteSize(end.dropped)
+            ))
+            .await?;
+        }
+        let took = self.building_for();
+        let verdict = verdict(
+            &end,
+            &plan::Limits::of(&self.service.config.borrow(), &self.build),
+        );
+        let code = exit_code(end.exit);
+        self.build.exit_code = Some(code);
+        match verdict {
+            Ok(()) => {
+                self.note(&format!("{} ended well after {took}", self.build.script()))
+                    .await?;
+                let known = Facts {
+                    exit_code: Some(code),
+                    ..Facts::default()
+                };
+                self.become_(State::Collecting, None, known).await?;
+                self.collect(myself);
+                Ok(())
+            }
+            Err(why) => {
+                let reason = format!("{why} after {took}, in {}", self.build.script());
+                self.end(myself, State::Failed, reason).await
+            }
+        }
+    }
+
+    async fn collected(
+        &mut self,
+        myself: &ActorRef<Message>,
+        artifact: Artifact,
+    ) -> anyhow::Result<()> {
+        let size = bytesize::ByteSize(artifact.size);
+        self.note(&format!(
+            "artifact {}: {size}, sha256 {}",
+            artifact.name, artifact.sha256
+        ))
+        .await?;
+        let known = Facts {
+            artifact: Some(artifact),
+            ..Facts::default()
+        };
+        self.become_(State::Publishing, None, known).await?;
+        self.publish(myself);
+        Ok(())
+    }
+
+    /// The container is killed; what its script had written is still read.
+    async fn interrupt(
+        &mut self,
+        myself: &ActorRef<Message>,
+        interruption: Interruption,
+    ) -> anyhow::Result<()> {
+        let refusal = match self.build.state {
+            State::Publishing => Some(CancelError::TooLate(self.build.id.clone())),
+            _ if self.interruption.is_some() => {
+                Some(CancelError::NotUnfinished(self.build.id.clone()))
+            }
+            _ => None,
+        };
+        if let Some(refusal) = refusal {
+            if let Some(reply) = interruption.reply {
+                let _ = reply.send(Err(refusal));
+            }
+            return Ok(());
+        }
+        if self.build.state != State::Building {
+            return self.end_interrupted(myself, interruption).await;
+        }
+        self.interruption = Some(interruption);
+        myself.send_after(REST_OF_LOG, || Message::StopWaiting);
+        let (service, name) = (Arc::clone(&self.service), self.container_name());
+        tokio::spawn(async move {
+            if let Err(error) = service.docker.kill(&name).await {
+                service.metrics.docker_failed("kill");
+                tracing::warn!(container = name, %error, "cannot kill a container");
+            }
+        });
+        Ok(())
+    }
+
+    async fn end_interrupted(
+        &mut self,
+        myself: &ActorRef<Message>,
+        interruption: Interruption,
+    ) -> anyhow::Result<()> {
+        self.end(myself, interruption.state, interruption.reason)
+            .await?;
+        if let Some(reply) = interruption.reply {
+            let _ = reply.send(Ok(()));
+        }
+        Ok(())
+    }
+
+    async fn container_lost(
+        &mut self,
+        myself: &ActorRef<Message>,
+        how: String,
+    ) -> anyhow::Result<()> {
+        if let Some(interruption) = self.interruption.take() {
+            return self.end_interrupted(myself, interruption).await;
+        }
+        self.work = None;
+        self.watchdogs.clear();
+        self.note(&format!("attempt {}: {how}", self.build.attempt))
+            .await?;
+        self.leave(myself, next_attempt(&self.build, &how)).await
+    }
+
+    async fn end(
+        &mut self,
+        myself: &ActorRef<Message>,
+        state: State,
+        reason: impl Into<Option<String>>,
+    ) -> anyhow::Result<()> {
+        // Whatever still works for this build would only write into a log that is closed.
+        self.work = None;
+        self.watchdogs.clear();
+        let reason = reason.into();
+        let took = span(Timestamp::now().since(self.build.started.unwrap_or(self.build.queued)));
+        let line = match &reason {
+            Some(reason) => format!("{state}: {reason}"),
+            None => format!("{state} after {took}"),
+        };
+        // A full disk must not keep the build from ending.
+        if let Err(error) = self.note(&line).await {
+            tracing::error!(build = %self.build.id, %error, "cannot write the end of a log");
+        }
+        self.leave(myself, (state, reason)).await
+    }
+
+    /// The last transition of this actor: to an end, or back to the queue. The log is synced before.
+    async fn leave(
+        &mut self,
+        myself: &ActorRef<Message>,
+        (state, reason): (State, Option<String>),
+    ) -> anyhow::Result<()> {
+        if let Some(log) = self.log.take() {
+            let closed = tokio::task::spawn_blocking(move || {
+                let mut log = log;
+                let result = if state.is_end() {
+                    log.finish()
+                } else {
+                    log.checkpoint()
+                };
+                (log, result)
+            })
+            .await?;
+            self.log = Some(closed.0);
+            if let Err(error) = closed.1 {
+                tracing::error!(build = %self.build.id, %error, "cannot sync a log");
+            }
+        }
+        self.become_(
+            state,
+            reason,
+            Facts {
+                exit_code: self.build.exit_code,
+                ..Facts::default()
+            },
+        )
+        .await?;
+        if state.is_end() {
+            let took = Timestamp::now().since(self.build.started.unwrap_or(self.build.queued));
+            self.service.metrics.build_ended(state, took.as_secs_f64());
+        }
+        self.remove_container();
+        self.service.logs.closed(&self.build.id);
+        self.project
+            .cast(project::Message::Left(self.build.clone()))?;
+        myself.stop(None);
+        Ok(())
+    }
+
+    /// By name, as it may have been created without its id being stored. What fails here is done
+    /// by the reaper.
+    fn remove_container(&self) {
+        let (service, name) = (Arc::clone(&self.service), self.container_name());
+        tokio::spawn(async move {
+            if let Err(error) = service.docker.remove(&name).await {
+                service.metrics.docker_failed("remove");
+                tracing::warn!(container = name, %error, "cannot remove a container");
+            }
+        });
+    }
+
+    async fn become_(
+        &mut self,
+        to: State,
+        reason: Option<String>,
+        known: Facts,
+    ) -> anyhow::Result<()> {
+        let (bytes, lines) = self.watermark();
+        let tail = self.log.as_ref().map(LogWriter::tail).unwrap_or_default();
+        let known = Facts {
+            log: Some((bytes, lines, tail)),
+            ..known
+        };
+        let transition = Transition {
+            build: self.build.id.clone(),
+            to,
+            reason,
+            known,
+        };
+        self.build = self.service.store.transition(transition).await?;
+        let Build {
+            id,
+            repository,
+            commit,
+            state,
+            reason,
+            attempt,
+            ..
+        } = &self.build;
+        tracing::info!(build = %id, %repository, sha = %commit, %state, reason, attempt, "build moved on");
+        Ok(())
+    }
+
+    async fn note(&mut self, line: &str) -> anyhow::Result<()> {
+        let line = line.to_owned();
+        self.with_log(move |log| log.note(&line)).await
+    }
+
+    /// Writing is short but can block on a slow disk, and the threads of the runtime serve everyone.
+    async fn with_log(
+        &mut self,
+        write: impl FnOnce(&mut LogWriter) -> std::io::Result<()> + Send + 'static,
+    ) -> anyhow::Result<()> {
+        let Some(mut log) = self.log.take() else {
+            anyhow::bail!("the log is closed")
+        };
+        let (log, result) = tokio::task::spawn_blocking(move || {
+            let result = write(&mut log);
+            (log, result)
+        })
+        .await?;
+        self.log = Some(log);
+        result.map_err(|error| anyhow::anyhow!("cannot write the log: {error}"))
+    }
+
+    fn watermark(&self) -> (u64, u64) {
+        self.log.as_ref().map_or((0, 0), |log| {
+            let watermark = log.watermark();
+            let watermark = watermark.borrow();
+            (watermark.bytes, watermark.lines)
+        })
+    }
+
+    fn container_name(&self) -> String {
+        plan::container_name(&self.service.config.borrow(), &self.build.id)
+    }
+
+    fn building_for(&self) -> String {
+        span(Timestamp::now().since(self.build.building_since().unwrap_or(self.build.queued)))
+    }
+}
+
+/// As a shell would say it.
+fn exit_code(exit: Exit) -> i32 {
+    match exit {
+        Exit::Code(code) => code,
+        Exit::Signal(signal) => 128 + signal,
+    }
+}
+
+/// Whether the script did its work, and if not, why.
+fn verdict(end: &Outcome, limits: &plan::Limits) -> Result<(), String> {
+    if end.exit == Exit::Code(0) {
+        return Ok(());
+    }
+    if end.memory_kills > 0 {
+        let limit = bytesize::ByteSize(limits.memory);
+        return Err(format!("killed for memory (limit {limit})"));
+    }
+    if end.pids_hits > 0 {
+        let limit = limits.pids;
+        return Err(format!(
+            "reached the limit of {limit} processes ({})",
+            end.exit
+        ));
+    }
+    Err(end.exit.to_string())
+}
+
+/// A build that lost its container gets one more chance.
+fn next_attempt(build: &Build, how: &str) -> (State, Option<String>) {
+    if build.attempt == 1 {
+        (State::Queued, Some(format!("{how}; it is built once more")))
+    } else {
+        (
+            State::Errored,
+            Some(format!("{how}, in attempt {} as before", build.attempt)),
+        )
+    }
+}
+
+/// For a build whose actor failed: what it was doing is lost, its container included.
+pub async fn give_up_attempt(
+    service: &Service,
+    id: &BuildId,
+    how: &str,
+) -> Result<Build, StoreError> {
+    let name = plan::container_name(&service.config.borrow(), id);
+    if let Err(error) = service.docker.remove(&name).await {
+        tracing::warn!(container = name, %error, "cannot remove a container");
+    }
+    service.logs.closed(id);
+    let build = service.store.build(id.clone()).await?;
+    let (mut to, mut reason) = next_attempt(&build, how);
+    if !build.state.may_become(to) {
+        (to, reason) = (State::Errored, Some(how.to_owned()));
+    }
+    match service
+        .store
+        .transition(Transition {
+            build: id.clone(),
+            to,
+            reason,
+            known: Facts::default(),
+        })
+        .await
+    {
+        // It had reached its end before it failed.
+        Err(StoreError::Refused { .. }) => Ok(build),
+        changed => changed,
+    }
+}
+
+/// `41 s`, `3:12`, `1:02:45`.
+fn span(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let (hours, minutes, rest) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    match (hours, minutes) {
+        (0, 0) => format!("{rest} s"),
+        (0, _) => format!("{minutes}:{rest:02}"),
+        _ => format!("{hours}:{minutes:02}:{rest:02}"),
+    }
+}

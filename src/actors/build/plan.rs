@@ -1,0 +1,165 @@
+//! What a build gets: the recipe's wishes, and the service's where it has none. Decided anew
+//! each time it is asked, so a build that waits follows a service file that changes.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::adapters::docker::{
+    ContainerSpec, Credentials, Job, LABEL_ATTEMPT, LABEL_BUILD, LABEL_INSTANCE, Pull,
+};
+use crate::config::{self, ServiceConfig};
+use crate::domain::build::Build;
+use crate::domain::mask::Masker;
+use crate::domain::names::BuildId;
+
+/// How much a build may use.
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
+pub struct Limits {
+    /// Bytes.
+    pub memory: u64,
+    /// Cores' worth of time.
+    pub cpus: Option<f64>,
+    /// Processes at once.
+    pub pids: u64,
+    /// Bytes written.
+    pub disk: Option<u64>,
+    /// Seconds that the script may take.
+    pub timeout: u64,
+}
+
+impl Limits {
+    pub fn of(config: &ServiceConfig, build: &Build) -> Self {
+        Self {
+            memory: build.recipe.memory.unwrap_or(config.docker.memory),
+            cpus: build.recipe.cpus.or(config.docker.cpus),
+            pids: config.docker.pids,
+            disk: config.docker.disk,
+            timeout: timeout(config, build).as_secs(),
+        }
+    }
+}
+
+/// How long the script may take.
+pub fn timeout(config: &ServiceConfig, build: &Build) -> Duration {
+    build.recipe.timeout.unwrap_or(config.builds.timeout)
+}
+
+pub fn container_name(config: &ServiceConfig, build: &BuildId) -> String {
+    format!("{}{build}", config.docker.container_prefix)
+}
+
+pub fn image(config: &ServiceConfig, build: &Build) -> String {
+    build
+        .recipe
+        .baseimage
+        .clone()
+        .unwrap_or_else(|| config.docker.default_image.clone())
+}
+
+/// The folder of the source in the container, which is also where the script runs.
+pub fn source_folder(build: &Build) -> String {
+    format!("/{}", build.repository.name())
+}
+
+/// The network that this instance's builds share without reaching each other.
+pub fn own_network(config: &ServiceConfig, instance: &str) -> String {
+    format!("{}{instance}", config.docker.container_prefix)
+}
+
+pub fn pull(config: &ServiceConfig) -> Pull {
+    match config.docker.pull {
+        config::Pull::Missing => Pull::Missing,
+        config::Pull::Always => Pull::Always,
+        config::Pull::Never => Pull::Never,
+    }
+}
+
+pub fn registries(config: &ServiceConfig) -> BTreeMap<String, Credentials> {
+    let registries = config.docker.registries.iter().map(|(host, registry)| {
+        let credentials = Credentials {
+            username: registry.username.clone(),
+            password: registry.password.expose().to_owned(),
+        };
+        (host.clone(), credentials)
+    });
+    registries.collect()
+}
+
+/// Masks the values of all secrets of the service file.
+pub fn masker(config: &ServiceConfig) -> Masker {
+    Masker::new(
+        config
+            .builds
+            .secrets
+            .iter()
+            .map(|(name, value)| (name, value.expose())),
+    )
+}
+
+/// `image` and `network`: names or ids, of what is there.
+pub fn container(
+    config: &ServiceConfig,
+    instance: &str,
+    build: &Build,
+    image: String,
+    network: String,
+) -> ContainerSpec {
+    let limits = Limits::of(config, build);
+    ContainerSpec {
+        name: container_name(config, &build.id),
+        image,
+        labels: BTreeMap::from([
+            (LABEL_BUILD.to_owned(), build.id.to_string()),
+            (LABEL_INSTANCE.to_owned(), instance.to_owned()),
+            (LABEL_ATTEMPT.to_owned(), build.attempt.to_string()),
+        ]),
+        environment: variables(config, build),
+        archives: build.recipe.archives.to_string(),
+        memory: Some(limits.memory),
+        cpus: limits.cpus,
+        pids: u32::try_from(limits.pids).ok(),
+        disk: limits.disk,
+        cap_add: config.docker.cap_add.clone(),
+        extra_hosts: config.docker.extra_hosts.clone(),
+        network,
+    }
+}
+
+pub fn job(config: &ServiceConfig, build: &Build) -> Job {
+    let secrets = config.builds.secrets.iter();
+    Job {
+        folder: source_folder(build),
+        arguments: vec![format!("./{}", build.script())],
+        environment: secrets
+            .map(|(name, value)| (name.to_owned(), value.expose().to_owned()))
+            .collect(),
+        max_log: config.builds.max_log,
+    }
+}
+
+/// Later ones win: the recipe over the service, and what the service says of the build itself
+/// over both.
+fn variables(config: &ServiceConfig, build: &Build) -> BTreeMap<String, String> {
+    let recipe = &build.recipe;
+    let tag = recipe.tag.as_ref().map_or("", |tag| tag.as_str());
+    let of_the_build = [
+        ("CI", "true"),
+        ("AUTOBUILDER", "true"),
+        ("AUTOBUILDER_BUILD", build.id.as_str()),
+        ("AUTOBUILDER_REPOSITORY", build.repository.as_str()),
+        ("AUTOBUILDER_BRANCH", build.branch().as_str()),
+        ("AUTOBUILDER_COMMIT", build.commit.as_str()),
+        ("AUTOBUILDER_REF", &build.reference.to_string()),
+        ("AUTOBUILDER_TAG", tag),
+        ("AUTOBUILDER_SCRIPT", recipe.script.as_str()),
+        ("AUTOBUILDER_ARCHIVES", recipe.archives.as_str()),
+        ("AUTOBUILDER_ARTIFACT", recipe.artifact.as_str()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let mut variables = config.builds.environment.clone();
+    variables.extend(recipe.environment.clone());
+    variables.extend(of_the_build);
+    variables
+}

@@ -1,0 +1,165 @@
+//! From a commit to a container that only has to be started.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use ractor::ActorRef;
+
+use super::{Failure, Message, plan};
+use crate::adapters::docker::DockerError;
+use crate::adapters::git::GitError;
+use crate::config::ServiceConfig;
+use crate::domain::build::Build;
+use crate::service::Service;
+
+/// A container that holds the runner and the source, created and not started.
+pub struct Prepared {
+    /// The image's name, as it was asked for.
+    pub image: String,
+    /// Docker's id of the container.
+    pub container: String,
+}
+
+pub async fn prepare(service: Arc<Service>, build: Build, myself: ActorRef<Message>) {
+    let config = Arc::clone(&service.config.borrow());
+    let preparation = Preparation {
+        service: &service,
+        config,
+        build: &build,
+        myself: &myself,
+    };
+    let result = preparation.run().await;
+    let _ = myself.cast(Message::Prepared(result));
+}
+
+struct Preparation<'a> {
+    service: &'a Service,
+    config: Arc<ServiceConfig>,
+    build: &'a Build,
+    myself: &'a ActorRef<Message>,
+}
+
+impl Preparation<'_> {
+    async fn run(&self) -> Result<Prepared, Failure> {
+        let source = self.check_out().await?;
+        let image = plan::image(&self.config, self.build);
+        let image_id = self.make_sure_of_the_image(&image).await?;
+        let container = self.create(image_id).await?;
+        self.upload(&container, source.path()).await?;
+        Ok(Prepared { image, container })
+    }
+
+    async fn check_out(&self) -> Result<tempfile::TempDir, Failure> {
+        let Build {
+            repository,
+            reference,
+            commit,
+            ..
+        } = self.build;
+        self.note(format!("fetching {repository} at {commit}"));
+        let folder = self
+            .service
+            .directory
+            .temporary_folder(&self.build.id)
+            .map_err(Failure::errored)?;
+        let progress = |line: &str| self.note(line.to_owned());
+        self.service
+            .git
+            .checkout(repository, commit, reference, folder.path(), &progress)
+            .await
+            .map_err(|error: GitError| Failure::errored(error))?;
+        let script = folder.path().join(self.build.script().as_str());
+        make_executable(&script).map_err(|error| {
+            Failure::failed(format!(
+                "{} is not a file of commit {}: {error}",
+                self.build.script(),
+                commit.short()
+            ))
+        })?;
+        Ok(folder)
+    }
+
+    /// The image's id, because a tag can move at any moment.
+    async fn make_sure_of_the_image(&self, image: &str) -> Result<String, Failure> {
+        let (pull, registries) = (plan::pull(&self.config), plan::registries(&self.config));
+        let progress = |line: String| self.note(line);
+        let image = self
+            .service
+            .docker
+            .ensure_image(image, pull, &registries, progress)
+            .await;
+        image
+            .map(|image| image.id)
+            .map_err(|error| self.docker_failed("image", &error))
+    }
+
+    async fn create(&self, image: String) -> Result<String, Failure> {
+        let docker = &self.service.docker;
+        let instance = self.service.store.instance();
+        let network = match &self.config.docker.network {
+            Some(network) => network.clone(),
+            None => docker
+                .ensure_network(&plan::own_network(&self.config, instance), instance)
+                .await
+                .map_err(|error| self.docker_failed("network", &error))?,
+        };
+        let spec = &plan::container(&self.config, instance, self.build, image, network);
+        let created = match docker.create(spec).await {
+            // Left over by an attempt at this build that was interrupted.
+            Err(DockerError::NameTaken { by, .. }) => {
+                docker
+                    .remove(&by)
+                    .await
+                    .map_err(|error| self.docker_failed("remove", &error))?;
+                docker.create(spec).await
+            }
+            created => created,
+        };
+        let created = created.map_err(|error| self.docker_failed("create", &error))?;
+        for warning in created.warnings {
+            self.note(format!("docker warns: {warning}"));
+        }
+        Ok(created.id)
+    }
+
+    async fn upload(&self, container: &str, source: &std::path::Path) -> Result<(), Failure> {
+        let begun = Instant::now();
+        let docker = &self.service.docker;
+        let job = plan::job(&self.config, self.build);
+        docker
+            .upload_runner(container, &job)
+            .await
+            .map_err(|error| self.docker_failed("upload", &error))?;
+        docker
+            .upload_folder(container, source, &plan::source_folder(self.build))
+            .await
+            .map_err(|error| self.docker_failed("upload", &error))?;
+        tracing::debug!(build = %self.build.id, seconds = begun.elapsed().as_secs_f64(), "source uploaded");
+        Ok(())
+    }
+
+    fn docker_failed(&self, operation: &'static str, error: &DockerError) -> Failure {
+        self.service.metrics.docker_failed(operation);
+        Failure::errored(error)
+    }
+
+    fn note(&self, line: String) {
+        let _ = self.myself.cast(Message::Note(line));
+    }
+}
+
+/// `chmod +x`, and a check that there is a script at all. A link is followed only by the
+/// container, never here: it could point anywhere on this machine.
+fn make_executable(script: &std::path::Path) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let metadata = std::fs::symlink_metadata(script)?;
+    if metadata.is_dir() {
+        return Err(std::io::Error::other("it is a folder"));
+    }
+    if metadata.is_file() {
+        let mut permissions = metadata.permissions();
+        permissions.set_mode(permissions.mode() | 0o111);
+        std::fs::set_permissions(script, permissions)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,214 @@
+//! Reads what the script writes and casts it to the build's actor, at most [`PERMITS`] chunks
+//! ahead of the log file: a mailbox has no bound of its own. It outlives lost followers and an
+//! engine that is away for a while; it ends with the script's end or the container's.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use ractor::ActorRef;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::{Message, plan};
+use crate::adapters::docker::{DockerError, Frame};
+use crate::domain::build::Build;
+use crate::domain::time::Timestamp;
+use crate::service::Service;
+
+/// Chunks on their way from Docker to the log. With 64 KiB each that is half a MiB a build.
+const PERMITS: usize = 8;
+
+/// Pauses between tries to reach an engine that does not answer.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// How often the disk use of a build is looked at, where the storage driver cannot limit it.
+const DISK_EVERY: Duration = Duration::from_secs(5);
+
+/// Bytes of the spool.
+pub struct Chunk {
+    /// Milliseconds since the epoch, by the container's clock.
+    pub time: u64,
+    /// Where in the spool they begin.
+    pub offset: u64,
+    pub bytes: Bytes,
+    /// Dropped with the chunk, once its bytes are in the log.
+    _permit: OwnedSemaphorePermit,
+}
+
+pub async fn pump(service: Arc<Service>, build: Build, offset: u64, myself: ActorRef<Message>) {
+    let name = plan::container_name(&service.config.borrow(), &build.id);
+    let mut pump = Pump {
+        service,
+        name,
+        offset,
+        myself,
+        permits: Arc::new(Semaphore::new(PERMITS)),
+        limit_told: false,
+    };
+    let last = pump.run().await;
+    let _ = pump.myself.cast(last);
+}
+
+struct Pump {
+    service: Arc<Service>,
+    name: String,
+    /// Everything of the spool before this was cast.
+    offset: u64,
+    myself: ActorRef<Message>,
+    permits: Arc<Semaphore>,
+    limit_told: bool,
+}
+
+impl Pump {
+    /// What is to be told last.
+    async fn run(&mut self) -> Message {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let before = self.offset;
+            let error = match self.look_and_follow().await {
+                Ok(last) => return last,
+                Err(error) => error,
+            };
+            self.service.metrics.docker_failed("follow");
+            tracing::warn!(container = self.name, %error, offset = self.offset, "following again");
+            if self.offset > before {
+                pause = FIRST_PAUSE;
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    async fn look_and_follow(&mut self) -> Result<Message, DockerError> {
+        let Some(container) = self.service.docker.inspect(&self.name).await? else {
+            return Ok(Message::ContainerLost("its container is gone".to_owned()));
+        };
+        let never_started = !container.running && container.exit_code.is_none();
+        if never_started {
+            // Also after a crash between the transition to `building` and the start.
+            if let Err(error) = self.service.docker.start(&self.name).await {
+                return match error {
+                    DockerError::Refused { .. } | DockerError::Conflict(_) => {
+                        let failure = super::Failure::errored(error);
+                        Ok(Message::Prepared(Err(failure)))
+                    }
+                    other => Err(other),
+                };
+            }
+        } else if !container.running {
+            return self.rest_of_stopped().await;
+        }
+        match self.follow().await {
+            Err(DockerError::NotRunning(_)) => self.rest_of_stopped().await,
+            other => other,
+        }
+    }
+
+    async fn follow(&mut self) -> Result<Message, DockerError> {
+        let mut frames = std::pin::pin!(self.service.docker.follow(&self.name, self.offset));
+        while let Some(frame) = frames.next().await {
+            match frame? {
+                Frame::Chunk {
+                    time,
+                    offset,
+                    bytes,
+                } => self.send(time, offset, bytes).await,
+                Frame::Limit => self.tell_limit(),
+                Frame::End(outcome) => return Ok(Message::ScriptEnded(outcome)),
+            }
+        }
+        Err(DockerError::FollowerLost("its stream ended".to_owned()))
+    }
+
+    /// After a kill, or when the container was stopped behind our back.
+    async fn rest_of_stopped(&mut self) -> Result<Message, DockerError> {
+        let mut rest = std::pin::pin!(
+            self.service
+                .docker
+                .spool_of_stopped(&self.name, self.offset)
+        );
+        while let Some(frame) = rest.next().await {
+            match frame {
+                Ok(Frame::Chunk {
+                    time,
+                    offset,
+                    bytes,
+                }) => self.send(time, offset, bytes).await,
+                Ok(Frame::Limit) => self.tell_limit(),
+                Ok(Frame::End(outcome)) => return Ok(Message::ScriptEnded(outcome)),
+                // It was stopped before its script began, or removed meanwhile.
+                Err(DockerError::NotFound(_)) => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Message::ContainerLost(
+            "its container was stopped".to_owned(),
+        ))
+    }
+
+    async fn send(&mut self, time: u64, offset: u64, bytes: Bytes) {
+        // The semaphore is never closed.
+        let Ok(permit) = Arc::clone(&self.permits).acquire_owned().await else {
+            return;
+        };
+        self.offset = offset + bytes.len() as u64;
+        let _ = self.myself.cast(Message::Chunk(Chunk {
+            time,
+            offset,
+            bytes,
+            _permit: permit,
+        }));
+    }
+
+    fn tell_limit(&mut self) {
+        if !std::mem::replace(&mut self.limit_told, true) {
+            let _ = self.myself.cast(Message::LimitReached);
+        }
+    }
+}
+
+/// What ends a build that takes too long, or too much of the disk.
+pub fn watchdogs(
+    service: &Arc<Service>,
+    build: &Build,
+    myself: &ActorRef<Message>,
+) -> Vec<AbortOnDropHandle<()>> {
+    let ran = build
+        .building_since()
+        .map_or(Duration::ZERO, |since| Timestamp::now().since(since));
+    let config = Arc::clone(&service.config.borrow());
+    let left = plan::timeout(&config, build).saturating_sub(ran);
+    let clock = myself.clone();
+    let mut watchdogs = vec![AbortOnDropHandle::new(tokio::spawn(async move {
+        tokio::time::sleep(left).await;
+        let _ = clock.cast(Message::TimeIsUp);
+    }))];
+    if let Some(limit) = config.docker.disk {
+        let watch = watch_disk(
+            Arc::clone(service),
+            plan::container_name(&config, &build.id),
+            limit,
+            myself.clone(),
+        );
+        watchdogs.push(AbortOnDropHandle::new(tokio::spawn(watch)));
+    }
+    watchdogs
+}
+
+async fn watch_disk(service: Arc<Service>, name: String, limit: u64, myself: ActorRef<Message>) {
+    loop {
+        tokio::time::sleep(DISK_EVERY).await;
+        match service.docker.disk_usage(&name).await {
+            Ok(used) if used > limit => {
+                let _ = myself.cast(Message::DiskExceeded { used, limit });
+                return;
+            }
+            Ok(_) => {}
+            // The pump finds out what is wrong with the container.
+            Err(error) => tracing::debug!(container = name, %error, "cannot measure disk use"),
+        }
+    }
+}

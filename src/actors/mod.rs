@@ -1,0 +1,27 @@
+//! The service at work: a tree of actors. Messages go down the tree and results come back up;
+//! what must not be lost is in the store before anyone is told.
+//!
+//! ```text
+//! root                 starts and restarts the rest
+//! ├─ configuration     service file and configuration directory → one catalog
+//! ├─ watchers          one watcher for each repository of the catalog
+//! │   └─ watcher       what git says of its heads, compared with what was built
+//! ├─ projects          the queue and the places
+//! │   └─ project       one repository's queue
+//! │       └─ build     one build; beside it the pump, a task
+//! └─ janitor           containers, logs and artifacts that may go; is Docker there
+//! ```
+
+pub mod build;
+mod configuration;
+mod janitor;
+mod project;
+mod projects;
+mod root;
+mod supervision;
+mod watcher;
+mod watchers;
+
+pub use configuration::Sources;
+pub use projects::CancelError;
+pub use root::{Projects, start};

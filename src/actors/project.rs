@@ -1,0 +1,431 @@
+//! One repository's queue: builds of one lane (ref, script and tag) run one after another in the
+//! order of their pushes, a newer push takes the place of older ones, and each build that has
+//! been given a place runs as an actor below this one.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
+
+use super::build::{self, BuildActor, Interruption};
+use super::projects::{self, CancelError};
+use super::supervision::failure;
+use crate::domain::build::{Build, Cause, State as BuildState};
+use crate::domain::names::{BuildId, RepositoryName};
+use crate::domain::recipe::Supersede;
+use crate::service::Service;
+use crate::store::{Facts, StoreError, Transition};
+
+pub struct Project;
+
+pub enum Message {
+    /// The store holds builds that this project may not know.
+    Look,
+    /// A place was given to this build.
+    Admitted(BuildId),
+    Cancel(BuildId, RpcReplyPort<Result<(), CancelError>>),
+    CatalogChanged,
+    /// Git has compared: `newer` takes the place of the other.
+    Supersedes {
+        newer: BuildId,
+        older: BuildId,
+    },
+    /// From a build's actor: it has reached an end, or waits again as its second attempt.
+    Left(Build),
+}
+
+pub struct Arguments {
+    pub service: Arc<Service>,
+    pub repository: RepositoryName,
+    pub projects: ActorRef<projects::Message>,
+}
+
+pub struct State {
+    service: Arc<Service>,
+    repository: RepositoryName,
+    projects: ActorRef<projects::Message>,
+    /// Unfinished builds by their place in the order of creation.
+    builds: BTreeMap<i64, Entry>,
+    /// Every build up to this place is known.
+    looked_up_to: i64,
+}
+
+struct Entry {
+    build: Build,
+    stage: Stage,
+}
+
+enum Stage {
+    /// Behind another build of its lane.
+    Behind,
+    /// Waits for a place.
+    Ready,
+    Running(ActorRef<build::Message>),
+}
+
+impl Actor for Project {
+    type Msg = Message;
+    type State = State;
+    type Arguments = Arguments;
+
+    async fn pre_start(
+        &self,
+        _: ActorRef<Message>,
+        Arguments {
+            service,
+            repository,
+            projects,
+        }: Arguments,
+    ) -> Result<State, ActorProcessingErr> {
+        Ok(State {
+            service,
+            repository,
+            projects,
+            builds: BTreeMap::new(),
+            looked_up_to: 0,
+        })
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<Message>,
+        message: Message,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            Message::Look => state.look(&myself).await?,
+            Message::Admitted(build) => state.start(&myself, &build).await?,
+            Message::Cancel(build, reply) => state.cancel(&build, reply).await?,
+            Message::CatalogChanged => state.drop_untracked().await?,
+            Message::Supersedes { newer, older } => state.supersede(&newer, &older).await?,
+            Message::Left(build) => state.left(build)?,
+        }
+        state.offer_first_of_each_lane();
+        Ok(())
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        _: ActorRef<Message>,
+        event: SupervisionEvent,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        let Some((who, why)) = failure(&event) else {
+            return Ok(());
+        };
+        let lost = state.builds.values().find(
+            |entry| matches!(&entry.stage, Stage::Running(actor) if actor.get_id() == who.get_id()),
+        );
+        let Some(lost) = lost else { return Ok(()) };
+        let (build, sequence) = (lost.build.id.clone(), lost.build.sequence);
+        tracing::error!(%build, reason = why, "a build's actor failed");
+        state.service.metrics.actor_restarted("build");
+        state.builds.remove(&sequence);
+        let build =
+            build::give_up_attempt(&state.service, &build, "an internal error ended it").await?;
+        state.left(build)?;
+        state.offer_first_of_each_lane();
+        Ok(())
+    }
+}
+
+impl State {
+    /// Takes in builds from the store that are not known yet: new ones, or, after a restart, all.
+    async fn look(&mut self, myself: &ActorRef<Message>) -> Result<(), ActorProcessingErr> {
+        let repository = self.repository.clone();
+        for build in self
+            .service
+            .store
+            .unfinished_after(repository, self.looked_up_to)
+            .await?
+        {
+            let sequence = build.sequence;
+            self.looked_up_to = sequence;
+            if build.state.is_running() {
+                self.projects.cast(projects::Message::TakenOver(
+                    self.repository.clone(),
+                    build.id.clone(),
+                ))?;
+                self.run(myself, build).await?;
+            } else if let Some(mark) = build.skip_mark() {
+                let reason = format!("the commit's message says {mark}");
+                self.end_without_actor(sequence, &build.id, BuildState::Skipped, reason)
+                    .await?;
+            } else {
+                self.compare_with_older(myself, &build);
+                self.builds.insert(
+                    sequence,
+                    Entry {
+                        build,
+                        stage: Stage::Behind,
+                    },
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks git, beside the queue, whether a new build supersedes those before it in its lane.
+    fn compare_with_older(&self, myself: &ActorRef<Message>, newer: &Build) {
+        let told_by_a_push = matches!(newer.cause, Cause::Push { .. } | Cause::Reconcile);
+        if !told_by_a_push || self.supersede_rule(newer) == Supersede::None {
+            return;
+        }
+        let lane = newer.lane();
+        let older = self
+            .builds
+            .values()
+            .map(|entry| &entry.build)
+            .filter(|older| {
+                older.lane() == lane && older.push < newer.push && older.sequence < newer.sequence
+            });
+        for older in older {
+            let (service, myself) = (Arc::clone(&self.service), myself.clone());
+            let (newer, older) = (newer.clone(), older.clone());
+            tokio::spawn(async move {
+                if is_newer(&service, &newer, &older).await {
+                    let _ = myself.cast(Message::Supersedes {
+                        newer: newer.id,
+                        older: older.id,
+                    });
+                }
+            });
+        }
+    }
+
+    fn supersede_rule(&self, build: &Build) -> Supersede {
+        build
+            .recipe
+            .supersede
+            .unwrap_or(self.service.config.borrow().builds.supersede)
+    }
+
+    async fn supersede(
+        &mut self,
+        newer: &BuildId,
+        older: &BuildId,
+    ) -> Result<(), ActorProcessingErr> {
+        let Some(newer) = self.entry(newer).map(|entry| entry.build.clone()) else {
+            return Ok(());
+        };
+        let reason = format!("a newer push replaced it: {}", newer.commit.short());
+        let Some(older) = self.entry(older) else {
+            return Ok(());
+        };
+        let (id, sequence) = (older.build.id.clone(), older.build.sequence);
+        match &older.stage {
+            Stage::Running(actor) => {
+                if self.supersede_rule(&newer) == Supersede::All {
+                    let interruption = Interruption {
+                        state: BuildState::Superseded,
+                        reason,
+                        reply: None,
+                    };
+                    let _ = actor.cast(build::Message::Interrupt(interruption));
+                }
+                Ok(())
+            }
+            Stage::Behind | Stage::Ready => self
+                .end_without_actor(sequence, &id, BuildState::Superseded, reason)
+                .await
+                .map(|_| ()),
+        }
+    }
+
+    /// The oldest build of each lane that waits behind nothing asks for a place.
+    fn offer_first_of_each_lane(&mut self) {
+        let mut taken = HashSet::new();
+        for entry in self.builds.values_mut() {
+            let lane = entry.build.lane();
+            if !taken.insert(lane) {
+                continue;
+            }
+            if matches!(entry.stage, Stage::Behind) {
+                entry.stage = Stage::Ready;
+                let ready =
+                    projects::Message::Ready(self.repository.clone(), entry.build.id.clone());
+                let _ = self.projects.cast(ready);
+            }
+        }
+    }
+
+    async fn start(
+        &mut self,
+        myself: &ActorRef<Message>,
+        id: &BuildId,
+    ) -> Result<(), ActorProcessingErr> {
+        let waiting = self
+            .entry(id)
+            .filter(|entry| matches!(entry.stage, Stage::Ready));
+        let Some(entry) = waiting else {
+            // It was cancelled while the place was on its way.
+            self.projects
+                .cast(projects::Message::Gone(self.repository.clone(), id.clone()))?;
+            return Ok(());
+        };
+        let build = entry.build.clone();
+        let transition = Transition {
+            build: id.clone(),
+            to: BuildState::Preparing,
+            reason: None,
+            known: Facts::default(),
+        };
+        let build = match self.service.store.transition(transition).await {
+            Ok(changed) => changed,
+            Err(error) => return Err(format!("build {}: {error}", build.id).into()),
+        };
+        self.run(myself, build).await
+    }
+
+    /// A build that cannot even start (its log cannot be opened, for one) ends here, alone.
+    async fn run(
+        &mut self,
+        myself: &ActorRef<Message>,
+        build: Build,
+    ) -> Result<(), ActorProcessingErr> {
+        let arguments = build::Arguments {
+            service: Arc::clone(&self.service),
+            build: build.clone(),
+            project: myself.clone(),
+        };
+        match BuildActor::spawn_linked(None, BuildActor, arguments, myself.get_cell()).await {
+            Ok((actor, _)) => {
+                self.builds.insert(
+                    build.sequence,
+                    Entry {
+                        build,
+                        stage: Stage::Running(actor),
+                    },
+                );
+                Ok(())
+            }
+            Err(error) => {
+                tracing::error!(build = %build.id, %error, "a build's actor could not start");
+                let reason = format!("it could not start: {error}");
+                self.end_without_actor(build.sequence, &build.id, BuildState::Errored, reason)
+                    .await?;
+                Ok(())
+            }
+        }
+    }
+
+    async fn cancel(
+        &mut self,
+        id: &BuildId,
+        reply: RpcReplyPort<Result<(), CancelError>>,
+    ) -> Result<(), ActorProcessingErr> {
+        let reason = "cancelled by hand".to_owned();
+        let Some(entry) = self.entry(id) else {
+            let _ = reply.send(Err(CancelError::NotUnfinished(id.clone())));
+            return Ok(());
+        };
+        if let Stage::Running(actor) = &entry.stage {
+            let interruption = Interruption {
+                state: BuildState::Cancelled,
+                reason,
+                reply: Some(reply),
+            };
+            let _ = actor.cast(build::Message::Interrupt(interruption));
+            return Ok(());
+        }
+        let sequence = entry.build.sequence;
+        let ended = self
+            .end_without_actor(sequence, id, BuildState::Cancelled, reason)
+            .await?;
+        let _ = reply.send(if ended {
+            Ok(())
+        } else {
+            Err(CancelError::NotUnfinished(id.clone()))
+        });
+        Ok(())
+    }
+
+    /// Queued builds of a branch, or of a script of it, that the configuration no longer names.
+    async fn drop_untracked(&mut self) -> Result<(), ActorProcessingErr> {
+        let catalog = Arc::clone(&self.service.catalog.borrow());
+        let untracked: Vec<(i64, BuildId)> = self
+            .builds
+            .values()
+            .filter(|entry| !matches!(entry.stage, Stage::Running(_)))
+            .filter(|entry| {
+                !catalog.has(&self.repository, entry.build.branch(), entry.build.script())
+            })
+            .map(|entry| (entry.build.sequence, entry.build.id.clone()))
+            .collect();
+        for (sequence, id) in untracked {
+            let reason = "the configuration no longer names it".to_owned();
+            self.end_without_actor(sequence, &id, BuildState::Cancelled, reason)
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Ends a build that has no actor. False where somebody else ended it first.
+    async fn end_without_actor(
+        &mut self,
+        sequence: i64,
+        id: &BuildId,
+        to: BuildState,
+        reason: String,
+    ) -> Result<bool, ActorProcessingErr> {
+        let transition = Transition {
+            build: id.clone(),
+            to,
+            reason: Some(reason),
+            known: Facts::default(),
+        };
+        let ended = match self.service.store.transition(transition).await {
+            Ok(_) => true,
+            Err(StoreError::Refused { .. } | StoreError::NoBuild(_)) => false,
+            Err(error) => return Err(error.into()),
+        };
+        self.builds.remove(&sequence);
+        self.projects
+            .cast(projects::Message::Gone(self.repository.clone(), id.clone()))?;
+        Ok(ended)
+    }
+
+    fn left(&mut self, build: Build) -> Result<(), ActorProcessingErr> {
+        self.builds.remove(&build.sequence);
+        self.projects.cast(projects::Message::Gone(
+            self.repository.clone(),
+            build.id.clone(),
+        ))?;
+        if build.state == BuildState::Queued {
+            self.builds.insert(
+                build.sequence,
+                Entry {
+                    build,
+                    stage: Stage::Behind,
+                },
+            );
+        }
+        Ok(())
+    }
+
+    fn entry(&self, id: &BuildId) -> Option<&Entry> {
+        self.builds.values().find(|entry| entry.build.id == *id)
+    }
+}
+
+/// A forced push counts as newer whatever the ancestry; else a commit that is part of the other's
+/// history is not. Where git cannot tell, nothing is superseded: both are built, in order.
+async fn is_newer(service: &Service, newer: &Build, older: &Build) -> bool {
+    if newer.push_forced {
+        return true;
+    }
+    if newer.commit == older.commit {
+        return false;
+    }
+    match service
+        .git
+        .is_ancestor(&newer.repository, &newer.commit, &older.commit)
+        .await
+    {
+        Ok(is_older) => !is_older,
+        Err(error) => {
+            tracing::warn!(build = %newer.id, %error, "cannot compare with the older build's commit");
+            false
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! The queue of the whole service: supervises one project actor for each repository that has
+//! builds to do, and gives the places there are to repositories by turns.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
+
+use super::project::{self, Project};
+use super::supervision::failure;
+use crate::domain::admission::Admission;
+use crate::domain::names::{BuildId, RepositoryName};
+use crate::domain::restart::{RestartPolicy, Verdict};
+use crate::service::Service;
+
+pub struct Projects;
+
+pub enum Message {
+    /// Builds of this repository were stored.
+    Heard(RepositoryName),
+    /// A build waits for nothing but a place.
+    Ready(RepositoryName, BuildId),
+    /// A build that runs was found after a restart; it has its place already.
+    TakenOver(RepositoryName, BuildId),
+    /// A build needs no place, or no longer.
+    Gone(RepositoryName, BuildId),
+    Cancel(
+        RepositoryName,
+        BuildId,
+        RpcReplyPort<Result<(), CancelError>>,
+    ),
+    /// The service file or the catalog was replaced.
+    ConfigurationChanged,
+    StartAgain(RepositoryName),
+}
+
+/// Why a build was not cancelled.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CancelError {
+    #[error("there is no build {0} that waits or runs")]
+    NotUnfinished(BuildId),
+    #[error("build {0} is being published and can no longer be cancelled")]
+    TooLate(BuildId),
+    #[error("the service is starting or stopping")]
+    Unavailable,
+}
+
+pub struct State {
+    service: Arc<Service>,
+    admission: Admission,
+    projects: HashMap<RepositoryName, Entry>,
+}
+
+#[derive(Default)]
+struct Entry {
+    /// `None` between a failure and the restart.
+    actor: Option<ActorRef<project::Message>>,
+    policy: RestartPolicy,
+}
+
+impl Actor for Projects {
+    type Msg = Message;
+    type State = State;
+    type Arguments = Arc<Service>;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<Message>,
+        service: Arc<Service>,
+    ) -> Result<State, ActorProcessingErr> {
+        for repository in service.store.unfinished_repositories().await? {
+            myself.cast(Message::Heard(repository))?;
+        }
+        let places = places(&service);
+        Ok(State {
+            service,
+            admission: Admission::new(places),
+            projects: HashMap::new(),
+        })
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<Message>,
+        message: Message,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            Message::Heard(repository) => {
+                state
+                    .tell(&myself, &repository, project::Message::Look)
+                    .await?
+            }
+            Message::Ready(repository, build) => state.admission.ready(&repository, build),
+            Message::TakenOver(repository, build) => state.admission.taken_over(&repository, build),
+            Message::Gone(repository, build) => state.admission.gone(&repository, &build),
+            Message::Cancel(repository, build, reply) => {
+                let cancel = project::Message::Cancel(build, reply);
+                state.tell(&myself, &repository, cancel).await?;
+            }
+            Message::ConfigurationChanged => state.configuration_changed(),
+            Message::StartAgain(repository) => {
+                state
+                    .tell(&myself, &repository, project::Message::Look)
+                    .await?;
+            }
+        }
+        state.admit(&myself).await
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        myself: ActorRef<Message>,
+        event: SupervisionEvent,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        let Some((who, why)) = failure(&event) else {
+            return Ok(());
+        };
+        let lost = state.projects.iter_mut().find(|(_, entry)| {
+            entry
+                .actor
+                .as_ref()
+                .is_some_and(|actor| actor.get_id() == who.get_id())
+        });
+        let Some((repository, entry)) = lost else {
+            return Ok(());
+        };
+        entry.actor = None;
+        let repository = repository.clone();
+        tracing::error!(%repository, reason = why, "a project actor failed");
+        state.failed(&myself, repository)
+    }
+}
+
+impl State {
+    /// Sends a message to a repository's project, which is started if need be.
+    async fn tell(
+        &mut self,
+        myself: &ActorRef<Message>,
+        repository: &RepositoryName,
+        message: project::Message,
+    ) -> Result<(), ActorProcessingErr> {
+        let entry = self.projects.entry(repository.clone()).or_default();
+        if entry.actor.is_none() {
+            let arguments = project::Arguments {
+                service: Arc::clone(&self.service),
+                repository: repository.clone(),
+                projects: myself.clone(),
+            };
+            match Project::spawn_linked(None, Project, arguments, myself.get_cell()).await {
+                Ok((actor, _)) => entry.actor = Some(actor),
+                // A failing start sends no supervision event.
+                Err(error) => {
+                    tracing::error!(%repository, %error, "a project actor could not start");
+                    return self.failed(myself, repository.clone());
+                }
+            }
+        }
+        if let Some(actor) = &entry.actor {
+            // One that stops at this moment is looked after when its event arrives.
+            let _ = actor.cast(message);
+        }
+        Ok(())
+    }
+
+    fn failed(
+        &mut self,
+        myself: &ActorRef<Message>,
+        repository: RepositoryName,
+    ) -> Result<(), ActorProcessingErr> {
+        self.admission.forget(&repository);
+        self.service.metrics.actor_restarted("project");
+        let entry = self.projects.entry(repository.clone()).or_default();
+        match entry.policy.failed(Instant::now()) {
+            Verdict::RestartAfter(pause) => {
+                myself.send_after(pause, move || Message::StartAgain(repository));
+                Ok(())
+            }
+            Verdict::GiveUp => {
+                Err(format!("the project of {repository} fails again and again").into())
+            }
+        }
+    }
+
+    fn configuration_changed(&mut self) {
+        self.admission.set_places(places(&self.service));
+        for actor in self
+            .projects
+            .values()
+            .filter_map(|entry| entry.actor.as_ref())
+        {
+            let _ = actor.cast(project::Message::CatalogChanged);
+        }
+    }
+
+    async fn admit(&mut self, myself: &ActorRef<Message>) -> Result<(), ActorProcessingErr> {
+        while let Some((repository, build)) = self.admission.admit() {
+            self.tell(myself, &repository, project::Message::Admitted(build))
+                .await?;
+        }
+        Ok(())
+    }
+}
+
+fn places(service: &Service) -> usize {
+    usize::try_from(service.config.borrow().builds.concurrency).unwrap_or(usize::MAX)
+}

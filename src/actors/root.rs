@@ -1,0 +1,270 @@
+//! Starts the actors at the top, and starts again one that fails, after a pause and not for ever.
+//! When it gives up, it fails itself, and the process ends with an error: whoever supervises the
+//! process starts afresh from what is on disk.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ractor::{
+    Actor, ActorCell, ActorProcessingErr, ActorRef, RpcReplyPort, SpawnErr, SupervisionEvent,
+};
+use tokio::sync::watch;
+
+use super::configuration::{self, Configuration};
+use super::janitor::{self, Janitor};
+use super::projects::{self, CancelError};
+use super::supervision::failure;
+use super::watchers::{self, Watchers};
+use crate::domain::names::{BuildId, RepositoryName};
+use crate::domain::restart::{RestartPolicy, Verdict};
+use crate::service::Service;
+
+pub struct Root;
+
+pub enum Message {
+    Start(Child),
+    /// From the configuration: the service file or the catalog was replaced.
+    ConfigurationChanged,
+}
+
+/// The actors at the top, in the order in which they start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Child {
+    Projects,
+    Configuration,
+    Watchers,
+    Janitor,
+}
+
+impl Child {
+    const ALL: [Child; 4] = [
+        Child::Projects,
+        Child::Configuration,
+        Child::Watchers,
+        Child::Janitor,
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            Child::Projects => "projects",
+            Child::Configuration => "configuration",
+            Child::Watchers => "watchers",
+            Child::Janitor => "janitor",
+        }
+    }
+}
+
+pub struct Arguments {
+    pub service: Arc<Service>,
+    pub configuration: configuration::Sources,
+    pub readiness: janitor::Readiness,
+    projects: watch::Sender<Option<ActorRef<projects::Message>>>,
+}
+
+pub struct State {
+    arguments: Arguments,
+    running: Vec<(Child, ActorCell)>,
+    policies: HashMap<Child, RestartPolicy>,
+    watchers: Option<ActorRef<watchers::Message>>,
+}
+
+/// Speaks to the queue, whichever actor is it at the moment.
+#[derive(Clone)]
+pub struct Projects {
+    current: watch::Receiver<Option<ActorRef<projects::Message>>>,
+}
+
+/// A cancellation kills a container and waits for the rest of its log; this is far beyond both.
+const CANCEL_TIMEOUT: Duration = Duration::from_secs(10);
+
+impl Projects {
+    /// Builds of this repository were stored. Where no queue runs at the moment, the one that
+    /// starts next finds them.
+    pub fn heard(&self, repository: &RepositoryName) {
+        if let Some(projects) = self.current.borrow().as_ref() {
+            let _ = projects.cast(projects::Message::Heard(repository.clone()));
+        }
+    }
+
+    /// Answers when the build has ended.
+    pub async fn cancel(
+        &self,
+        repository: &RepositoryName,
+        build: &BuildId,
+    ) -> Result<(), CancelError> {
+        let projects = self
+            .current
+            .borrow()
+            .clone()
+            .ok_or(CancelError::Unavailable)?;
+        let message = |reply: RpcReplyPort<_>| {
+            projects::Message::Cancel(repository.clone(), build.clone(), reply)
+        };
+        match projects.call(message, Some(CANCEL_TIMEOUT)).await {
+            Ok(ractor::rpc::CallResult::Success(answer)) => answer,
+            _ => Err(CancelError::Unavailable),
+        }
+    }
+}
+
+/// Starts the whole tree. The handle ends when the root does.
+pub async fn start(
+    service: Arc<Service>,
+    configuration: configuration::Sources,
+    readiness: janitor::Readiness,
+) -> Result<
+    (
+        Projects,
+        ActorRef<Message>,
+        ractor::concurrency::JoinHandle<()>,
+    ),
+    SpawnErr,
+> {
+    let (sender, current) = watch::channel(None);
+    let arguments = Arguments {
+        service,
+        configuration,
+        readiness,
+        projects: sender,
+    };
+    let (root, ended) = Root::spawn(None, Root, arguments).await?;
+    Ok((Projects { current }, root, ended))
+}
+
+impl Actor for Root {
+    type Msg = Message;
+    type State = State;
+    type Arguments = Arguments;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<Message>,
+        arguments: Arguments,
+    ) -> Result<State, ActorProcessingErr> {
+        let mut state = State {
+            arguments,
+            running: Vec::new(),
+            policies: HashMap::new(),
+            watchers: None,
+        };
+        for child in Child::ALL {
+            state.start(&myself, child).await?;
+        }
+        Ok(state)
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<Message>,
+        message: Message,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            Message::Start(child) => {
+                if let Err(error) = state.start(&myself, child).await {
+                    // A failing start sends no supervision event.
+                    return state.failed(&myself, child, &error.to_string());
+                }
+            }
+            Message::ConfigurationChanged => {
+                if let Some(projects) = state.arguments.projects.borrow().as_ref() {
+                    let _ = projects.cast(projects::Message::ConfigurationChanged);
+                }
+                if let Some(watchers) = &state.watchers {
+                    let _ = watchers.cast(watchers::Message::CatalogChanged);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        myself: ActorRef<Message>,
+        event: SupervisionEvent,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        let Some((who, why)) = failure(&event) else {
+            return Ok(());
+        };
+        let lost = state
+            .running
+            .iter()
+            .position(|(_, cell)| cell.get_id() == who.get_id());
+        let Some(lost) = lost else { return Ok(()) };
+        let (child, _) = state.running.swap_remove(lost);
+        state.failed(&myself, child, &why)
+    }
+}
+
+impl State {
+    async fn start(&mut self, myself: &ActorRef<Message>, child: Child) -> Result<(), SpawnErr> {
+        let (cell, service) = (myself.get_cell(), Arc::clone(&self.arguments.service));
+        let started = match child {
+            Child::Projects => {
+                let (actor, _) =
+                    projects::Projects::spawn_linked(None, projects::Projects, service, cell)
+                        .await?;
+                self.arguments.projects.send_replace(Some(actor.clone()));
+                actor.get_cell()
+            }
+            Child::Configuration => {
+                let arguments = configuration::Arguments {
+                    service,
+                    sources: self.arguments.configuration.clone(),
+                    root: myself.clone(),
+                };
+                let (actor, _) =
+                    Configuration::spawn_linked(None, Configuration, arguments, cell).await?;
+                actor.get_cell()
+            }
+            Child::Watchers => {
+                let arguments = watchers::Arguments {
+                    service,
+                    projects: self.arguments.projects.subscribe(),
+                };
+                let (actor, _) = Watchers::spawn_linked(None, Watchers, arguments, cell).await?;
+                self.watchers = Some(actor.clone());
+                actor.get_cell()
+            }
+            Child::Janitor => {
+                let arguments = janitor::Arguments {
+                    service,
+                    readiness: self.arguments.readiness.clone(),
+                };
+                let (actor, _) = Janitor::spawn_linked(None, Janitor, arguments, cell).await?;
+                actor.get_cell()
+            }
+        };
+        self.running.push((child, started));
+        Ok(())
+    }
+
+    fn failed(
+        &mut self,
+        myself: &ActorRef<Message>,
+        child: Child,
+        why: &str,
+    ) -> Result<(), ActorProcessingErr> {
+        tracing::error!(actor = child.name(), reason = why, "an actor failed");
+        if child == Child::Projects {
+            self.arguments.projects.send_replace(None);
+        }
+        match self
+            .policies
+            .entry(child)
+            .or_default()
+            .failed(Instant::now())
+        {
+            Verdict::RestartAfter(pause) => {
+                self.arguments.service.metrics.actor_restarted(child.name());
+                myself.send_after(pause, move || Message::Start(child));
+                Ok(())
+            }
+            Verdict::GiveUp => {
+                Err(format!("{} fails again and again, at last: {why}", child.name()).into())
+            }
+        }
+    }
+}

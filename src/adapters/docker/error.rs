@@ -1,0 +1,163 @@
+//! What can go wrong with Docker, sorted by what a caller would do about it.
+
+use std::time::Duration;
+
+use bollard::errors::Error as Engine;
+
+/// One sentence each, without secrets: the engine is never told one except for a registry's
+/// password, which it does not repeat.
+#[derive(Debug, thiserror::Error)]
+pub enum DockerError {
+    /// The settings name no engine that we could speak to.
+    #[error("{0}")]
+    Settings(String),
+    /// No engine answers. It may come back.
+    #[error("docker does not answer: {0}")]
+    Unreachable(String),
+    /// An engine that was there stood still in the middle of something.
+    #[error("docker stood still while {doing}, for {} seconds", .after.as_secs())]
+    Stalled {
+        doing: &'static str,
+        after: Duration,
+    },
+    /// The container, image, network or file does not exist.
+    #[error("docker does not have that: {0}")]
+    NotFound(String),
+    /// The container exists and does not run.
+    #[error("the container does not run: {0}")]
+    NotRunning(String),
+    /// A container of that name exists, left over from an earlier try; `by` is its id.
+    #[error("the name {name} is taken by container {by}")]
+    NameTaken { name: String, by: String },
+    /// The engine understood and refused for the state that something is in.
+    #[error("docker refused: {0}")]
+    Conflict(String),
+    /// The engine understood and refused, or failed to carry it out.
+    #[error("docker refused (status {status}): {message}")]
+    Refused { status: u16, message: String },
+    /// The image cannot be had.
+    #[error("image {image}: {problem}")]
+    Image {
+        image: String,
+        problem: ImageProblem,
+    },
+    /// The follow stream ended without its end frame. To be started again where it stopped.
+    #[error("the log's follower was lost: {0}")]
+    FollowerLost(String),
+    /// The other side said something that makes no sense.
+    #[error("docker's answer makes no sense: {0}")]
+    Nonsense(String),
+    /// A file on our own side.
+    #[error("{doing}: {error}")]
+    File {
+        doing: String,
+        error: std::io::Error,
+    },
+}
+
+/// Why an image cannot be had.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ImageProblem {
+    #[error("this is no image's name")]
+    BadName,
+    #[error("it is not on this machine, and `pull` is `never`")]
+    NotHere,
+    #[error("{registry} has no such image or tag")]
+    NotFound { registry: String },
+    #[error("{registry} denies access or has no such repository{}", if *.with_credentials { "; the configured credentials were used" } else { "; no credentials are configured for it" })]
+    Denied {
+        registry: String,
+        with_credentials: bool,
+    },
+    #[error("{registry} cannot be reached: {reason}")]
+    Unreachable { registry: String, reason: String },
+    #[error("{0}")]
+    Other(String),
+}
+
+impl From<Engine> for DockerError {
+    fn from(error: Engine) -> Self {
+        match error {
+            Engine::DockerResponseServerError {
+                status_code,
+                message,
+            } => {
+                let message = one_line(&message);
+                match status_code {
+                    404 => Self::NotFound(message),
+                    409 if message.contains("is not running") => Self::NotRunning(message),
+                    409 => Self::Conflict(message),
+                    status => Self::Refused { status, message },
+                }
+            }
+            Engine::DockerStreamError { error } => Self::Refused {
+                status: 200,
+                message: one_line(&error),
+            },
+            Engine::RequestTimeoutError => Self::Stalled {
+                doing: "it was to answer a request",
+                after: super::ANSWER,
+            },
+            Engine::SocketNotFoundError(path) => {
+                Self::Unreachable(format!("there is no socket {path}"))
+            }
+            Engine::IOError { .. }
+            | Engine::HyperResponseError { .. }
+            | Engine::HyperLegacyError { .. } => Self::Unreachable(root_cause(&error)),
+            other => Self::Nonsense(one_line(&other.to_string())),
+        }
+    }
+}
+
+/// The innermost error, which says what happened; the outer ones say in which layer.
+fn root_cause(error: &Engine) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    // bollard shows each of the three as what it wraps, and names that as its source too.
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    one_line(&cause.to_string())
+}
+
+/// Docker's own words, fit for the end of a sentence.
+pub fn one_line(message: &str) -> String {
+    message
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
+        .trim_end_matches('.')
+        .to_owned()
+}
+
+#[cfg(test)]
+mod unit {
+    use super::*;
+
+    fn from_status(status_code: u16, message: &str) -> DockerError {
+        Engine::DockerResponseServerError {
+            status_code,
+            message: message.to_owned(),
+        }
+        .into()
+    }
+
+    #[test]
+    fn an_answer_becomes_what_a_caller_would_do_about_it() {
+        assert!(matches!(
+            from_status(404, "No such container: x"),
+            DockerError::NotFound(_)
+        ));
+        assert!(matches!(
+            from_status(409, "Container x is not running"),
+            DockerError::NotRunning(_)
+        ));
+        assert!(matches!(from_status(409, "busy"), DockerError::Conflict(_)));
+        assert_eq!(
+            from_status(500, "it\nbroke. ").to_string(),
+            "docker refused (status 500): it broke"
+        );
+        let gone = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+        let gone = DockerError::from(Engine::from(gone));
+        assert_eq!(gone.to_string(), "docker does not answer: connection reset");
+    }
+}

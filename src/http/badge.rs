@@ -1,0 +1,188 @@
+//! `GET /badge/<owner>/<name>/<branch>.svg`: how a branch stands, for a README.
+
+use std::sync::Arc;
+
+use headers::{ETag, HeaderMapExt, IfNoneMatch};
+use sha2::{Digest, Sha256};
+use warp::filters::BoxedFilter;
+use warp::http::header::CACHE_CONTROL;
+use warp::http::{HeaderMap, HeaderValue, StatusCode};
+use warp::{Filter, Reply};
+
+use super::answer::{self, Answer, Response, respond};
+use super::builds::checked;
+use super::failure::{ErrorView, Failure};
+use super::legacy::{ChoiceQuery, branch_of};
+use super::{Web, filters};
+use crate::domain::build::{Build, State};
+use crate::store::BuildFilter;
+
+/// A push has a build for each script; more of them than this do not change the picture.
+const BUILDS_OF_A_PUSH: usize = 50;
+
+pub fn routes(web: &Arc<Web>) -> BoxedFilter<(Response,)> {
+    warp::path!("badge" / String / String / ..)
+        .and(warp::path::tail())
+        .and(filters::reading("GET, HEAD"))
+        .and(filters::given(web))
+        .and(filters::query())
+        .and(warp::header::headers_cloned())
+        .then(
+            |owner: String,
+             name: String,
+             branch: warp::path::Tail,
+             web: Arc<Web>,
+             query: String,
+             headers: HeaderMap| async move {
+                let branch = branch.as_str();
+                respond(badge(&web, [&owner, &name, branch], &query, &headers).await)
+            },
+        )
+        .boxed()
+}
+
+/// How a branch stands: its newest push, all of that push's scripts together.
+#[utoipa::path(
+    get,
+    path = "/badge/{owner}/{name}/{branch}.svg",
+    tag = "badges",
+    params(
+        ("owner" = String, Path),
+        ("name" = String, Path),
+        ("branch" = String, Path, description = "may contain slashes"),
+        ChoiceQuery,
+    ),
+    responses(
+        (status = 200, description = "the badge; `unknown` where nothing was built", body = String, content_type = "image/svg+xml"),
+        (status = 304, description = "the client has it already"),
+        (status = 404, description = "the address does not end in .svg or holds no names", body = ErrorView),
+    )
+)]
+async fn badge(web: &Web, path: [&str; 3], query: &str, headers: &HeaderMap) -> Answer {
+    let [owner, name, file] = path;
+    let Some(branch) = file.strip_suffix(".svg") else {
+        return Err(Failure::not_found(
+            "there is no such badge",
+            "the address of a badge is /badge/<owner>/<name>/<branch>.svg",
+        ));
+    };
+    let (repository, branch) = branch_of(owner, name, branch)?;
+    let choice: ChoiceQuery = filters::parse_query(query)?;
+    let filter = BuildFilter {
+        repository: Some(repository),
+        branch: Some(branch),
+        script: checked("script", choice.script())?,
+        tag: checked("tag", choice.tag())?,
+        ..BuildFilter::default()
+    };
+    let page = web.service.store.builds(filter, BUILDS_OF_A_PUSH).await?;
+    let svg = draw(Standing::of(&page.builds));
+    let digest = hex::encode(&Sha256::digest(svg.as_bytes())[..16]);
+    let etag: Option<ETag> = format!("\"{digest}\"").parse().ok();
+    let is_known = match (headers.typed_get::<IfNoneMatch>(), &etag) {
+        (Some(known), Some(etag)) => !known.precondition_passes(etag),
+        _ => false,
+    };
+    let mut response = match is_known {
+        true => StatusCode::NOT_MODIFIED.into_response(),
+        false => answer::with_type(HeaderValue::from_static("image/svg+xml"), svg),
+    };
+    let headers = response.headers_mut();
+    // GitHub's image proxy keeps badges unless it is told to ask each time.
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    if let Some(etag) = etag {
+        headers.typed_insert(etag);
+    }
+    Ok(response)
+}
+
+/// What a badge can say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    Passing,
+    Failing,
+    /// Neither the code's fault nor its merit.
+    Errored,
+    Building,
+    Unknown,
+}
+
+impl Standing {
+    /// Of builds, newest first: those of the newest push count, the worst of them speaks.
+    fn of(builds: &[Build]) -> Self {
+        let Some(newest) = builds.iter().map(|build| build.push).max() else {
+            return Self::Unknown;
+        };
+        let mut scripts = Vec::new();
+        let mut states = Vec::new();
+        for build in builds.iter().filter(|build| build.push == newest) {
+            // A rebuild belongs to the push of the build it repeats, and takes its place.
+            let script = (build.script(), build.tag());
+            if !scripts.contains(&script) {
+                scripts.push(script);
+                states.push(build.state);
+            }
+        }
+        let any = |wanted: &[State]| states.iter().any(|state| wanted.contains(state));
+        if any(&[State::Failed, State::TimedOut]) {
+            Self::Failing
+        } else if any(&[State::Errored, State::Cancelled, State::Superseded]) {
+            Self::Errored
+        } else if states.iter().all(|state| state.is_end()) {
+            Self::Passing
+        } else {
+            Self::Building
+        }
+    }
+
+    /// Word and colour; white on each colour has a contrast of at least 4.5.
+    fn shown(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Passing => ("passing", "#1a7f37"),
+            Self::Failing => ("failing", "#cf222e"),
+            Self::Errored => ("error", "#9a5b00"),
+            Self::Building => ("building", "#0969da"),
+            Self::Unknown => ("unknown", "#59636e"),
+        }
+    }
+}
+
+const LABEL: &str = "build";
+
+/// Verdana, in which badges are set, is about this wide a letter at 11 px. `textLength` makes
+/// the text fit where another font is used.
+const LETTER: usize = 7;
+const MARGIN: usize = 6;
+
+fn draw(standing: Standing) -> String {
+    let (word, colour) = standing.shown();
+    let text_width = |text: &str| text.len() * LETTER;
+    let (left, right) = (
+        text_width(LABEL) + 2 * MARGIN,
+        text_width(word) + 2 * MARGIN,
+    );
+    let width = left + right;
+    format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"20\" role=\"img\" \
+         aria-label=\"{LABEL}: {word}\"><title>{LABEL}: {word}</title>\
+         <clipPath id=\"r\"><rect width=\"{width}\" height=\"20\" rx=\"3\"/></clipPath>\
+         <g clip-path=\"url(#r)\"><rect width=\"{left}\" height=\"20\" fill=\"#444c56\"/>\
+         <rect x=\"{left}\" width=\"{right}\" height=\"20\" fill=\"{colour}\"/></g>\
+         <g fill=\"#fff\" font-family=\"Verdana,Geneva,DejaVu Sans,sans-serif\" font-size=\"11\">\
+         <text x=\"{MARGIN}\" y=\"14\" textLength=\"{}\">{LABEL}</text>\
+         <text x=\"{}\" y=\"14\" textLength=\"{}\">{word}</text></g></svg>\n",
+        text_width(LABEL),
+        left + MARGIN,
+        text_width(word),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_badge_says_the_word_to_eyes_and_ears() {
+        insta::assert_snapshot!(draw(Standing::Passing), @"");
+    }
+}

@@ -1,0 +1,308 @@
+//! Asking for a build, cancelling one, building one again. All need the API token.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::Deserialize;
+use utoipa::ToSchema;
+use warp::Filter;
+use warp::filters::BoxedFilter;
+use warp::http::{HeaderMap, StatusCode};
+
+use super::find;
+use crate::actors::CancelError;
+use crate::domain::build::{Build, Cause, State};
+use crate::domain::names::{BranchName, CommitSha, GitRef, RecipeTag, RepositoryName, ScriptPath};
+use crate::domain::push::Push;
+use crate::domain::recipe::Recipe;
+use crate::http::access::{authorize, expect_json};
+use crate::http::answer::{self, Answer, Response, respond};
+use crate::http::failure::{ErrorView, Failure};
+use crate::http::view::{BuildView, CausedView, views};
+use crate::http::{Web, filters};
+use crate::store::NewBuild;
+
+const LARGEST_BODY: usize = 64 * 1024;
+
+pub fn routes(
+    web: &Arc<Web>,
+    all: BoxedFilter<()>,
+    allowed: &'static str,
+) -> BoxedFilter<(Response,)> {
+    let changing = |allowed: &'static str| {
+        filters::posting(allowed)
+            .and(filters::given(web))
+            .and(warp::header::headers_cloned())
+            .and(filters::body(LARGEST_BODY))
+    };
+    let ask_for =
+        all.and(changing(allowed))
+            .then(|web: Arc<Web>, headers: HeaderMap, body| async move {
+                respond(ask(&web, &headers, body).await)
+            });
+    let cancel_one = warp::path!("api" / "v1" / "builds" / String / "cancel")
+        .and(changing("POST"))
+        .then(
+            |id: String, web: Arc<Web>, headers: HeaderMap, body| async move {
+                respond(cancel(&web, &id, &headers, body).await)
+            },
+        );
+    let rebuild_one = warp::path!("api" / "v1" / "builds" / String / "rebuild")
+        .and(changing("POST"))
+        .then(
+            |id: String, web: Arc<Web>, headers: HeaderMap, body| async move {
+                respond(rebuild(&web, &id, &headers, body).await)
+            },
+        );
+    ask_for
+        .or(cancel_one)
+        .unify()
+        .or(rebuild_one)
+        .unify()
+        .boxed()
+}
+
+/// Who may, and with what: the token first, so that a stranger learns nothing.
+fn permitted(
+    web: &Web,
+    headers: &HeaderMap,
+    body: Result<Bytes, Failure>,
+) -> Result<Bytes, Failure> {
+    authorize(&web.service, headers)?;
+    let body = body?;
+    expect_json(headers, &body)?;
+    Ok(body)
+}
+
+/// A build that a person asks for.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AskedBuild {
+    /// `owner/name`; it must be in the configuration.
+    #[schema(value_type = String, example = "acme/hello")]
+    repository: RepositoryName,
+    #[schema(value_type = String, example = "main")]
+    branch: BranchName,
+    /// 40 hexadecimal digits; left out: the head of the branch.
+    #[schema(value_type = Option<String>)]
+    commit: Option<CommitSha>,
+    /// Only this script; left out: all that the configuration lists.
+    #[schema(value_type = Option<String>)]
+    script: Option<ScriptPath>,
+    /// Only recipes with this tag.
+    #[schema(value_type = Option<String>)]
+    tag: Option<RecipeTag>,
+}
+
+/// Asks for the builds of a branch.
+#[utoipa::path(
+    post,
+    path = "/api/v1/builds",
+    tag = "changes",
+    security(("token" = [])),
+    request_body = AskedBuild,
+    responses(
+        (status = 202, description = "the builds are stored", body = CausedView),
+        (status = 400, description = "the body cannot be read", body = ErrorView),
+        (status = 401, description = "the token is missing or wrong", body = ErrorView),
+        (status = 404, description = "the branch or script is not in the configuration", body = ErrorView),
+        (status = 415, description = "the body is not JSON", body = ErrorView),
+        (status = 502, description = "git could not tell the head of the branch", body = ErrorView),
+    )
+)]
+async fn ask(web: &Web, headers: &HeaderMap, body: Result<Bytes, Failure>) -> Answer {
+    let body = permitted(web, headers, body)?;
+    let asked: AskedBuild = serde_json::from_slice(&body).map_err(|error| {
+        Failure::bad_request(
+            format!("the body cannot be read: {error}"),
+            "it needs repository and branch; commit, script and tag may be given",
+        )
+    })?;
+    let recipes = recipes_for(web, &asked)?;
+    let commit = match asked.commit {
+        Some(commit) => commit,
+        None => head(web, &asked.repository, &asked.branch).await?,
+    };
+    let new = NewBuild {
+        push: Push {
+            repository: asked.repository.clone(),
+            reference: GitRef::Branch(asked.branch),
+            before: None,
+            after: commit,
+            forced: false,
+            pusher: None,
+            default_branch: None,
+            commits: Vec::new(),
+        },
+        recipes,
+        cause: Cause::Manual,
+    };
+    let builds = web.service.store.ask_for_builds(new).await?;
+    web.projects.heard(&asked.repository);
+    let caused = CausedView::of(&builds, &web.service.config.borrow());
+    Ok(answer::json(StatusCode::ACCEPTED, &caused))
+}
+
+fn recipes_for(web: &Web, asked: &AskedBuild) -> Result<Vec<Recipe>, Failure> {
+    let catalog = Arc::clone(&web.service.catalog.borrow());
+    let AskedBuild {
+        repository, branch, ..
+    } = asked;
+    let Some(recipes) = catalog.recipes(repository, branch) else {
+        let hint = match catalog.is_tracked(repository) {
+            true => {
+                let branches: Vec<&str> = catalog
+                    .branches(repository)
+                    .take(20)
+                    .map(BranchName::as_str)
+                    .collect();
+                format!(
+                    "its branches in the configuration are {}",
+                    branches.join(", ")
+                )
+            }
+            false => format!("add {repository}/{branch}.yaml to the configuration"),
+        };
+        let error = format!("branch {branch} of {repository} is not tracked");
+        return Err(Failure::not_found(error, hint));
+    };
+    let chosen: Vec<Recipe> = recipes
+        .iter()
+        .filter(|recipe| {
+            asked
+                .script
+                .as_ref()
+                .is_none_or(|script| *script == recipe.script)
+        })
+        .filter(|recipe| asked.tag.is_none() || asked.tag == recipe.tag)
+        .cloned()
+        .collect();
+    if chosen.is_empty() {
+        let scripts: Vec<&str> = recipes
+            .iter()
+            .map(|recipe| recipe.script.as_str())
+            .collect();
+        return Err(Failure::not_found(
+            format!("branch {branch} of {repository} has no such script"),
+            format!("its scripts are {}", scripts.join(", ")),
+        ));
+    }
+    Ok(chosen)
+}
+
+async fn head(
+    web: &Web,
+    repository: &RepositoryName,
+    branch: &BranchName,
+) -> Result<CommitSha, Failure> {
+    let heads = web.service.git.heads(repository).await.map_err(|error| {
+        tracing::warn!(%repository, %error, "cannot ask for heads");
+        Failure::new(
+            StatusCode::BAD_GATEWAY,
+            format!("git could not tell the head of {branch}"),
+            "name the commit, or see whether the repository can be reached",
+        )
+    })?;
+    let wanted = GitRef::Branch(branch.clone());
+    heads
+        .into_iter()
+        .find(|head| head.git_ref == wanted)
+        .map(|head| head.commit)
+        .ok_or_else(|| {
+            Failure::not_found(
+                format!("{repository} has no branch {branch}"),
+                "see whether it was pushed",
+            )
+        })
+}
+
+/// Cancels a build that waits or runs; answers when it has ended.
+#[utoipa::path(
+    post,
+    path = "/api/v1/builds/{id}/cancel",
+    tag = "changes",
+    security(("token" = [])),
+    params(("id" = String, Path, description = "the build's id")),
+    responses(
+        (status = 200, description = "the build as it is now", body = BuildView),
+        (status = 401, description = "the token is missing or wrong", body = ErrorView),
+        (status = 404, description = "there is no such build", body = ErrorView),
+        (status = 409, description = "it has ended, or is being published", body = ErrorView),
+        (status = 503, description = "the service starts or stops", body = ErrorView),
+    )
+)]
+async fn cancel(web: &Web, id: &str, headers: &HeaderMap, body: Result<Bytes, Failure>) -> Answer {
+    permitted(web, headers, body)?;
+    let build = find(web, id).await?;
+    if build.state.is_end() {
+        return Err(has_ended(&build));
+    }
+    if let Err(error) = web.projects.cancel(&build.repository, &build.id).await {
+        return Err(match error {
+            CancelError::NotUnfinished(_) => has_ended(&find(web, id).await?),
+            CancelError::TooLate(_) => Failure::conflict(
+                error.to_string(),
+                "wait for its end; a name may already have moved",
+            ),
+            CancelError::Unavailable => Failure::unavailable(error.to_string(), "try again soon"),
+        });
+    }
+    let build = find(web, id).await?;
+    tracing::info!(build = %build.id, repository = %build.repository, "cancelled on request");
+    answer::ok(&views(&web.service, vec![build]).await?.pop())
+}
+
+fn has_ended(build: &Build) -> Failure {
+    Failure::conflict(
+        format!("build {} has already {}", build.id, ended_how(build.state)),
+        "an end never changes; a rebuild makes a new build",
+    )
+}
+
+fn ended_how(state: State) -> &'static str {
+    match state {
+        State::TimedOut => "timed out",
+        State::Cancelled => "been cancelled",
+        State::Superseded => "been superseded",
+        State::Skipped => "been skipped",
+        state => state.as_str(),
+    }
+}
+
+/// Builds the same script of the same commit once more, as the configuration says now.
+#[utoipa::path(
+    post,
+    path = "/api/v1/builds/{id}/rebuild",
+    tag = "changes",
+    security(("token" = [])),
+    params(("id" = String, Path, description = "the build's id")),
+    responses(
+        (status = 202, description = "the new build is stored", body = CausedView),
+        (status = 401, description = "the token is missing or wrong", body = ErrorView),
+        (status = 404, description = "there is no such build", body = ErrorView),
+    )
+)]
+async fn rebuild(web: &Web, id: &str, headers: &HeaderMap, body: Result<Bytes, Failure>) -> Answer {
+    permitted(web, headers, body)?;
+    let old = find(web, id).await?;
+    let recipe = recipe_now(web, &old);
+    let repository = old.repository.clone();
+    let build = web.service.store.rebuild(old.id, recipe).await?;
+    web.projects.heard(&repository);
+    let caused = CausedView::of(&[build], &web.service.config.borrow());
+    Ok(answer::json(StatusCode::ACCEPTED, &caused))
+}
+
+/// What the configuration says today of that script and tag; where it no longer says anything,
+/// what it said then.
+fn recipe_now(web: &Web, old: &Build) -> Recipe {
+    let catalog = Arc::clone(&web.service.catalog.borrow());
+    let recipes = catalog
+        .recipes(&old.repository, old.branch())
+        .unwrap_or_default();
+    recipes
+        .iter()
+        .find(|recipe| recipe.script == old.recipe.script && recipe.tag == old.recipe.tag)
+        .unwrap_or(&old.recipe)
+        .clone()
+}

@@ -1,0 +1,141 @@
+//! What went wrong with a request, as status, one sentence and a hint: the only form in which
+//! errors leave this service.
+
+use std::convert::Infallible;
+
+use serde::Serialize;
+use utoipa::ToSchema;
+use warp::Rejection;
+use warp::http::header::{ALLOW, WWW_AUTHENTICATE};
+use warp::http::{HeaderValue, StatusCode};
+
+use super::answer::{self, Response};
+use crate::store::StoreError;
+
+/// A request that cannot be carried out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    pub status: StatusCode,
+    /// What is wrong: lower case, one sentence.
+    pub error: String,
+    /// What to do about it.
+    pub hint: String,
+}
+
+/// The JSON of every error.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ErrorView {
+    /// What is wrong, in one sentence.
+    #[schema(example = "there is no build 0123456789ab")]
+    pub error: String,
+    /// What to do about it.
+    pub hint: String,
+}
+
+impl Failure {
+    pub fn new(status: StatusCode, error: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self {
+            status,
+            error: error.into(),
+            hint: hint.into(),
+        }
+    }
+
+    pub fn bad_request(error: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, error, hint)
+    }
+
+    pub fn not_found(error: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, error, hint)
+    }
+
+    pub fn conflict(error: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, error, hint)
+    }
+
+    pub fn unavailable(error: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, error, hint)
+    }
+
+    /// A fault of ours. Its details are for the service's log, not for whoever asked.
+    pub fn internal(what: &'static str, error: &dyn std::error::Error) -> Self {
+        tracing::error!(error = %error, "{what}");
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            what,
+            "try again; the service's own log says more",
+        )
+    }
+
+    pub fn into_response(self) -> Response {
+        let Self {
+            status,
+            error,
+            hint,
+        } = self;
+        let mut response = answer::json(status, &ErrorView { error, hint });
+        if status == StatusCode::UNAUTHORIZED {
+            let scheme = HeaderValue::from_static("Bearer");
+            response.headers_mut().insert(WWW_AUTHENTICATE, scheme);
+        }
+        response
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::NoBuild(build) => Self::not_found(
+                format!("there is no build {build}"),
+                "old builds are removed as `retention` in the service file says",
+            ),
+            StoreError::Closed => Self::unavailable("the service is stopping", "try again soon"),
+            error => Self::internal("the database could not answer", &error),
+        }
+    }
+}
+
+/// The path is known, the method is not one of those it takes.
+#[derive(Debug)]
+pub struct WrongMethod {
+    /// As the header `Allow` lists them.
+    pub allowed: &'static str,
+}
+
+impl warp::reject::Reject for WrongMethod {}
+
+/// What no route took, as an answer.
+pub async fn recover(rejection: Rejection) -> Result<Response, Infallible> {
+    if let Some(WrongMethod { allowed }) = rejection.find() {
+        let failure = Failure::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "this address does not take this method",
+            format!("it takes {allowed}"),
+        );
+        let mut response = failure.into_response();
+        let allowed = HeaderValue::from_static(allowed);
+        response.headers_mut().insert(ALLOW, allowed);
+        return Ok(response);
+    }
+    let failure = if rejection.is_not_found() {
+        Failure::not_found(
+            "there is nothing at this address",
+            "the addresses are listed at /api/v1/openapi.json; people start at /monitor",
+        )
+    } else if rejection
+        .find::<warp::reject::InvalidHeader>()
+        .or_else(|| None)
+        .is_some()
+    {
+        Failure::bad_request("a header of the request is malformed", "see docs/http.md")
+    } else {
+        // Our own filters reject with the above only.
+        tracing::error!(?rejection, "a request was rejected in an unforeseen way");
+        Failure::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "the request could not be handled",
+            "the service's own log says more",
+        )
+    };
+    Ok(failure.into_response())
+}

@@ -1,0 +1,137 @@
+//! The few filters that all rooms build their routes from.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Buf, Bytes, BytesMut};
+use futures_util::{Stream, StreamExt};
+use headers::{ContentLength, HeaderMapExt};
+use percent_encoding::percent_decode_str;
+use serde::de::DeserializeOwned;
+use warp::http::{HeaderMap, Method, StatusCode};
+use warp::{Filter, Rejection};
+
+use super::Web;
+use super::failure::{Failure, WrongMethod};
+
+/// However large it may be, a body that takes longer than this is not one of GitHub's or ours:
+/// GitHub itself gives a delivery ten seconds.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+pub fn given(
+    web: &Arc<Web>,
+) -> impl Filter<Extract = (Arc<Web>,), Error = std::convert::Infallible> + Clone + use<> {
+    let web = Arc::clone(web);
+    warp::any().map(move || Arc::clone(&web))
+}
+
+/// GET, and HEAD: hyper leaves the body of its answer out.
+pub fn reading(
+    allowed: &'static str,
+) -> impl Filter<Extract = (), Error = Rejection> + Clone + use<> {
+    method(&[Method::GET, Method::HEAD], allowed)
+}
+
+pub fn posting(
+    allowed: &'static str,
+) -> impl Filter<Extract = (), Error = Rejection> + Clone + use<> {
+    method(&[Method::POST], allowed)
+}
+
+fn method(
+    taken: &'static [Method],
+    allowed: &'static str,
+) -> impl Filter<Extract = (), Error = Rejection> + Clone + use<> {
+    warp::method()
+        .and_then(move |method: Method| async move {
+            match taken.contains(&method) {
+                true => Ok(()),
+                false => Err(warp::reject::custom(WrongMethod { allowed })),
+            }
+        })
+        .untuple_one()
+}
+
+/// The query as it stands; parsed by [`parse_query`], which can say what is wrong with it.
+pub fn query() -> impl Filter<Extract = (String,), Error = std::convert::Infallible> + Clone {
+    warp::query::raw().or(warp::any().map(String::new)).unify()
+}
+
+pub fn parse_query<T: DeserializeOwned>(query: &str) -> Result<T, Failure> {
+    serde_urlencoded::from_str(query).map_err(|error| {
+        Failure::bad_request(
+            format!("the query cannot be read: {error}"),
+            "the parameters are described in docs/http.md and at /api/v1/openapi.json",
+        )
+    })
+}
+
+/// The rest of the path, percent-decoded; slashes and all.
+pub fn decoded(text: &str) -> Result<String, Failure> {
+    let text = percent_decode_str(text).decode_utf8().map_err(|_| {
+        Failure::bad_request(
+            "the path is not UTF-8",
+            "encode each byte that is not ASCII as %XX",
+        )
+    })?;
+    Ok(text.into_owned())
+}
+
+/// The body, of at most `limit` bytes.
+pub fn body(
+    limit: usize,
+) -> impl Filter<Extract = (Result<Bytes, Failure>,), Error = Rejection> + Clone + use<> {
+    warp::header::headers_cloned()
+        .and(warp::body::stream())
+        .then(move |headers: HeaderMap, body| async move {
+            let announced = headers.typed_get::<ContentLength>().map(|length| length.0);
+            read_body(body, announced, limit).await
+        })
+}
+
+async fn read_body<B: Buf>(
+    body: impl Stream<Item = Result<B, warp::Error>>,
+    announced: Option<u64>,
+    limit: usize,
+) -> Result<Bytes, Failure> {
+    let too_large = || {
+        Failure::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "the body is too large",
+            format!("at most {limit} bytes are taken"),
+        )
+    };
+    if announced.is_some_and(|length| length > limit as u64) {
+        return Err(too_large());
+    }
+    let mut body = std::pin::pin!(body);
+    let mut bytes = BytesMut::new();
+    let read = async {
+        while let Some(piece) = body.next().await {
+            let mut piece = piece.map_err(|_| {
+                Failure::bad_request("the body ended early", "send the request again")
+            })?;
+            if bytes.len() + piece.remaining() > limit {
+                return Err(too_large());
+            }
+            while piece.has_remaining() {
+                let chunk = piece.chunk();
+                bytes.extend_from_slice(chunk);
+                let length = chunk.len();
+                piece.advance(length);
+            }
+        }
+        Ok(())
+    };
+    match tokio::time::timeout(BODY_TIMEOUT, read).await {
+        Ok(result) => result?,
+        Err(_) => {
+            return Err(Failure::new(
+                StatusCode::REQUEST_TIMEOUT,
+                "the body did not arrive in time",
+                format!("a body has {} seconds", BODY_TIMEOUT.as_secs()),
+            ));
+        }
+    }
+    Ok(bytes.freeze())
+}

@@ -1,0 +1,365 @@
+//! One client: what it asked for, and the loop that sends it.
+
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::{FutureExt, select_all};
+use futures_util::{SinkExt, StreamExt};
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
+use tokio::sync::watch;
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until, timeout};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::{Error as SocketError, Message};
+
+use super::channel::{Channel, Moment, Next};
+use super::protocol::{self, ClientMessage, Place, ServerMessage};
+use crate::domain::names::BuildId;
+use crate::http::Web;
+use crate::http::failure::Failure;
+use crate::http::view::views;
+
+pub type Socket = WebSocketStream<TokioIo<Upgraded>>;
+
+/// Logs that one client may follow at once.
+const CHANNELS: usize = 64;
+
+/// Changed builds are read so many at a time: what a client may cost in memory.
+const CHANGES: usize = 8;
+
+/// After changes were sent, those that follow gather for so long: a burst of a thousand pushes is
+/// read some forty times and not a thousand times by each client.
+const CHANGES_PAUSE: Duration = Duration::from_millis(25);
+
+/// A farewell is worth no longer wait.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+pub struct Connection {
+    web: Arc<Web>,
+    socket: Socket,
+    /// The newest revision of the store, and how many logs were begun.
+    revision: watch::Receiver<i64>,
+    begun: watch::Receiver<u64>,
+    /// The revision up to which the client has all changes; `None`: it asked for none.
+    since: Option<i64>,
+    changes_from: Instant,
+    channels: Vec<Channel>,
+    last_channel: u32,
+    ping: Interval,
+}
+
+/// Why a connection ends.
+#[derive(Debug)]
+enum Gone {
+    /// The client closed it, or the network did.
+    Left,
+    TooSlow,
+    /// The service stops.
+    Closing,
+    /// The client broke the protocol of WebSockets, or sent too long a message.
+    Refused(CloseCode, &'static str),
+}
+
+impl Connection {
+    pub fn new(web: Arc<Web>, socket: Socket) -> Self {
+        let mut ping = interval(web.live_times.ping_every);
+        ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        ping.reset();
+        Self {
+            socket,
+            revision: web.service.store.revision(),
+            begun: web.service.logs.begun(),
+            since: None,
+            changes_from: Instant::now(),
+            channels: Vec::new(),
+            last_channel: 0,
+            ping,
+            web,
+        }
+    }
+
+    pub async fn run(mut self) {
+        let web = Arc::clone(&self.web);
+        web.service.metrics.live_clients.inc();
+        let gone = match self.converse().await {
+            Ok(never) => match never {},
+            Err(gone) => gone,
+        };
+        web.service.metrics.live_clients.dec();
+        tracing::debug!(?gone, "a live connection ended");
+        let (code, reason) = match gone {
+            Gone::Left | Gone::TooSlow => return,
+            Gone::Closing => (CloseCode::Away, "the service stops"),
+            Gone::Refused(code, reason) => (code, reason),
+        };
+        let frame = CloseFrame {
+            code,
+            reason: reason.into(),
+        };
+        let farewell = async {
+            // Whoever is told goes on to close its side; that it did is what the wait is for.
+            if self.socket.close(Some(frame)).await.is_ok() {
+                while let Some(Ok(_)) = self.socket.next().await {}
+            }
+        };
+        let _ = timeout(FAREWELL, farewell).await;
+    }
+
+    async fn converse(&mut self) -> Result<std::convert::Infallible, Gone> {
+        let web = Arc::clone(&self.web);
+        let revision = *self.revision.borrow();
+        self.say(&ServerMessage::Hello {
+            version: env!("CARGO_PKG_VERSION"),
+            instance: web.service.store.instance(),
+            revision,
+        })
+        .await?;
+        loop {
+            // The client first: an unfollow must not wait behind a long log.
+            while let Some(heard) = self.socket.next().now_or_never() {
+                self.hear(heard).await?;
+            }
+            let changed = self.send_changes().await?;
+            let logged = self.send_logs().await?;
+            if !changed && !logged {
+                self.wait().await?;
+            }
+        }
+    }
+
+    /// Until there may be something to send. What a client says is answered here too.
+    async fn wait(&mut self) -> Result<(), Gone> {
+        let has_changes = match self.since {
+            Some(since) => *self.revision.borrow() > since,
+            None => false,
+        };
+        let changes_from = self.changes_from;
+        let web = Arc::clone(&self.web);
+        let heard = {
+            let mut more: Vec<_> = self
+                .channels
+                .iter_mut()
+                .map(|channel| Box::pin(channel.more()))
+                .collect();
+            let any_log = async {
+                match more.is_empty() {
+                    true => pending().await,
+                    false => drop(select_all(more.iter_mut()).await),
+                }
+            };
+            tokio::select! {
+                heard = self.socket.next() => Some(heard),
+                () = any_log => None,
+                _ = self.revision.changed() => None,
+                _ = self.begun.changed() => None,
+                () = sleep_until(changes_from), if has_changes => None,
+                _ = self.ping.tick() => {
+                    drop(more);
+                    return self.send(Message::Ping(Bytes::new())).await;
+                }
+                () = web.closing.cancelled() => return Err(Gone::Closing),
+            }
+        };
+        match heard {
+            Some(heard) => self.hear(heard).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn hear(&mut self, heard: Option<Result<Message, SocketError>>) -> Result<(), Gone> {
+        let message = match heard {
+            None => return Err(Gone::Left),
+            Some(Err(SocketError::Capacity(_))) => {
+                return Err(Gone::Refused(
+                    CloseCode::Size,
+                    "a message is at most 4096 bytes",
+                ));
+            }
+            Some(Err(SocketError::Protocol(_) | SocketError::Utf8(_))) => {
+                return Err(Gone::Refused(CloseCode::Protocol, "this is not RFC 6455"));
+            }
+            Some(Err(_)) => return Err(Gone::Left),
+            Some(Ok(message)) => message,
+        };
+        let text = match &message {
+            Message::Text(text) => text.as_str(),
+            Message::Close(_) => return Err(Gone::Left),
+            Message::Binary(_) => {
+                let failure = Failure::bad_request(
+                    "binary messages are not understood",
+                    "send JSON in text frames",
+                );
+                return self.say_failure(None, &failure).await;
+            }
+            // Pings are answered by the library.
+            _ => return Ok(()),
+        };
+        match protocol::parse(text) {
+            Ok(ClientMessage::Builds { since }) => {
+                self.since = Some(since.unwrap_or(*self.revision.borrow()));
+                Ok(())
+            }
+            Ok(ClientMessage::Follow { build, place }) => {
+                let followed = match place.place() {
+                    Ok(place) => self.follow(&build, place).await,
+                    Err(failure) => Err(failure),
+                };
+                match followed {
+                    Ok(()) => self.say_following().await,
+                    Err(failure) => self.say_failure(Some(&build), &failure).await,
+                }
+            }
+            Ok(ClientMessage::Unfollow { build }) => {
+                self.channels.retain(|channel| channel.build != build);
+                Ok(())
+            }
+            Err(failure) => self.say_failure(None, &failure).await,
+        }
+    }
+
+    /// Begins a channel at the end of the list.
+    async fn follow(&mut self, id: &BuildId, place: Place) -> Result<(), Failure> {
+        let build = self.web.service.store.build(id.clone()).await?;
+        let number = self.last_channel + 1;
+        let channel = Channel::begin(&self.web, number, &build, place).await?;
+        self.channels.retain(|channel| channel.build != *id);
+        if self.channels.len() >= CHANNELS {
+            return Err(Failure::bad_request(
+                format!("{CHANNELS} builds are followed already"),
+                "unfollow one, or open another connection",
+            ));
+        }
+        self.last_channel = number;
+        self.channels.push(channel);
+        Ok(())
+    }
+
+    async fn say_following(&mut self) -> Result<(), Gone> {
+        let Some(channel) = self.channels.last() else {
+            return Ok(());
+        };
+        let text = json(&ServerMessage::Following {
+            build: &channel.build,
+            channel: channel.number,
+            offset: channel.offset,
+            line: channel.first_line,
+        });
+        self.send(text).await
+    }
+
+    /// Sends some builds that changed, if there are any and it is time. Whether it did.
+    async fn send_changes(&mut self) -> Result<bool, Gone> {
+        let Some(since) = self.since else {
+            return Ok(false);
+        };
+        let newest = *self.revision.borrow_and_update();
+        if newest <= since || Instant::now() < self.changes_from {
+            return Ok(false);
+        }
+        let web = Arc::clone(&self.web);
+        let changes = async {
+            let builds = web.service.store.changed_since(since, CHANGES).await?;
+            let revisions: Vec<i64> = builds.iter().map(|build| build.revision).collect();
+            let views = views(&web.service, builds).await?;
+            Ok::<_, Failure>((revisions, views))
+        };
+        let (revisions, views) = match changes.await {
+            Ok(changes) => changes,
+            Err(failure) => {
+                self.say_failure(None, &failure).await?;
+                return Err(Gone::Refused(CloseCode::Error, "an internal error"));
+            }
+        };
+        let is_all = revisions.len() < CHANGES;
+        for (revision, build) in revisions.into_iter().zip(views) {
+            let build = Box::new(build);
+            self.say(&ServerMessage::Build { revision, build }).await?;
+            self.since = Some(revision);
+        }
+        if is_all {
+            // Past builds that changed last and were removed since, too.
+            self.since = self.since.max(Some(newest));
+            self.changes_from = Instant::now() + CHANGES_PAUSE;
+        }
+        Ok(true)
+    }
+
+    /// Sends the next piece of each log that has one: by turns, so that a long log does not hold
+    /// up a short one. Whether there was any.
+    async fn send_logs(&mut self) -> Result<bool, Gone> {
+        let now = Moment {
+            revision: *self.revision.borrow_and_update(),
+            begun: *self.begun.borrow_and_update(),
+        };
+        let mut any = false;
+        let mut index = 0;
+        while let Some(channel) = self.channels.get_mut(index) {
+            let number = channel.number;
+            match channel.next(&self.web, now).await {
+                Ok(Next::Nothing) => index += 1,
+                Ok(Next::Piece { offset, bytes }) => {
+                    let frame = protocol::log_frame(number, offset, &bytes);
+                    // Not held twice while the client takes its time.
+                    drop(bytes);
+                    self.send(Message::Binary(frame)).await?;
+                    any = true;
+                    index += 1;
+                }
+                Ok(Next::End) => {
+                    let channel = self.channels.remove(index);
+                    self.say(&ServerMessage::End {
+                        build: &channel.build,
+                        channel: number,
+                        offset: channel.offset,
+                    })
+                    .await?;
+                    any = true;
+                }
+                Err(failure) => {
+                    let channel = self.channels.remove(index);
+                    self.say_failure(Some(&channel.build), &failure).await?;
+                    any = true;
+                }
+            }
+        }
+        Ok(any)
+    }
+
+    async fn say_failure(
+        &mut self,
+        build: Option<&BuildId>,
+        failure: &Failure,
+    ) -> Result<(), Gone> {
+        self.say(&ServerMessage::Error {
+            build,
+            error: &failure.error,
+            hint: &failure.hint,
+        })
+        .await
+    }
+
+    async fn say(&mut self, message: &ServerMessage<'_>) -> Result<(), Gone> {
+        self.send(json(message)).await
+    }
+
+    async fn send(&mut self, message: Message) -> Result<(), Gone> {
+        let sent = timeout(self.web.live_times.send_timeout, self.socket.send(message));
+        tokio::select! {
+            sent = sent => match sent {
+                Ok(Ok(())) => Ok(()),
+                Ok(Err(_)) => Err(Gone::Left),
+                Err(_) => Err(Gone::TooSlow),
+            },
+            () = self.web.closing.cancelled() => Err(Gone::Closing),
+        }
+    }
+}
+
+fn json(message: &ServerMessage<'_>) -> Message {
+    let text = serde_json::to_string(message);
+    Message::text(text.expect("a message is made of strings, numbers and lists"))
+}

@@ -1,0 +1,141 @@
+//! The front door: webhook, API, live connections, badges and the monitor's files.
+//!
+//! Each room is a file with its routes and handlers. A handler returns an answer or a
+//! [`failure::Failure`]; nothing else leaves this service as an error. What a handler knows comes
+//! from the store, the logs and the newest configuration at that moment: no state is kept here.
+
+mod access;
+mod answer;
+mod badge;
+mod builds;
+mod failure;
+mod filters;
+mod health;
+mod legacy;
+mod live;
+mod monitor;
+mod openapi;
+mod server;
+mod view;
+mod webhook;
+
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use warp::Filter;
+use warp::filters::BoxedFilter;
+
+use self::answer::Response;
+use self::failure::Failure;
+pub use self::openapi::document as openapi_document;
+pub use self::server::serve;
+use crate::actors::Projects;
+use crate::domain::build::Build;
+use crate::log::LogReader;
+use crate::service::Service;
+
+/// Reads of log files that block at the same time. More wait: a slow disk must not take a thread
+/// for each of hundreds of watchers.
+const DISK_READS: usize = 16;
+
+/// What every route is given.
+pub struct Web {
+    pub service: Arc<Service>,
+    pub projects: Projects,
+    /// Told when the service stops: live connections end.
+    pub closing: CancellationToken,
+    /// The tasks of all connections. A live one's outlives that of the request it began as.
+    pub connections: TaskTracker,
+    pub live_times: LiveTimes,
+    disk_reads: Semaphore,
+}
+
+/// How patient live connections are.
+#[derive(Debug, Clone, Copy)]
+pub struct LiveTimes {
+    /// A client that takes nothing for so long is disconnected.
+    pub send_timeout: Duration,
+    pub ping_every: Duration,
+}
+
+impl Default for LiveTimes {
+    fn default() -> Self {
+        Self {
+            send_timeout: Duration::from_secs(30),
+            ping_every: Duration::from_secs(20),
+        }
+    }
+}
+
+impl Web {
+    pub fn new(service: Arc<Service>, projects: Projects, live_times: LiveTimes) -> Self {
+        Self {
+            service,
+            projects,
+            closing: CancellationToken::new(),
+            connections: TaskTracker::new(),
+            live_times,
+            disk_reads: Semaphore::new(DISK_READS),
+        }
+    }
+
+    /// Runs what blocks on the disk where blocking is allowed.
+    async fn read_disk<T: Send + 'static>(
+        &self,
+        read: impl FnOnce() -> io::Result<T> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let _place = self.disk_reads.acquire().await;
+        match tokio::task::spawn_blocking(read).await {
+            Ok(result) => {
+                result.map_err(|error| Failure::internal("the log could not be read", &error))
+            }
+            Err(error) => Err(Failure::internal("reading the log failed", &error)),
+        }
+    }
+
+    /// The build's log; `None` where nothing was written yet.
+    async fn open_log(&self, build: &Build) -> Result<Option<LogReader>, Failure> {
+        let (service, id) = (Arc::clone(&self.service), build.id.clone());
+        let opened = self.read_disk(move || match service.logs.open(&id) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            opened => opened.map(Some),
+        });
+        match opened.await? {
+            None if build.state.is_end() && build.log_bytes > 0 => Err(Failure::not_found(
+                format!("the log of build {} is no longer kept", build.id),
+                "logs are removed after `retention.logs`",
+            )),
+            opened => Ok(opened),
+        }
+    }
+}
+
+/// Everything this service answers.
+pub fn routes(web: &Arc<Web>) -> BoxedFilter<(Response,)> {
+    builds::routes(web)
+        .or(live::routes(web))
+        .unify()
+        .or(webhook::routes(web))
+        .unify()
+        .or(monitor::routes())
+        .unify()
+        .or(legacy::routes(web))
+        .unify()
+        .or(badge::routes(web))
+        .unify()
+        .or(health::routes(web))
+        .unify()
+        .or(openapi::routes())
+        .unify()
+        .recover(failure::recover)
+        .unify()
+        .map(answer::harden)
+        .boxed()
+}

@@ -1,0 +1,82 @@
+//! The description of the API for machines, written beside the handlers it describes.
+
+use std::sync::{Arc, LazyLock};
+
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::{Modify, OpenApi};
+use warp::Filter;
+use warp::filters::BoxedFilter;
+use warp::http::HeaderValue;
+
+use super::answer::{self, Response};
+use super::filters;
+
+const READING: &str = "GET, HEAD";
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "autobuilder",
+        description = "A self-hosted build service: pushes in, builds in containers, logs live, \
+                       artifacts out. The WebSocket at /api/v1/live is described in \
+                       docs/live-protocol.md.",
+        license(name = "Apache-2.0"),
+    ),
+    paths(
+        super::builds::list,
+        super::builds::one,
+        super::builds::log,
+        super::builds::search,
+        super::builds::list_artifacts,
+        super::builds::artifact,
+        super::builds::ask,
+        super::builds::cancel,
+        super::builds::rebuild,
+        super::live::live,
+        super::webhook::hook,
+        super::legacy::status,
+        super::legacy::history,
+        super::legacy::branch_log,
+        super::legacy::report,
+        super::badge::badge,
+        super::health::healthz,
+        super::health::readyz,
+        super::health::metrics,
+    ),
+    modifiers(&Token),
+)]
+struct Document;
+
+struct Token;
+
+impl Modify for Token {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let bearer = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .description(Some("`api_token` of the service file"))
+            .build();
+        if let Some(components) = &mut document.components {
+            components.add_security_scheme("token", SecurityScheme::Http(bearer));
+        }
+    }
+}
+
+pub fn document() -> utoipa::openapi::OpenApi {
+    Document::openapi()
+}
+
+static TEXT: LazyLock<Arc<str>> = LazyLock::new(|| {
+    let text = document().to_pretty_json();
+    text.expect("the document is made of strings and lists")
+        .into()
+});
+
+pub fn routes() -> BoxedFilter<(Response,)> {
+    warp::path!("api" / "v1" / "openapi.json")
+        .and(filters::reading(READING))
+        .map(|| {
+            let json = HeaderValue::from_static("application/json");
+            answer::with_type(json, TEXT.to_string())
+        })
+        .boxed()
+}

@@ -1,0 +1,307 @@
+//! A build as the outside sees it: the one place where the domain's build becomes JSON.
+
+use std::sync::Arc;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::failure::Failure;
+use crate::config::ServiceConfig;
+use crate::domain::build::{Build, Cause, Kind, State};
+use crate::domain::names::{ArtifactName, BuildId};
+use crate::domain::push::Commit;
+use crate::domain::time::Timestamp;
+use crate::service::Service;
+use crate::store::Waiting;
+
+/// A build.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(title = "Build")]
+pub struct BuildView {
+    #[schema(example = "0v3c5k2m9x1a")]
+    pub id: String,
+    /// `owner/name`.
+    #[schema(example = "acme/hello")]
+    pub repository: String,
+    /// The branch, or the name of the git tag that was pushed.
+    #[schema(example = "main")]
+    pub branch: String,
+    /// `refs/heads/…` or `refs/tags/…`.
+    #[serde(rename = "ref")]
+    #[schema(example = "refs/heads/main")]
+    pub reference: String,
+    /// 40 hexadecimal digits.
+    pub commit: String,
+    /// Path of the script in the repository.
+    #[schema(example = "autobuild/build.sh")]
+    pub script: String,
+    /// The recipe's tag.
+    pub tag: Option<String>,
+    pub kind: Kind,
+    pub cause: Cause,
+    pub state: State,
+    /// Why it stands where it stands, in one line.
+    pub reason: Option<String>,
+    /// What a queued build waits for, in one line.
+    #[schema(example = "waits for a free place (2 of 2)")]
+    pub waiting: Option<String>,
+    /// Its way so far.
+    pub steps: Vec<StepView>,
+    /// When it was asked for.
+    #[schema(value_type = String, format = DateTime)]
+    pub queued: Timestamp,
+    /// When its newest attempt left the queue.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub started: Option<Timestamp>,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub ended: Option<Timestamp>,
+    /// 2 after it lost its container once.
+    pub attempt: u32,
+    /// Of the script, once it has ended.
+    pub exit_code: Option<i32>,
+    pub image: Option<String>,
+    /// Id of the container.
+    pub container: Option<String>,
+    pub limits: LimitsView,
+    pub log: LogView,
+    pub artifacts: Vec<ArtifactView>,
+    /// Newest last.
+    pub commits: Vec<Commit>,
+    /// Its page in the monitor.
+    pub url: String,
+}
+
+/// A stay in one state.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(title = "Step")]
+pub struct StepView {
+    /// The state.
+    pub name: State,
+    pub attempt: u32,
+    #[schema(value_type = String, format = DateTime)]
+    pub started: Timestamp,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub ended: Option<Timestamp>,
+    /// The line of the log at which it began; the first is 1.
+    pub line: u64,
+}
+
+/// What the build may use: what its recipe says, else the service.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(title = "Limits")]
+pub struct LimitsView {
+    /// Bytes.
+    pub memory: u64,
+    /// Cores' worth of time; null: all there are.
+    pub cpus: Option<f64>,
+    /// Processes and threads.
+    pub pids: u64,
+    /// Seconds from the start of the script.
+    pub timeout: u64,
+}
+
+/// How long the log is so far.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(title = "LogLength")]
+pub struct LogView {
+    pub bytes: u64,
+    pub lines: u64,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(title = "Artifact")]
+pub struct ArtifactView {
+    #[schema(example = "result.tar.gz")]
+    pub name: String,
+    /// Bytes.
+    pub size: u64,
+    /// 64 hexadecimal digits.
+    pub sha256: String,
+    pub url: String,
+}
+
+/// Builds, newest first.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(title = "BuildList")]
+pub struct BuildListView {
+    pub builds: Vec<BuildView>,
+    /// The value of `before` for the next page; null on the last one.
+    pub next: Option<String>,
+}
+
+/// Builds that a request caused.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(title = "Caused")]
+pub struct CausedView {
+    pub builds: Vec<CausedBuildView>,
+    /// Why there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(title = "CausedBuild")]
+pub struct CausedBuildView {
+    pub id: String,
+    pub url: String,
+}
+
+impl CausedView {
+    pub fn of(builds: &[BuildId], config: &ServiceConfig) -> Self {
+        let builds = builds
+            .iter()
+            .map(|build| CausedBuildView {
+                id: build.to_string(),
+                url: build_url(config, build),
+            })
+            .collect();
+        Self {
+            builds,
+            reason: None,
+        }
+    }
+
+    pub fn none(reason: impl Into<String>) -> Self {
+        Self {
+            builds: Vec::new(),
+            reason: Some(reason.into()),
+        }
+    }
+}
+
+/// Builds as JSON, with what is known of them at this moment beside the store.
+pub async fn views(service: &Service, builds: Vec<Build>) -> Result<Vec<BuildView>, Failure> {
+    let config = Arc::clone(&service.config.borrow());
+    let waiting = service.store.waiting(&builds).await?;
+    let views = builds
+        .into_iter()
+        .map(|build| {
+            let log = log_length(service, &build);
+            let waits_for = waits_for(&build, &waiting, &config);
+            view(build, &config, log, waits_for)
+        })
+        .collect();
+    Ok(views)
+}
+
+/// A running build's row tells of the length at its last transition; the log itself knows better.
+fn log_length(service: &Service, build: &Build) -> LogView {
+    let written = match build.state.is_end() {
+        true => None,
+        false => service.logs.watch(&build.id).map(|mark| *mark.borrow()),
+    };
+    match written {
+        Some(mark) => LogView {
+            bytes: mark.bytes,
+            lines: mark.lines,
+        },
+        None => LogView {
+            bytes: build.log_bytes,
+            lines: build.log_lines,
+        },
+    }
+}
+
+fn waits_for(build: &Build, waiting: &Waiting, config: &ServiceConfig) -> Option<String> {
+    if build.state != State::Queued {
+        return None;
+    }
+    match waiting.ahead.get(&build.id) {
+        Some(State::Queued) => Some("waits for an earlier push of its branch".to_owned()),
+        Some(_) => Some("waits for its branch's running build".to_owned()),
+        None => {
+            let places = config.builds.concurrency;
+            let is_full = waiting.running >= places;
+            is_full.then(|| format!("waits for a free place ({} of {places})", waiting.running))
+        }
+    }
+}
+
+fn view(build: Build, config: &ServiceConfig, log: LogView, waiting: Option<String>) -> BuildView {
+    let recipe = &build.recipe;
+    let limits = LimitsView {
+        memory: recipe.memory.unwrap_or(config.docker.memory),
+        cpus: recipe.cpus.or(config.docker.cpus),
+        pids: config.docker.pids,
+        timeout: recipe.timeout.unwrap_or(config.builds.timeout).as_secs(),
+    };
+    let steps = build
+        .steps
+        .iter()
+        .map(|step| StepView {
+            name: step.state,
+            attempt: step.attempt,
+            started: step.started,
+            ended: step.ended,
+            line: step.line,
+        })
+        .collect();
+    let artifacts = artifacts(&build, config);
+    BuildView {
+        branch: build.branch().to_string(),
+        reference: build.reference.to_string(),
+        commit: build.commit.to_string(),
+        script: recipe.script.to_string(),
+        tag: recipe.tag.as_ref().map(ToString::to_string),
+        url: build_url(config, &build.id),
+        id: build.id.into(),
+        repository: build.repository.into(),
+        kind: build.kind,
+        cause: build.cause,
+        state: build.state,
+        reason: build.reason,
+        waiting,
+        steps,
+        queued: build.queued,
+        started: build.started,
+        ended: build.ended,
+        attempt: build.attempt,
+        exit_code: build.exit_code,
+        image: build.image,
+        container: build.container,
+        limits,
+        log,
+        artifacts,
+        commits: build.commits,
+    }
+}
+
+pub fn artifacts(build: &Build, config: &ServiceConfig) -> Vec<ArtifactView> {
+    build
+        .artifacts
+        .iter()
+        .map(|artifact| ArtifactView {
+            name: artifact.name.to_string(),
+            size: artifact.size,
+            sha256: artifact.sha256.clone(),
+            url: artifact_url(config, &build.id, &artifact.name),
+        })
+        .collect()
+}
+
+/// The build's page, which GitHub links to.
+pub fn build_url(config: &ServiceConfig, build: &BuildId) -> String {
+    format!("{}/monitor/builds/{build}", config.public_url.as_str())
+}
+
+/// What stays as it is in a path component.
+const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+fn artifact_url(config: &ServiceConfig, build: &BuildId, name: &ArtifactName) -> String {
+    let name = utf8_percent_encode(name.as_str(), COMPONENT);
+    format!(
+        "{}/api/v1/builds/{build}/artifacts/{name}",
+        config.public_url.as_str()
+    )
+}
+
+/// `Content-Disposition` for a download of this name, in the form of RFC 6266 that takes any name.
+pub fn attachment(name: &ArtifactName) -> String {
+    let name = utf8_percent_encode(name.as_str(), COMPONENT);
+    format!("attachment; filename*=UTF-8''{name}")
+}

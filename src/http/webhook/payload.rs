@@ -1,0 +1,247 @@
+//! The body of a `push` event → a push.
+//!
+//! Source of its fields: <https://docs.github.com/en/webhooks/webhook-events-and-payloads#push>.
+//! Only what is used is read, and each name is checked by the domain's type for it.
+
+use serde::Deserialize;
+
+use crate::domain::names::{CommitSha, GitRef, NameError, RepositoryName};
+use crate::domain::push::{Commit, MAX_COMMITS, Push};
+
+/// A commit message, a name and an address are kept up to this many bytes: enough for any that a
+/// person wrote.
+const LONGEST_MESSAGE: usize = 8 * 1024;
+const LONGEST_NAME: usize = 200;
+const LONGEST_URL: usize = 1000;
+
+/// What a push event asks for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Told {
+    Push(Push),
+    /// The ref is gone; there is nothing to build.
+    Deletion(GitRef),
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum PayloadError {
+    #[error("the payload is not what GitHub sends for a push: {0}")]
+    Json(#[from] serde_json::Error),
+    #[error("the payload's {field}: {error}")]
+    Name {
+        field: &'static str,
+        error: NameError,
+    },
+}
+
+#[derive(Deserialize)]
+struct Payload {
+    #[serde(rename = "ref")]
+    reference: String,
+    before: String,
+    after: String,
+    #[serde(default)]
+    deleted: bool,
+    #[serde(default)]
+    forced: bool,
+    repository: PayloadRepository,
+    pusher: Option<Person>,
+    #[serde(default)]
+    commits: Vec<PayloadCommit>,
+    head_commit: Option<PayloadCommit>,
+}
+
+#[derive(Deserialize)]
+struct PayloadRepository {
+    full_name: String,
+    default_branch: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct PayloadCommit {
+    id: String,
+    message: String,
+    author: Option<Person>,
+    url: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Person {
+    name: Option<String>,
+    username: Option<String>,
+}
+
+pub fn parse(json: &[u8]) -> Result<Told, PayloadError> {
+    let payload: Payload = serde_json::from_slice(json)?;
+    let reference: GitRef = checked("ref", &payload.reference)?;
+    let repository: RepositoryName =
+        checked("repository.full_name", &payload.repository.full_name)?;
+    if payload.deleted || is_zero(&payload.after) {
+        return Ok(Told::Deletion(reference));
+    }
+    let before = match is_zero(&payload.before) {
+        true => None,
+        false => Some(checked("before", &payload.before)?),
+    };
+    let after: CommitSha = checked("after", &payload.after)?;
+    let default_branch = payload.repository.default_branch;
+    // A new branch or a tag brings no commit of its own; people want to see where it stands.
+    let mut commits = payload.commits;
+    if commits.is_empty() {
+        commits.extend(payload.head_commit);
+    }
+    let newest = commits.len().saturating_sub(MAX_COMMITS);
+    let commits = commits
+        .into_iter()
+        .skip(newest)
+        .map(commit)
+        .collect::<Result<_, _>>()?;
+    Ok(Told::Push(Push {
+        repository,
+        reference,
+        before,
+        after,
+        forced: payload.forced,
+        pusher: payload.pusher.and_then(name_of),
+        default_branch: default_branch.and_then(|branch| branch.parse().ok()),
+        commits,
+    }))
+}
+
+/// An id of zeros, of whatever length, stands for "no commit".
+fn is_zero(id: &str) -> bool {
+    !id.is_empty() && id.bytes().all(|digit| digit == b'0')
+}
+
+fn checked<T: std::str::FromStr<Err = NameError>>(
+    field: &'static str,
+    text: &str,
+) -> Result<T, PayloadError> {
+    text.parse()
+        .map_err(|error| PayloadError::Name { field, error })
+}
+
+fn commit(commit: PayloadCommit) -> Result<Commit, PayloadError> {
+    // Shown as a link: nothing but the web's own schemes may be behind it.
+    let is_link = |url: &String| {
+        url.len() <= LONGEST_URL && (url.starts_with("https://") || url.starts_with("http://"))
+    };
+    Ok(Commit {
+        id: checked("commits.id", &commit.id)?,
+        message: shortened(commit.message, LONGEST_MESSAGE),
+        author: commit.author.and_then(name_of).unwrap_or_default(),
+        url: commit.url.filter(is_link),
+    })
+}
+
+fn name_of(person: Person) -> Option<String> {
+    let name = person.name.filter(|name| !name.is_empty());
+    name.or(person.username)
+        .map(|name| shortened(name, LONGEST_NAME))
+}
+
+fn shortened(mut text: String, longest: usize) -> String {
+    if text.len() > longest {
+        let end = (0..=longest).rev().find(|&end| text.is_char_boundary(end));
+        text.truncate(end.unwrap_or(0));
+        text.push('…');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn payload(change: impl FnOnce(&mut serde_json::Value)) -> Vec<u8> {
+        let mut payload = serde_json::json!({
+            "ref": "refs/heads/feature/x",
+            "before": "a".repeat(40),
+            "after": "b".repeat(40),
+            "created": false,
+            "deleted": false,
+            "forced": true,
+            "repository": {"full_name": "acme/app", "default_branch": "main"},
+            "pusher": {"name": "ada", "email": "ada@example.org"},
+            "commits": [{
+                "id": "b".repeat(40),
+                "message": "fix <b>it</b>",
+                "author": {"name": "Ada", "username": "ada"},
+                "url": "https://github.com/acme/app/commit/bbbb"
+            }],
+            "head_commit": null
+        });
+        change(&mut payload);
+        serde_json::to_vec(&payload).unwrap()
+    }
+
+    fn push(change: impl FnOnce(&mut serde_json::Value)) -> Push {
+        match parse(&payload(change)).unwrap() {
+            Told::Push(push) => push,
+            told => panic!("{told:?}"),
+        }
+    }
+
+    #[test]
+    fn a_push_is_read_whole() {
+        let push = push(|_| ());
+        insta::assert_debug_snapshot!(push, @r#""#);
+    }
+
+    #[test]
+    fn a_new_branch_has_no_before_and_shows_where_it_stands() {
+        let push = push(|payload| {
+            payload["before"] = "0".repeat(40).into();
+            payload["head_commit"] = payload["commits"][0].clone();
+            payload["commits"] = serde_json::json!([]);
+        });
+        assert_eq!(push.before, None);
+        assert_eq!(push.commits.len(), 1);
+    }
+
+    #[test]
+    fn a_deletion_is_told_from_a_push() {
+        let gone = payload(|payload| {
+            payload["ref"] = "refs/tags/v1".into();
+            payload["deleted"] = true.into();
+            payload["after"] = "0".repeat(40).into();
+        });
+        let reference = "refs/tags/v1".parse().unwrap();
+        assert_eq!(parse(&gone).unwrap(), Told::Deletion(reference));
+    }
+
+    #[test]
+    fn only_the_newest_commits_are_kept() {
+        let push = push(|payload| {
+            let commit = payload["commits"][0].clone();
+            let commits = (0..2048).map(|number| {
+                let mut commit = commit.clone();
+                commit["message"] = format!("change {number}").into();
+                commit
+            });
+            payload["commits"] = commits.collect();
+        });
+        assert_eq!(push.commits.len(), MAX_COMMITS);
+        assert_eq!(push.commits[MAX_COMMITS - 1].message, "change 2047");
+    }
+
+    #[test]
+    fn what_is_shown_is_short_and_links_go_to_the_web() {
+        let push = push(|payload| {
+            payload["commits"][0]["message"] = "ü".repeat(100_000).into();
+            payload["commits"][0]["url"] = "javascript:alert(1)".into();
+        });
+        assert!(push.commits[0].message.len() < LONGEST_MESSAGE + 5);
+        assert_eq!(push.commits[0].url, None);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let error =
+            |change: fn(&mut serde_json::Value)| parse(&payload(change)).unwrap_err().to_string();
+        insta::assert_snapshot!(error(|payload| payload["ref"] = "refs/heads/../x".into()), @"");
+        insta::assert_snapshot!(error(|payload| payload["repository"]["full_name"] = "acme".into()), @"");
+        insta::assert_snapshot!(error(|payload| payload["after"] = "HEAD".into()), @"");
+        insta::assert_snapshot!(error(|payload| payload["commits"] = 7.into()), @"");
+        insta::assert_snapshot!(parse(b"{").unwrap_err(), @"");
+    }
+}

@@ -1,0 +1,194 @@
+//! What the service counts, in Prometheus' text format.
+
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::domain::build::State;
+
+/// From a build that only echoes to one that takes a night; seconds.
+const DURATIONS: [f64; 12] = [
+    1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 2700.0, 7200.0, 28800.0,
+];
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ByState {
+    state: StateLabel,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct StateLabel(State);
+
+impl EncodeLabelValue for StateLabel {
+    fn encode(
+        &self,
+        encoder: &mut prometheus_client::encoding::LabelValueEncoder<'_>,
+    ) -> Result<(), std::fmt::Error> {
+        EncodeLabelValue::encode(&self.0.as_str(), encoder)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ByOperation {
+    operation: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ByActor {
+    actor: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ByOutcome {
+    outcome: &'static str,
+}
+
+pub struct Metrics {
+    registry: Registry,
+    builds_waiting: Gauge<u64, AtomicU64>,
+    builds_running: Gauge<u64, AtomicU64>,
+    build_seconds: Family<ByState, Histogram>,
+    docker_errors: Family<ByOperation, Counter>,
+    actor_restarts: Family<ByActor, Counter>,
+    deliveries: Family<ByOutcome, Counter>,
+    pub log_bytes: Counter,
+    pub live_clients: Gauge,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("autobuilder");
+        let metrics = Self {
+            builds_waiting: Gauge::default(),
+            builds_running: Gauge::default(),
+            build_seconds: Family::new_with_constructor(|| Histogram::new(DURATIONS)),
+            docker_errors: Family::default(),
+            actor_restarts: Family::default(),
+            deliveries: Family::default(),
+            log_bytes: Counter::default(),
+            live_clients: Gauge::default(),
+            registry: Registry::default(),
+        };
+        registry.register(
+            "builds_queued",
+            "Builds that wait",
+            metrics.builds_waiting.clone(),
+        );
+        registry.register(
+            "builds_running",
+            "Builds between queue and end",
+            metrics.builds_running.clone(),
+        );
+        registry.register_with_unit(
+            "build_duration",
+            "From leaving the queue to the end, by how it ended",
+            Unit::Seconds,
+            metrics.build_seconds.clone(),
+        );
+        registry.register_with_unit(
+            "log_written",
+            "Bytes of build logs written",
+            Unit::Bytes,
+            metrics.log_bytes.clone(),
+        );
+        registry.register(
+            "live_clients",
+            "Open WebSocket connections",
+            metrics.live_clients.clone(),
+        );
+        registry.register(
+            "docker_errors",
+            "Requests to Docker that failed, by what was tried",
+            metrics.docker_errors.clone(),
+        );
+        registry.register(
+            "actor_restarts",
+            "Actors that failed and were started again",
+            metrics.actor_restarts.clone(),
+        );
+        registry.register(
+            "webhook_deliveries",
+            "Webhooks, by what became of them",
+            metrics.deliveries.clone(),
+        );
+        Self {
+            registry,
+            ..metrics
+        }
+    }
+}
+
+impl Metrics {
+    /// The text of `/metrics`. Queue and running builds are counted by the caller at that moment.
+    pub fn encode(&self, unfinished: &[(State, u64)]) -> String {
+        let count = |wanted: fn(State) -> bool| {
+            unfinished
+                .iter()
+                .filter(|(state, _)| wanted(*state))
+                .map(|(_, count)| count)
+                .sum()
+        };
+        self.builds_waiting
+            .set(count(|state| state == State::Queued));
+        self.builds_running.set(count(State::is_running));
+        let mut text = String::new();
+        encode(&mut text, &self.registry).expect("writing to a string cannot fail");
+        text
+    }
+
+    pub fn build_ended(&self, state: State, seconds: f64) {
+        self.build_seconds
+            .get_or_create(&ByState {
+                state: StateLabel(state),
+            })
+            .observe(seconds);
+    }
+
+    pub fn docker_failed(&self, operation: &'static str) {
+        self.docker_errors
+            .get_or_create(&ByOperation { operation })
+            .inc();
+    }
+
+    pub fn actor_restarted(&self, actor: &'static str) {
+        self.actor_restarts.get_or_create(&ByActor { actor }).inc();
+    }
+
+    /// `outcome`: `built`, `known`, `ignored`, `malformed` or `unsigned`.
+    pub fn delivered(&self, outcome: &'static str) {
+        self.deliveries.get_or_create(&ByOutcome { outcome }).inc();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_holds_what_was_counted() {
+        let metrics = Metrics::default();
+        metrics.build_ended(State::TimedOut, 3.0);
+        metrics.docker_failed("create");
+        let text = metrics.encode(&[
+            (State::Queued, 5),
+            (State::Building, 1),
+            (State::Publishing, 1),
+        ]);
+        assert!(text.contains("autobuilder_builds_queued 5\n"), "{text}");
+        assert!(text.contains("autobuilder_builds_running 2\n"), "{text}");
+        assert!(
+            text.contains("autobuilder_build_duration_seconds_count{state=\"timed_out\"} 1\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("autobuilder_docker_errors_total{operation=\"create\"} 1\n"),
+            "{text}"
+        );
+    }
+}

@@ -1,0 +1,123 @@
+//! `autobuilder serve`: opens what is on disk, starts the actors, then listens; ends in the
+//! opposite order. Builds that run go on without the service and are taken over by the next one.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Mutex, oneshot, watch};
+
+use crate::actors::{self, Sources};
+use crate::adapters::docker::{Docker, DockerSettings};
+use crate::adapters::git::{self, Git};
+use crate::config::{self, ServiceConfig};
+use crate::domain::recipe::Catalog;
+use crate::http;
+use crate::metrics::Metrics;
+use crate::service::{Component, DataDirectory, Logs, Service};
+use crate::store::Store;
+
+pub async fn serve(service_file: &Path) -> anyhow::Result<()> {
+    let (config, warnings) = match ServiceConfig::load(service_file, &config::process_environment) {
+        Ok(loaded) => loaded,
+        Err(findings) => bail!("{}", findings.render(false)),
+    };
+    if !warnings.is_empty() {
+        tracing::warn!("{}", warnings.render(false));
+    }
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}", config.listen))?;
+    let directory = DataDirectory::open(&config.data_directory, &config.temp_directory())?;
+    if config.github.webhook_secret.is_none() {
+        tracing::warn!(
+            "github.webhook_secret is not set: whoever reaches the webhook can start builds"
+        );
+    }
+    if config.github.token.is_none() && config.github.app.is_none() {
+        tracing::info!("no GitHub credential: statuses are kept in the outbox and not sent");
+    }
+    let grace = config.shutdown_grace;
+
+    let (config_sender, config) = watch::channel(Arc::new(config));
+    let (catalog_sender, catalog) = watch::channel(Arc::new(Catalog::default()));
+    let starting = Component {
+        name: "docker",
+        problem: Some("not asked yet".to_owned()),
+    };
+    let (readiness_sender, readiness) = watch::channel(vec![starting]);
+    let service = Arc::new(open(directory, config, catalog, readiness)?);
+
+    let sources = Sources {
+        service_file: service_file.to_owned(),
+        config: config_sender,
+        catalog: catalog_sender,
+    };
+    let (projects, root, mut root_ended) =
+        actors::start(Arc::clone(&service), sources, readiness_sender).await?;
+    let (stop, stopped) = oneshot::channel::<()>();
+    let address = listener.local_addr()?;
+    let shutdown = async {
+        let _ = stopped.await;
+    };
+    let http = tokio::spawn(http::serve(
+        listener,
+        Arc::clone(&service),
+        projects,
+        shutdown,
+    ));
+    tracing::info!(%address, instance = service.store.instance(), "ready");
+
+    let outcome = tokio::select! {
+        signal = termination() => {
+            tracing::info!(signal = signal?, "stopping; builds that run are taken over at the next start");
+            Ok(())
+        }
+        _ = &mut root_ended => Err(anyhow::anyhow!("an actor fails again and again; the log says which and why")),
+    };
+    drop(stop);
+    if tokio::time::timeout(grace, http).await.is_err() {
+        tracing::warn!("some connections did not end within shutdown_grace");
+    }
+    root.stop(None);
+    let _ = tokio::time::timeout(grace, root_ended).await;
+    outcome
+}
+
+fn open(
+    directory: DataDirectory,
+    config: watch::Receiver<Arc<ServiceConfig>>,
+    catalog: watch::Receiver<Arc<Catalog>>,
+    readiness: watch::Receiver<Vec<Component>>,
+) -> anyhow::Result<Service> {
+    let now = Arc::clone(&config.borrow());
+    let docker = Docker::connect(&DockerSettings {
+        host: now.docker.host.clone(),
+        certificates: now.docker.certificates.clone(),
+    })?;
+    Ok(Service {
+        store: Store::open(&directory.database())?,
+        logs: Logs::new(directory.builds()),
+        git: Git::new(git::Settings::new(&now.github.git_url, directory.mirrors()))?,
+        docker,
+        metrics: Metrics::default(),
+        config,
+        catalog,
+        readiness,
+        publishing: Mutex::new(()),
+        directory,
+    })
+}
+
+async fn termination() -> anyhow::Result<&'static str> {
+    let (mut terminate, mut interrupt) = (
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::interrupt())?,
+    );
+    Ok(tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+    })
+}

@@ -1,0 +1,174 @@
+//! The data directory and who owns it.
+//!
+//! ```text
+//! autobuilder.sqlite   builds, pushes, statuses
+//! builds/<id>/         log, log.index (or log.zst), artifacts/
+//! mirrors/             git
+//! tmp/                 what is on its way; emptied at the start
+//! api-token            where the service file names none
+//! lock                 held by the running service
+//! ```
+
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use crate::domain::names::BuildId;
+
+/// Held for as long as it lives.
+#[derive(Debug)]
+pub struct DataDirectory {
+    root: PathBuf,
+    temporary: PathBuf,
+    _lock: File,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum DirectoryError {
+    #[error(
+        "data directory {0}: another autobuilder (process {1}) uses it; stop that one, or give this one another data_directory"
+    )]
+    InUse(PathBuf, String),
+    #[error("data directory {0}: {1}")]
+    Io(PathBuf, io::Error),
+}
+
+impl DataDirectory {
+    /// Makes the folders that are missing and empties the temporary one.
+    ///
+    /// # Errors
+    /// [`DirectoryError::InUse`] while another process holds it.
+    pub fn open(root: &Path, temporary: &Path) -> Result<Self, DirectoryError> {
+        let failed = |error| DirectoryError::Io(root.to_owned(), error);
+        fs::create_dir_all(root).map_err(failed)?;
+        let mut lock = File::options()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .open(root.join("lock"))
+            .map_err(failed)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut owner = String::new();
+                let _ = lock.read_to_string(&mut owner);
+                return Err(DirectoryError::InUse(
+                    root.to_owned(),
+                    owner.trim().to_owned(),
+                ));
+            }
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        }
+        lock.set_len(0).map_err(failed)?;
+        writeln!(lock, "{}", std::process::id()).map_err(failed)?;
+        let temporary = temporary.join("autobuilder");
+        if temporary.exists() {
+            fs::remove_dir_all(&temporary).map_err(failed)?;
+        }
+        for folder in [&root.join("builds"), &root.join("mirrors"), &temporary] {
+            fs::create_dir_all(folder).map_err(failed)?;
+        }
+        Ok(Self {
+            root: root.to_owned(),
+            temporary,
+            _lock: lock,
+        })
+    }
+
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub fn database(&self) -> PathBuf {
+        self.root.join("autobuilder.sqlite")
+    }
+
+    pub fn builds(&self) -> PathBuf {
+        self.root.join("builds")
+    }
+
+    pub fn mirrors(&self) -> PathBuf {
+        self.root.join("mirrors")
+    }
+
+    /// A new folder for what a build needs for a while; removed when dropped.
+    pub fn temporary_folder(&self, build: &BuildId) -> io::Result<tempfile::TempDir> {
+        tempfile::Builder::new()
+            .prefix(&format!("{build}-"))
+            .tempdir_in(&self.temporary)
+    }
+
+    /// Where a build's download is spooled. Not made.
+    pub fn temporary_file(&self, build: &BuildId) -> PathBuf {
+        self.temporary.join(format!("{build}.artifact"))
+    }
+
+    /// The token that lets the local CLI change things; made at the first start.
+    pub fn api_token(&self) -> io::Result<String> {
+        let file = self.root.join("api-token");
+        match fs::read_to_string(&file) {
+            Ok(token) if !token.trim().is_empty() => return Ok(token.trim().to_owned()),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        let mut bits = [0_u8; 24];
+        getrandom::fill(&mut bits).map_err(io::Error::other)?;
+        let token = hex::encode(bits);
+        let mut options = File::options();
+        options.create(true).truncate(true).write(true).mode(0o600);
+        writeln!(options.open(&file)?, "{token}")?;
+        Ok(token)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_second_owner_is_refused_and_told_who_the_first_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let temporary = folder.path().join("tmp");
+        let first = DataDirectory::open(folder.path(), &temporary).unwrap();
+        let error = DataDirectory::open(folder.path(), &temporary)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains(&format!("process {}", std::process::id())),
+            "{error}"
+        );
+        drop(first);
+        DataDirectory::open(folder.path(), &temporary).unwrap();
+    }
+
+    #[test]
+    fn what_was_on_its_way_is_gone_after_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let temporary = folder.path().join("tmp");
+        let directory = DataDirectory::open(folder.path(), &temporary).unwrap();
+        let spool = directory.temporary_file(&BuildId::from_random(1));
+        fs::write(&spool, "half an artifact").unwrap();
+        drop(directory);
+        DataDirectory::open(folder.path(), &temporary).unwrap();
+        assert!(!spool.exists());
+    }
+
+    #[test]
+    fn the_token_is_made_once_and_for_its_owner_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = DataDirectory::open(folder.path(), &folder.path().join("tmp")).unwrap();
+        let token = directory.api_token().unwrap();
+        assert_eq!(token.len(), 48);
+        assert_eq!(directory.api_token().unwrap(), token);
+        let mode = fs::metadata(folder.path().join("api-token"))
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+}

@@ -1,0 +1,81 @@
+//! Where each build's log and artifacts are, and which logs are being written right now.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+
+use crate::domain::build::{Build, State};
+use crate::domain::mask::Masker;
+use crate::domain::names::BuildId;
+use crate::log::{LogReader, LogWriter, Watermark};
+
+pub struct Logs {
+    root: PathBuf,
+    written: Mutex<HashMap<BuildId, watch::Receiver<Watermark>>>,
+    begun: watch::Sender<u64>,
+}
+
+impl Logs {
+    pub fn new(root: PathBuf) -> Self {
+        Self {
+            root,
+            written: Mutex::default(),
+            begun: watch::Sender::new(0),
+        }
+    }
+
+    /// What is kept of a build on disk.
+    pub fn folder(&self, build: &BuildId) -> PathBuf {
+        self.root.join(build.as_str())
+    }
+
+    pub fn artifacts(&self, build: &BuildId) -> PathBuf {
+        self.folder(build).join("artifacts")
+    }
+
+    /// Blocks on the disk.
+    pub fn open(&self, build: &BuildId) -> io::Result<LogReader> {
+        LogReader::open(&self.folder(build))
+    }
+
+    /// How far a log is written, while it is.
+    pub fn watch(&self, build: &BuildId) -> Option<watch::Receiver<Watermark>> {
+        self.lock().get(build).cloned()
+    }
+
+    /// Begins a build's log, or goes on with it where the last record left it. Blocks on the disk.
+    pub fn write(&self, build: &Build, masker: Masker) -> io::Result<LogWriter> {
+        let folder = self.folder(&build.id);
+        let begun = match build.state {
+            // A container of this attempt has not written yet: nothing of what is there is repeated.
+            State::Preparing => LogWriter::reopen_for_next_attempt(&folder, masker.clone()),
+            _ => LogWriter::reopen(&folder, masker.clone()).map(|(writer, _)| writer),
+        };
+        let writer = match begun {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                LogWriter::create(&folder, masker)?
+            }
+            begun => begun?,
+        };
+        self.lock().insert(build.id.clone(), writer.watermark());
+        self.begun.send_modify(|begun| *begun += 1);
+        Ok(writer)
+    }
+
+    /// How many logs were begun or gone on with: wakes whoever waits for one to begin.
+    pub fn begun(&self) -> watch::Receiver<u64> {
+        self.begun.subscribe()
+    }
+
+    /// Nothing more is written to this log for now.
+    pub fn closed(&self, build: &BuildId) {
+        self.lock().remove(build);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<BuildId, watch::Receiver<Watermark>>> {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,45 @@
+//! What all actors share and HTTP is given: the store, the logs, the adapters, and the newest
+//! configuration. Values only; who does something is an actor.
+
+pub mod directory;
+pub mod files;
+mod logs;
+
+use std::sync::Arc;
+
+use tokio::sync::{Mutex, watch};
+
+pub use directory::DataDirectory;
+pub use logs::Logs;
+
+use crate::adapters::docker::Docker;
+use crate::adapters::git::Git;
+use crate::config::ServiceConfig;
+use crate::domain::recipe::Catalog;
+use crate::metrics::Metrics;
+use crate::store::Store;
+
+pub struct Service {
+    pub directory: DataDirectory,
+    pub store: Store,
+    pub logs: Logs,
+    pub docker: Docker,
+    pub git: Git,
+    pub metrics: Metrics,
+    /// Replaced whole when the service file changes.
+    pub config: watch::Receiver<Arc<ServiceConfig>>,
+    /// Replaced whole when the configuration changes.
+    pub catalog: watch::Receiver<Arc<Catalog>>,
+    /// What the service needs and whether it is there.
+    pub readiness: watch::Receiver<Vec<Component>>,
+    /// Held while a stable name is compared and moved.
+    pub publishing: Mutex<()>,
+}
+
+/// Something without which the service does not do all of its work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Component {
+    pub name: &'static str,
+    /// Why it is not ready.
+    pub problem: Option<String>,
+}

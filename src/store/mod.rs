@@ -1,0 +1,167 @@
+//! What must survive a crash: pushes, builds, statuses to report, published names. SQLite in WAL
+//! mode with `synchronous=FULL`: when a write has been answered, it is on disk.
+//!
+//! All writes go through one thread. It commits whatever has queued up as one transaction, so a
+//! thousand pushes at once cost a few syncs and not a thousand; each write runs in a savepoint of
+//! its own and fails alone. Reads run beside it on connections of their own.
+
+mod builds;
+mod configuration;
+mod deliveries;
+mod outbox;
+mod publications;
+mod retention;
+mod rows;
+mod schema;
+mod transitions;
+mod waiting;
+mod writer;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use rusqlite::{Connection, OpenFlags};
+use tokio::sync::{Semaphore, watch};
+
+pub use builds::{BuildFilter, Page};
+pub use deliveries::{Heard, NewBuild};
+pub use outbox::WaitingStatus;
+pub use publications::Published;
+pub use transitions::{Facts, Transition};
+pub use waiting::Waiting;
+
+use crate::domain::build::State;
+use crate::domain::names::BuildId;
+
+/// Connections for reading. Two cores keep about two of them busy.
+const READERS: usize = 4;
+
+/// A handle on the database; clones share it.
+#[derive(Clone)]
+pub struct Store {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    writer: writer::Writer,
+    readers: Mutex<Vec<Connection>>,
+    free_readers: Semaphore,
+    revision: watch::Sender<i64>,
+    instance: String,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("database: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+    #[error("database: a stored value cannot be read: {0}")]
+    Value(String),
+    #[error("there is no build {0}")]
+    NoBuild(BuildId),
+    #[error("build {build} is {from} and cannot become {to}")]
+    Refused {
+        build: BuildId,
+        from: State,
+        to: State,
+    },
+    #[error(
+        "the database was written by a newer release (schema {found}, this release knows {known}): \
+         use that release, or restore a data directory of this one"
+    )]
+    NewerSchema { found: i64, known: i64 },
+    #[error("the database is closed")]
+    Closed,
+}
+
+pub type Result<T, E = StoreError> = std::result::Result<T, E>;
+
+impl Store {
+    /// Opens (or makes) the database file and brings its schema up to date.
+    pub fn open(file: &Path) -> Result<Self> {
+        let mut connection = Connection::open(file)?;
+        configure(&connection)?;
+        schema::migrate(&mut connection)?;
+        let (instance, revision) =
+            connection.query_row("SELECT id, revision FROM instance", [], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })?;
+        let readers = (0..READERS)
+            .map(|_| open_reader(file))
+            .collect::<Result<Vec<_>>>()?;
+        let (revision, _) = watch::channel(revision);
+        Ok(Self {
+            shared: Arc::new(Shared {
+                writer: writer::Writer::start(connection, revision.clone()),
+                readers: Mutex::new(readers),
+                free_readers: Semaphore::new(READERS),
+                revision,
+                instance,
+            }),
+        })
+    }
+
+    /// The id of this data directory: a label on everything made on a Docker host.
+    pub fn instance(&self) -> &str {
+        &self.shared.instance
+    }
+
+    /// The number of the newest committed change; wakes whoever follows it.
+    pub fn revision(&self) -> watch::Receiver<i64> {
+        self.shared.revision.subscribe()
+    }
+
+    /// Answers when what `change` did is on disk, or with its error and nothing done.
+    async fn write<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.shared.writer.run(change).await
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let _place = self
+            .shared
+            .free_readers
+            .acquire()
+            .await
+            .map_err(|_| StoreError::Closed)?;
+        let shared = Arc::clone(&self.shared);
+        let work = tokio::task::spawn_blocking(move || {
+            let connection = lock(&shared.readers).pop().ok_or(StoreError::Closed)?;
+            let result = query(&connection);
+            lock(&shared.readers).push(connection);
+            result
+        });
+        work.await.map_err(|_| StoreError::Closed)?
+    }
+}
+
+/// A panic in a query cannot leave the list itself half changed.
+fn lock(readers: &Mutex<Vec<Connection>>) -> std::sync::MutexGuard<'_, Vec<Connection>> {
+    readers
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+fn configure(connection: &Connection) -> Result<()> {
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.busy_timeout(std::time::Duration::from_secs(10))?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(())
+}
+
+fn open_reader(file: &Path) -> Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(file, flags)?;
+    connection.busy_timeout(std::time::Duration::from_secs(10))?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(connection)
+}
+
+#[cfg(test)]
+mod tests;

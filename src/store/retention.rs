@@ -1,0 +1,117 @@
+//! What may go: old builds, and the logs and artifacts of old builds.
+
+use rusqlite::params;
+
+use super::{Result, Store, rows};
+use crate::domain::names::BuildId;
+use crate::domain::time::Timestamp;
+
+impl Store {
+    /// Ended builds beyond the newest `keep` of each repository, at most `limit` of them.
+    pub async fn builds_beyond(&self, keep: u64, limit: usize) -> Result<Vec<BuildId>> {
+        self.read(move |connection| {
+            let builds = connection
+                .prepare_cached(
+                    "SELECT id FROM (SELECT id, ended, sequence, row_number() OVER \
+                     (PARTITION BY repository ORDER BY sequence DESC) AS place FROM builds) \
+                     WHERE place > ?1 AND ended IS NOT NULL ORDER BY sequence LIMIT ?2",
+                )?
+                .query_map(params![keep, limit], |row| rows::parsed(row, 0))?
+                .collect::<rusqlite::Result<_>>()?;
+            Ok(builds)
+        })
+        .await
+    }
+
+    /// Removes builds and what hangs on them. A push stays known, so that a late redelivery of it
+    /// does not build again.
+    pub async fn forget_builds(&self, builds: Vec<BuildId>) -> Result<()> {
+        self.write(move |connection| {
+            let mut delete_status =
+                connection.prepare_cached("DELETE FROM outbox WHERE build = ?1")?;
+            let mut delete = connection
+                .prepare_cached("DELETE FROM builds WHERE id = ?1 AND ended IS NOT NULL")?;
+            for build in &builds {
+                delete_status.execute([build.as_str()])?;
+                delete.execute([build.as_str()])?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Builds that ended before `time` and still list artifacts.
+    pub async fn builds_with_artifacts_before(
+        &self,
+        time: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<BuildId>> {
+        self.read(move |connection| {
+            let builds = connection
+                .prepare_cached(
+                    "SELECT DISTINCT b.id FROM artifacts a JOIN builds b ON b.sequence = a.build \
+                     WHERE b.ended < ?1 LIMIT ?2",
+                )?
+                .query_map(params![time.as_millis(), limit], |row| rows::parsed(row, 0))?
+                .collect::<rusqlite::Result<_>>()?;
+            Ok(builds)
+        })
+        .await
+    }
+
+    pub async fn forget_artifacts(&self, build: BuildId) -> Result<()> {
+        self.write(move |connection| {
+            connection
+                .prepare_cached("DELETE FROM artifacts WHERE build = (SELECT sequence FROM builds WHERE id = ?1)")?
+                .execute([build.as_str()])?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Builds that ended before `time` and still have a log.
+    pub async fn builds_with_logs_before(
+        &self,
+        time: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<BuildId>> {
+        self.read(move |connection| {
+            let builds = connection
+                .prepare_cached(
+                    "SELECT id FROM builds WHERE ended < ?1 AND log_bytes > 0 LIMIT ?2",
+                )?
+                .query_map(params![time.as_millis(), limit], |row| rows::parsed(row, 0))?
+                .collect::<rusqlite::Result<_>>()?;
+            Ok(builds)
+        })
+        .await
+    }
+
+    pub async fn forget_log(&self, build: BuildId) -> Result<()> {
+        self.write(move |connection| {
+            connection
+                .prepare_cached(
+                    "UPDATE builds SET log_bytes = 0, log_lines = 0, tail = '[]' WHERE id = ?1",
+                )?
+                .execute([build.as_str()])?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Of these builds, those that are not waiting or running: ended, or never heard of.
+    pub async fn not_unfinished(&self, builds: Vec<BuildId>) -> Result<Vec<BuildId>> {
+        self.read(move |connection| {
+            let mut unfinished = connection
+                .prepare_cached("SELECT 1 FROM builds WHERE id = ?1 AND ended IS NULL")?;
+            let mut gone = Vec::new();
+            for build in builds {
+                if !unfinished.exists([build.as_str()])? {
+                    gone.push(build);
+                }
+            }
+            Ok(gone)
+        })
+        .await
+    }
+}

@@ -1,0 +1,116 @@
+//! Between rows and the domain's values.
+
+use rusqlite::types::Type;
+use rusqlite::{Connection, Row};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::{Result, StoreError};
+use crate::domain::build::{Artifact, Build, Step};
+use crate::domain::recipe::{Format, Recipe};
+use crate::domain::time::Timestamp;
+
+/// The columns that [`build`] reads, of `builds` joined with its push.
+pub const BUILD: &str = "SELECT b.sequence, b.id, b.revision, b.push, p.forced, b.repository, b.ref, b.sha, \
+     b.recipe, b.cause, b.commits, b.state, b.reason, b.queued, b.started, b.ended, b.attempt, b.exit_code, \
+     b.image, b.container, b.log_bytes, b.log_lines \
+     FROM builds b JOIN pushes p ON p.sequence = b.push";
+
+/// Without steps and artifacts, which [`complete`] adds.
+pub fn build(row: &Row<'_>) -> rusqlite::Result<Build> {
+    let recipe: Recipe = json(row, 8)?;
+    Ok(Build {
+        sequence: row.get(0)?,
+        id: parsed(row, 1)?,
+        revision: row.get(2)?,
+        push: row.get(3)?,
+        push_forced: row.get(4)?,
+        repository: parsed(row, 5)?,
+        reference: parsed(row, 6)?,
+        commit: parsed(row, 7)?,
+        kind: recipe.format.into(),
+        recipe,
+        cause: json(row, 9)?,
+        commits: json(row, 10)?,
+        state: parsed(row, 11)?,
+        reason: row.get(12)?,
+        queued: time(row, 13)?,
+        started: optional_time(row, 14)?,
+        ended: optional_time(row, 15)?,
+        attempt: row.get(16)?,
+        exit_code: row.get(17)?,
+        image: row.get(18)?,
+        container: row.get(19)?,
+        log_bytes: row.get(20)?,
+        log_lines: row.get(21)?,
+        steps: Vec::new(),
+        artifacts: Vec::new(),
+    })
+}
+
+impl From<Format> for crate::domain::build::Kind {
+    fn from(format: Format) -> Self {
+        match format {
+            Format::Flist => Self::Flist,
+            Format::Binary => Self::Binary,
+        }
+    }
+}
+
+/// Adds what stands in tables of its own.
+pub fn complete(connection: &Connection, mut build: Build) -> Result<Build> {
+    build.steps = connection
+        .prepare_cached("SELECT state, attempt, started, ended, line FROM steps WHERE build = ?1 ORDER BY number")?
+        .query_map([build.sequence], |row| {
+            Ok(Step {
+                state: parsed(row, 0)?,
+                attempt: row.get(1)?,
+                started: time(row, 2)?,
+                ended: optional_time(row, 3)?,
+                line: row.get(4)?,
+            })
+        })?
+        .collect::<rusqlite::Result<_>>()?;
+    build.artifacts = connection
+        .prepare_cached("SELECT name, size, sha256 FROM artifacts WHERE build = ?1 ORDER BY name")?
+        .query_map([build.sequence], |row| {
+            Ok(Artifact {
+                name: parsed(row, 0)?,
+                size: row.get(1)?,
+                sha256: row.get(2)?,
+            })
+        })?
+        .collect::<rusqlite::Result<_>>()?;
+    Ok(build)
+}
+
+pub fn parsed<T>(row: &Row<'_>, column: usize) -> rusqlite::Result<T>
+where
+    T: std::str::FromStr<Err: ToString>,
+{
+    let text: String = row.get(column)?;
+    text.parse()
+        .map_err(|error: T::Err| unreadable(column, error.to_string()))
+}
+
+pub fn json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
+    let text: String = row.get(column)?;
+    serde_json::from_str(&text).map_err(|error| unreadable(column, error.to_string()))
+}
+
+pub fn to_json(value: &impl Serialize) -> Result<String> {
+    serde_json::to_string(value).map_err(|error| StoreError::Value(error.to_string()))
+}
+
+fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {
+    row.get(column).map(Timestamp::from_millis)
+}
+
+fn optional_time(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Timestamp>> {
+    let millis: Option<i64> = row.get(column)?;
+    Ok(millis.map(Timestamp::from_millis))
+}
+
+fn unreadable(column: usize, reason: String) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(column, Type::Text, reason.into())
+}

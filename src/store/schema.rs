@@ -1,0 +1,35 @@
+//! The schema's history. A migration that was released is never edited; a new one is added.
+
+use rusqlite::Connection;
+
+use super::{Result, StoreError};
+
+const MIGRATIONS: &[&str] = &[include_str!("migrations/001_first.sql")];
+
+pub fn migrate(connection: &mut Connection) -> Result<()> {
+    let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+    if found > known {
+        return Err(StoreError::NewerSchema { found, known });
+    }
+    let done =
+        usize::try_from(found).map_err(|_| StoreError::Value(format!("user_version {found}")))?;
+    for (version, migration) in (found + 1..).zip(&MIGRATIONS[done..]) {
+        let transaction = connection.transaction()?;
+        transaction.execute_batch(migration)?;
+        transaction.pragma_update(None, "user_version", version)?;
+        if version == 1 {
+            transaction.execute(
+                "INSERT INTO instance (id, revision) VALUES (?1, 0)",
+                [new_instance_id()?],
+            )?;
+        }
+        transaction.commit()?;
+    }
+    Ok(())
+}
+
+fn new_instance_id() -> Result<String> {
+    let bits = getrandom::u64().map_err(|error| StoreError::Value(error.to_string()))?;
+    Ok(format!("{bits:016x}"))
+}

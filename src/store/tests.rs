@@ -1,0 +1,474 @@
+use super::*;
+use crate::domain::build::{Build, Cause};
+use crate::domain::names::{CommitSha, GitRef};
+use crate::domain::push::{Commit, Push};
+use crate::domain::recipe::{Format, Recipe};
+
+struct Fixture {
+    store: Store,
+    folder: tempfile::TempDir,
+}
+
+fn fixture() -> Fixture {
+    let folder = tempfile::tempdir().unwrap();
+    Fixture {
+        store: Store::open(&folder.path().join("test.sqlite")).unwrap(),
+        folder,
+    }
+}
+
+fn sha(digit: char) -> CommitSha {
+    digit.to_string().repeat(40).parse().unwrap()
+}
+
+fn recipe(script: &str) -> Recipe {
+    Recipe {
+        script: script.parse().unwrap(),
+        artifact: "result.tar.gz".parse().unwrap(),
+        archives: "/target".parse().unwrap(),
+        baseimage: None,
+        tag: None,
+        format: Format::Binary,
+        dependencies: Vec::new(),
+        timeout: None,
+        supersede: None,
+        memory: None,
+        cpus: None,
+        environment: Default::default(),
+    }
+}
+
+fn push(before: Option<char>, after: char) -> NewBuild {
+    let commit = Commit {
+        id: sha(after),
+        message: format!("change {after}"),
+        author: "Ada".into(),
+        url: None,
+    };
+    NewBuild {
+        push: Push {
+            repository: "acme/app".parse().unwrap(),
+            reference: "refs/heads/main".parse().unwrap(),
+            before: before.map(sha),
+            after: sha(after),
+            forced: false,
+            pusher: None,
+            default_branch: None,
+            commits: vec![commit],
+        },
+        recipes: vec![recipe("build.sh"), recipe("test.sh")],
+        cause: Cause::Push {
+            pusher: None,
+            forced: false,
+        },
+    }
+}
+
+async fn unfinished(store: &Store) -> Vec<Build> {
+    store
+        .unfinished_after("acme/app".parse().unwrap(), 0)
+        .await
+        .unwrap()
+}
+
+async fn advance(store: &Store, build: &BuildId, states: &[State]) -> Build {
+    let mut last = None;
+    for &to in states {
+        let transition = Transition {
+            build: build.clone(),
+            to,
+            reason: None,
+            known: Facts::default(),
+        };
+        last = Some(store.transition(transition).await.unwrap());
+    }
+    last.unwrap()
+}
+
+const TO_SUCCESS: [State; 5] = [
+    State::Preparing,
+    State::Building,
+    State::Collecting,
+    State::Publishing,
+    State::Succeeded,
+];
+
+#[tokio::test]
+async fn a_push_becomes_one_build_for_each_recipe() {
+    let Fixture {
+        store,
+        folder: _folder,
+    } = fixture();
+    let heard = store
+        .hear_push(Some("d1".into()), push(None, 'a'))
+        .await
+        .unwrap();
+    assert!(!heard.known);
+    let unfinished = unfinished(&store).await;
+    let scripts: Vec<&str> = unfinished
+        .iter()
+        .map(|build| build.script().as_str())
+        .collect();
+    assert_eq!(scripts, ["build.sh", "test.sh"]);
+    assert_eq!(
+        unfinished
+            .iter()
+            .map(|build| build.id.clone())
+            .collect::<Vec<_>>(),
+        heard.builds
+    );
+    assert_eq!(unfinished[0].commits[0].message, "change a");
+}
+
+#[tokio::test]
+async fn a_push_heard_again_answers_with_the_builds_it_has() {
+    let Fixture {
+        store,
+        folder: _folder,
+    } = fixture();
+    let first = store
+        .hear_push(Some("d1".into()), push(None, 'a'))
+        .await
+        .unwrap();
+    let redelivery = store
+        .hear_push(Some("d1".into()), push(None, 'a'))
+        .await
+        .unwrap();
+    let second_hook = store
+        .hear_push(Some("d2".into()), push(None, 'a'))
+        .await
+        .unwrap();
+    let reconciled = store.hear_push(None, push(Some('9'), 'a')).await.unwrap();
+    for again in [redelivery, second_hook, reconciled] {
+        assert_eq!(
+            again,
+            Heard {
+                builds: first.builds.clone(),
+                known: true
+            }
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_branch_forced_back_is_a_push_of_its_own() {
+    let Fixture {
+        store,
+        folder: _folder,
+    } = fixture();
+    for (before, after) in [(None, 'a'), (Some('a'), 'b'), (Some('b'), 'a')] {
+        assert!(
+            !store
+                .hear_push(None, push(before, after))
+                .await
+                .unwrap()
+                .known
+        );
+    }
+    assert_eq!(unfinished(&store).await.len(), 6);
+}
+
+#[tokio::test]
+async fn a_head_that_was_only_seen_can_still_be_pushed() {
+    let Fixture {
+        store,
+        folder: _folder,
+    } = fixture();
+    let (repository, reference): (_, GitRef) = (
+        "acme/app".parse().unwrap(),
+        "refs/heads/main".parse().unwrap(),
+    );
+    store
+        .record_head(repository, reference, sha('a'))
+        .await
+        .unwrap();
+    assert!(!store.hear_push(None, push(None, 'a')).await.unwrap().known);
+}
+
+#[tokio::test]
+async fn a_transition_that_is_not_allowed_changes_nothing() {
+    let Fixture {
+        store,
+        folder: _folder,
+    } = fixture();
+    let id = store.hear_push(None, push(None, 'a')).await.unwrap().builds[0].clone();
+    let before = store.build(id.clone()).await.unwrap();
+    let wrong = Transition {
+        build: id.clone(),
+        to: State::Publishing,
+        reason: Some("never seen".into()),
+        known: Facts {
+            exit_code: Some(1),
+            ..Facts::default()
+        },
+    };
+    assert!(matches!(
+        store.transition(wrong).await,
+        Err(StoreError::Refused {
+            from: State::Queued,
+            to: State::Publishing,
+            ..
+        })
+    ));
+    assert_eq!(store.build(id).await.unwrap(), before);
+}
+
+#[tokio::test]
+async fn steps_follow_each_other_without_a_gap() {
+    let Fixture {
+        store,
+        folder: _folder,
+    } = fixture();
+    let id = store.hear_push(None, push(None, 'a')).await.unwrap().builds[0].clone();
+    let build = advance(&store, &id, &TO_SUCCESS).await;
+    let states: Vec<State> = build.steps.iter().map(|step| step.state).collect();
+    assert_eq!(
+        states,
+        [
+            State::Queued,
+            State::Preparing,
+            State::Building,
+            State::Collecting,
+            State::Publishing
+        ]
+    );
+    for pair in build.steps.windows(2) {
+        assert_eq!(pair[0].ended, Some(pair[1].started));
+    }
+    assert_eq!(build.steps.last().unwrap().ended, build.ended);
+}
+
+#[tokio::test]
+async fn a_second_attempt_starts_with_nothing_of_the_first() {
+    let Fixture {
+        store,
+        folder: _folder,
+    } = fixture();
+    let id = store.hear_push(None, push(None, 'a')).await.unwrap().builds[0].clone();
+    advance(&store, &id, &[State::Preparing]).await;
+    let known = Facts {
+        container: Some("c0ffee".into()),
+        ..Facts::default()
+    };
+    store
+        .transition(Transition {
+            build: id.clone(),
+            to: State::Building,
+            reason: None,
+            known,
+        })
+        .await
+        .unwrap();
+    let again = advance(&store, &id, &[State::Queued]).await;
+    assert_eq!(
+        (again.attempt, again.started, again.container),
+        (2, None, None)
+    );
+}
+
+#[tokio::test]
+async fn the_outbox_holds_pending_and_then_the_end_and_only_the_newest_build_speaks() {
+    let Fixture {
+        store,
+        folder: _folder,
+    } = fixture();
+    let id = store.hear_push(None, push(None, 'a')).await.unwrap().builds[0].clone();
+    let waiting = store.waiting_statuses(10).await.unwrap();
+    assert_eq!(
+        waiting
+            .iter()
+            .filter(|status| status.state == "pending")
+            .count(),
+        2
+    );
+    for status in waiting {
+        store.status_reported(status).await.unwrap();
+    }
+    assert!(store.waiting_statuses(10).await.unwrap().is_empty());
+
+    let newer = store.rebuild(id.clone(), recipe("build.sh")).await.unwrap();
+    advance(&store, &id, &[State::Preparing, State::Failed]).await;
+    let waiting = store.waiting_statuses(10).await.unwrap();
+    assert_eq!(waiting.len(), 1, "the older build's end is not news");
+    assert_eq!(
+        (waiting[0].build.clone(), waiting[0].state.as_str()),
+        (newer.clone(), "pending")
+    );
+
+    advance(&store, &newer, &TO_SUCCESS).await;
+    store.status_reported(waiting[0].clone()).await.unwrap();
+    let waiting = store.waiting_statuses(10).await.unwrap();
+    assert_eq!(
+        waiting[0].state, "success",
+        "a report of the old state does not hide the new one"
+    );
+}
+
+#[tokio::test]
+async fn pages_follow_each_other_and_filters_hold() {
+    let Fixture {
+        store,
+        folder: _folder,
+    } = fixture();
+    let mut before = None;
+    for after in ['a', 'b', 'c'] {
+        store.hear_push(None, push(before, after)).await.unwrap();
+        before = Some(after);
+    }
+    let mut seen = Vec::new();
+    let mut filter = BuildFilter::default();
+    loop {
+        let page = store.builds(filter.clone(), 4).await.unwrap();
+        seen.extend(page.builds.iter().map(|build| build.sequence));
+        if !page.more {
+            break;
+        }
+        filter.before = page.builds.last().map(|build| build.id.clone());
+    }
+    assert_eq!(seen, [6, 5, 4, 3, 2, 1]);
+
+    let by_text = BuildFilter {
+        text: Some("CHANGE b".into()),
+        ..BuildFilter::default()
+    };
+    assert_eq!(store.builds(by_text, 10).await.unwrap().builds.len(), 2);
+    let percent = BuildFilter {
+        text: Some("%".into()),
+        ..BuildFilter::default()
+    };
+    assert_eq!(store.builds(percent, 10).await.unwrap().builds.len(), 0);
+    let by_script = BuildFilter {
+        script: Some("test.sh".parse().unwrap()),
+        ..BuildFilter::default()
+    };
+    assert_eq!(store.builds(by_script, 10).await.unwrap().builds.len(), 3);
+    let by_state = BuildFilter {
+        states: vec![State::Succeeded],
+        ..BuildFilter::default()
+    };
+    assert_eq!(store.builds(by_state, 10).await.unwrap().builds.len(), 0);
+}
+
+#[tokio::test]
+async fn changes_are_followed_by_revision() {
+    let Fixture {
+        store,
+        folder: _folder,
+    } = fixture();
+    let mut revision = store.revision();
+    let id = store.hear_push(None, push(None, 'a')).await.unwrap().builds[0].clone();
+    let seen = *revision.borrow_and_update();
+    assert_eq!(store.changed_since(0, 10).await.unwrap().len(), 2);
+    advance(&store, &id, &[State::Preparing]).await;
+    assert!(revision.has_changed().unwrap());
+    let changed = store.changed_since(seen, 10).await.unwrap();
+    assert_eq!(
+        changed
+            .iter()
+            .map(|build| build.id.clone())
+            .collect::<Vec<_>>(),
+        [id]
+    );
+}
+
+#[tokio::test]
+async fn everything_is_there_again_after_it_was_opened_anew() {
+    let Fixture { store, folder } = fixture();
+    let id = store
+        .hear_push(Some("d1".into()), push(None, 'a'))
+        .await
+        .unwrap()
+        .builds[0]
+        .clone();
+    let build = advance(&store, &id, &TO_SUCCESS).await;
+    let instance = store.instance().to_owned();
+    drop(store);
+    let store = Store::open(&folder.path().join("test.sqlite")).unwrap();
+    assert_eq!(store.build(id).await.unwrap(), build);
+    assert_eq!(store.instance(), instance);
+    assert_eq!(*store.revision().borrow(), build.revision);
+}
+
+#[tokio::test]
+async fn a_newer_schema_is_refused_with_a_sentence() {
+    let Fixture { store, folder } = fixture();
+    drop(store);
+    let file = folder.path().join("test.sqlite");
+    Connection::open(&file)
+        .unwrap()
+        .pragma_update(None, "user_version", 99)
+        .unwrap();
+    let error = Store::open(&file).err().unwrap();
+    assert!(
+        matches!(error, StoreError::NewerSchema { found: 99, .. }),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn retention_keeps_the_newest_of_each_repository_and_what_is_not_over() {
+    let Fixture {
+        store,
+        folder: _folder,
+    } = fixture();
+    let mut before = None;
+    for after in ['a', 'b', 'c'] {
+        for id in store
+            .hear_push(None, push(before, after))
+            .await
+            .unwrap()
+            .builds
+        {
+            if after != 'a' {
+                advance(&store, &id, &[State::Cancelled]).await;
+            }
+        }
+        before = Some(after);
+    }
+    let old = store.builds_beyond(2, 10).await.unwrap();
+    assert_eq!(
+        old.len(),
+        2,
+        "four are beyond the newest two, and two of them still wait"
+    );
+    store.forget_builds(old).await.unwrap();
+    assert_eq!(
+        store
+            .builds(BuildFilter::default(), 10)
+            .await
+            .unwrap()
+            .builds
+            .len(),
+        4
+    );
+    assert!(
+        store
+            .hear_push(None, push(Some('a'), 'b'))
+            .await
+            .unwrap()
+            .known
+    );
+}
+
+#[tokio::test]
+async fn writes_at_once_are_all_there() {
+    let Fixture {
+        store,
+        folder: _folder,
+    } = fixture();
+    let writes = (0..500).map(|number| {
+        let store = store.clone();
+        tokio::spawn(async move {
+            let mut new = push(None, 'a');
+            new.push.reference = format!("refs/heads/b{number}").parse().unwrap();
+            store
+                .hear_push(Some(format!("d{number}")), new)
+                .await
+                .unwrap()
+        })
+    });
+    for write in futures_util::future::join_all(writes).await {
+        assert!(!write.unwrap().known);
+    }
+    assert_eq!(unfinished(&store).await.len(), 1000);
+}

@@ -1,0 +1,161 @@
+//! The one place where a build changes its state: as the domain allows, in one transaction with
+//! the status it causes.
+
+use rusqlite::{Connection, params};
+
+use super::{Result, Store, StoreError, builds, rows};
+use crate::domain::build::{Artifact, Build, CommitStatus, State};
+use crate::domain::names::BuildId;
+use crate::domain::time::Timestamp;
+
+/// A build's next state, and what became known with it.
+#[derive(Debug, Clone)]
+pub struct Transition {
+    pub build: BuildId,
+    pub to: State,
+    /// One line for people.
+    pub reason: Option<String>,
+    pub known: Facts,
+}
+
+/// Facts to store with a transition. What is `None` stays as it was.
+#[derive(Debug, Clone, Default)]
+pub struct Facts {
+    pub image: Option<String>,
+    pub container: Option<String>,
+    pub exit_code: Option<i32>,
+    pub artifact: Option<Artifact>,
+    /// Length of the log, its lines, and the last few of them.
+    pub log: Option<(u64, u64, Vec<String>)>,
+}
+
+impl Store {
+    /// # Errors
+    /// [`StoreError::Refused`] when the build's state does not allow it: somebody else was first.
+    pub async fn transition(&self, transition: Transition) -> Result<Build> {
+        self.write(move |connection| apply(connection, &transition))
+            .await
+    }
+}
+
+fn apply(connection: &Connection, transition: &Transition) -> Result<Build> {
+    let old = builds::load(connection, &transition.build)?;
+    if !old.state.may_become(transition.to) {
+        return Err(StoreError::Refused {
+            build: old.id,
+            from: old.state,
+            to: transition.to,
+        });
+    }
+    let now = Timestamp::now();
+    let known = &transition.known;
+    if let Some((bytes, lines, tail)) = &known.log {
+        connection
+            .prepare_cached(
+                "UPDATE builds SET log_bytes = ?2, log_lines = ?3, tail = ?4 WHERE sequence = ?1",
+            )?
+            .execute(params![old.sequence, bytes, lines, rows::to_json(tail)?])?;
+    }
+    if let Some(artifact) = &known.artifact {
+        connection
+            .prepare_cached("INSERT OR REPLACE INTO artifacts (build, name, size, sha256) VALUES (?1, ?2, ?3, ?4)")?
+            .execute(params![old.sequence, artifact.name.as_str(), artifact.size, artifact.sha256])?;
+    }
+    let again = transition.to == State::Queued;
+    let attempt = if again { old.attempt + 1 } else { old.attempt };
+    let started = match transition.to {
+        State::Queued => None,
+        State::Preparing => Some(now),
+        _ => old.started,
+    };
+    connection
+        .prepare_cached(
+            "UPDATE builds SET revision = ?2, state = ?3, reason = ?4, started = ?5, ended = ?6, attempt = ?7, \
+             exit_code = CASE WHEN ?8 THEN NULL ELSE coalesce(?9, exit_code) END, image = coalesce(?10, image), \
+             container = CASE WHEN ?8 THEN NULL ELSE coalesce(?11, container) END WHERE sequence = ?1",
+        )?
+        .execute(params![
+            old.sequence,
+            next_revision(connection)?,
+            transition.to.as_str(),
+            transition.reason,
+            started.map(Timestamp::as_millis),
+            transition.to.is_end().then_some(now.as_millis()),
+            attempt,
+            again,
+            known.exit_code,
+            known.image,
+            known.container,
+        ])?;
+    let line = known
+        .log
+        .as_ref()
+        .map_or(old.log_lines, |(_, lines, _)| *lines)
+        + 1;
+    move_on(connection, old.sequence, transition.to, attempt, now, line)?;
+    let build = builds::load(connection, &transition.build)?;
+    if transition.to.is_end() {
+        report(connection, &build)?;
+    }
+    Ok(build)
+}
+
+/// Ends the step the build was in and begins the next.
+fn move_on(
+    connection: &Connection,
+    build: i64,
+    to: State,
+    attempt: u32,
+    now: Timestamp,
+    line: u64,
+) -> Result<()> {
+    connection
+        .prepare_cached("UPDATE steps SET ended = ?2 WHERE build = ?1 AND ended IS NULL")?
+        .execute(params![build, now.as_millis()])?;
+    if !to.is_end() {
+        connection
+            .prepare_cached(
+                "INSERT INTO steps (build, number, state, attempt, started, line) \
+                 SELECT ?1, coalesce(max(number), 0) + 1, ?2, ?3, ?4, ?5 FROM steps WHERE build = ?1",
+            )?
+            .execute(params![build, to.as_str(), attempt, now.as_millis(), line])?;
+    }
+    Ok(())
+}
+
+pub fn next_revision(connection: &Connection) -> Result<i64> {
+    let revision = connection
+        .prepare_cached("UPDATE instance SET revision = revision + 1 RETURNING revision")?
+        .query_row([], |row| row.get(0))?;
+    Ok(revision)
+}
+
+/// Puts the build's status into the outbox. The newest build of a context speaks for it: an older
+/// one that ends late says nothing.
+pub fn report(connection: &Connection, build: &Build) -> Result<()> {
+    let status = build.state.commit_status();
+    let description = match (&build.reason, status) {
+        (Some(reason), _) => reason.as_str(),
+        (None, CommitStatus::Pending) => "queued",
+        (None, _) => build.state.as_str(),
+    };
+    connection
+        .prepare_cached(
+            "INSERT INTO outbox (repository, sha, context, build, sequence, state, description, written) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) \
+             ON CONFLICT (repository, sha, context) DO UPDATE SET build = excluded.build, \
+             sequence = excluded.sequence, state = excluded.state, description = excluded.description, \
+             written = excluded.written, reported = NULL WHERE excluded.sequence >= outbox.sequence",
+        )?
+        .execute(params![
+            build.repository.as_str(),
+            build.commit.as_str(),
+            build.status_context(),
+            build.id.as_str(),
+            build.sequence,
+            status.as_str(),
+            description,
+            Timestamp::now().as_millis(),
+        ])?;
+    Ok(())
+}

@@ -1,0 +1,73 @@
+//! What the builds of a page wait for, without reading the queue they stand in.
+
+use std::collections::HashMap;
+
+use rusqlite::{OptionalExtension, params};
+
+use super::{Result, Store, rows};
+use crate::domain::build::{Build, State};
+use crate::domain::names::BuildId;
+
+/// How full the service is, and who stands before whom.
+#[derive(Debug, Default)]
+pub struct Waiting {
+    /// Builds that have a place.
+    pub running: u64,
+    /// For a build that is not the first of its lane, the state of the one that is.
+    pub ahead: HashMap<BuildId, State>,
+}
+
+impl Store {
+    /// For those of the builds that are queued; asks nothing where none is.
+    pub async fn waiting(&self, builds: &[Build]) -> Result<Waiting> {
+        let queued: Vec<_> = builds
+            .iter()
+            .filter(|build| build.state == State::Queued)
+            .map(|build| {
+                let lane = build.lane();
+                (
+                    build.id.clone(),
+                    build.repository.clone(),
+                    build.sequence,
+                    lane,
+                )
+            })
+            .collect();
+        if queued.is_empty() {
+            return Ok(Waiting::default());
+        }
+        self.read(move |connection| {
+            let running = connection
+                .prepare_cached(
+                    "SELECT count(*) FROM builds WHERE state IN \
+                     ('preparing', 'building', 'collecting', 'publishing')",
+                )?
+                .query_row([], |row| row.get(0))?;
+            let mut first_of_lane = connection.prepare_cached(
+                "SELECT state FROM builds WHERE ended IS NULL AND repository = ?1 AND ref = ?2 \
+                 AND script = ?3 AND tag = ?4 AND sequence < ?5 ORDER BY sequence LIMIT 1",
+            )?;
+            let mut ahead = HashMap::new();
+            for (id, repository, sequence, lane) in queued {
+                let tag = lane.tag.as_ref().map_or("", |tag| tag.as_str());
+                let found = first_of_lane
+                    .query_row(
+                        params![
+                            repository.as_str(),
+                            lane.reference.to_string(),
+                            lane.script.as_str(),
+                            tag,
+                            sequence
+                        ],
+                        |row| rows::parsed(row, 0),
+                    )
+                    .optional()?;
+                if let Some(state) = found {
+                    ahead.insert(id, state);
+                }
+            }
+            Ok(Waiting { running, ahead })
+        })
+        .await
+    }
+}

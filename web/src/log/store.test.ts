@@ -1,0 +1,179 @@
+import { describe, expect, it, vi } from 'vitest';
+import { BLOCK_LINES, LogStore, type FetchLines } from './store';
+
+const encode = (text: string) => new TextEncoder().encode(text);
+
+/** A log of numbered lines, served as the service does. */
+function served(total: number, { perAnswer = Infinity } = {}) {
+  const asked: [number, number][] = [];
+  const fetchLines: FetchLines = (line, lines, signal) => {
+    asked.push([line, lines]);
+    signal.throwIfAborted();
+    const last = Math.min(total, line + Math.min(lines, perAnswer) - 1);
+    let text = '';
+    for (let at = line; at <= last; at++) text += `line ${at}\n`;
+    return Promise.resolve({ bytes: encode(text), next: last < total ? last + 1 : null });
+  };
+  return { asked, fetchLines };
+}
+
+const settled = () => new Promise((resolve) => setTimeout(resolve, 5));
+const ignore = () => undefined;
+
+describe('a finished log', () => {
+  it('fetches only the blocks that are looked at, once', async () => {
+    const { asked, fetchLines } = served(10_000_000);
+    const store = new LogStore(fetchLines, 10_000_000, ignore);
+    expect(store.total).toBe(10_000_000);
+    store.want(5_000_100, 5_000_150);
+    await settled();
+    expect(store.line(5_000_123)?.text).toBe('line 5000123');
+    expect(store.line(4_000_000)).toBeNull();
+    store.want(5_000_110, 5_000_160);
+    await settled();
+    expect(asked).toEqual([[5_000_001, BLOCK_LINES]]);
+  });
+
+  it('goes on where an answer stopped', async () => {
+    const { asked, fetchLines } = served(2000, { perAnswer: 200 });
+    const store = new LogStore(fetchLines, 2000, ignore);
+    store.want(1, 40);
+    await settled();
+    expect(asked.map(([line]) => line)).toEqual([1, 201, 401]);
+    expect(store.line(BLOCK_LINES)?.text).toBe(`line ${BLOCK_LINES}`);
+  });
+
+  it('shows a line without an end at the end', async () => {
+    const store = new LogStore(() => Promise.resolve({ bytes: encode('one\ntwo'), next: null }), 2, ignore);
+    store.want(1, 2);
+    await settled();
+    expect(store.line(2)?.text).toBe('two');
+    expect(store.total).toBe(2);
+  });
+
+  it('shows the beginning of a line that is longer than an answer, and goes on after it', async () => {
+    const answers = [
+      { bytes: encode('x'.repeat(1000)), next: 2 },
+      { bytes: encode('after\n'), next: null },
+    ];
+    const store = new LogStore(
+      () => Promise.resolve(answers.shift() ?? { bytes: encode(''), next: null }),
+      2,
+      ignore,
+    );
+    store.want(1, 2);
+    await settled();
+    expect(store.line(1)).toMatchObject({ cut: true });
+    expect(store.line(2)?.text).toBe('after');
+  });
+
+  it('does not ask for ever for lines that are not there', async () => {
+    const { asked, fetchLines } = served(10);
+    const store = new LogStore(fetchLines, 20, () => store.want(1, 20));
+    store.want(1, 20);
+    await settled();
+    expect(asked).toHaveLength(1);
+  });
+
+  it('keeps memory within bounds, forgetting what was looked at longest ago', async () => {
+    const line = 'x'.repeat(20_000) + '\n';
+    const fetchLines: FetchLines = (_, lines) =>
+      Promise.resolve({ bytes: encode(line.repeat(lines)), next: null });
+    const store = new LogStore(fetchLines, 1_000_000, ignore);
+    for (const first of [1, 10_001, 20_001]) {
+      store.want(first, first + 10);
+      await settled();
+    }
+    expect(store.line(1)).toBeNull();
+    expect(store.line(20_001)).not.toBeNull();
+  });
+
+  it('gives up on what is no longer looked at', async () => {
+    const signals: AbortSignal[] = [];
+    const store = new LogStore(
+      (_line, _lines, signal) => {
+        signals.push(signal);
+        return new Promise((_, reject) =>
+          signal.addEventListener('abort', () => reject(new Error('aborted'))),
+        );
+      },
+      1_000_000,
+      ignore,
+    );
+    store.want(1, 10);
+    store.want(500_000, 500_010);
+    await settled();
+    expect(signals[0]?.aborted).toBe(true);
+    expect(signals.at(-1)?.aborted).toBe(false);
+    expect(store.error).toBeNull();
+  });
+
+  it('says what failed, and asks again when told to', async () => {
+    const { fetchLines } = served(10);
+    const flaky = vi.fn(fetchLines).mockRejectedValueOnce(new Error('no answer'));
+    const store = new LogStore(flaky, 10, ignore);
+    store.want(1, 10);
+    await settled();
+    expect(store.error).toBeInstanceOf(Error);
+    store.retry();
+    await settled();
+    expect(store.error).toBeNull();
+    expect(store.line(1)?.text).toBe('line 1');
+  });
+});
+
+describe('a live log', () => {
+  it('shows what comes, the unfinished line included', () => {
+    const { fetchLines } = served(0);
+    const store = new LogStore(fetchLines, 0, ignore);
+    store.begin(1);
+    store.append(encode('one\ntw'));
+    expect(store.total).toBe(2);
+    expect(store.line(2)?.text).toBe('tw');
+    store.append(encode('o\n'));
+    expect(store.total).toBe(2);
+    store.end();
+    expect(store.line(2)?.text).toBe('two');
+  });
+
+  it('joins the tail with what was before it', async () => {
+    const { asked, fetchLines } = served(1200);
+    const store = new LogStore(fetchLines, 1200, ignore);
+    store.begin(1101);
+    for (let at = 1101; at <= 1205; at++) store.append(encode(`line ${at}\n`));
+    store.want(1090, 1110);
+    await settled();
+    expect(asked).toEqual([[1001, BLOCK_LINES]]);
+    for (let at = 1001; at <= 1205; at++) expect(store.line(at)?.text).toBe(`line ${at}`);
+    expect(store.total).toBe(1205);
+  });
+
+  it('keeps a bounded tail; older lines are fetched again', async () => {
+    const { asked, fetchLines } = served(1_000_000);
+    const store = new LogStore(fetchLines, 0, ignore);
+    store.begin(1);
+    for (let at = 1; at <= 100_000; at += 100) {
+      let text = '';
+      for (let line = at; line < at + 100; line++) text += `line ${line}\n`;
+      store.append(encode(text));
+    }
+    expect(store.total).toBe(100_000);
+    expect(store.line(100_000)?.text).toBe('line 100000');
+    expect(store.line(1)).toBeNull();
+    store.want(1, 40);
+    await settled();
+    expect(asked).toEqual([[1, BLOCK_LINES]]);
+    expect(store.line(1)?.text).toBe('line 1');
+  });
+
+  it('starts its tail again elsewhere when it could not go on', () => {
+    const { fetchLines } = served(0);
+    const store = new LogStore(fetchLines, 0, ignore);
+    store.begin(1);
+    store.append(encode('old\n'));
+    store.begin(101);
+    store.append(encode('new\n'));
+    expect(store.total).toBe(101);
+    expect(store.line(101)?.text).toBe('new');
+  });
+});

@@ -1,0 +1,54 @@
+/** The page's one live connection, and who is told what it brings. */
+import { LiveClient, type LiveStatus, type Socket } from '../api/live';
+import type { Build } from '../api/types';
+
+interface Listener {
+  build?(build: Build): void;
+  /** Ask again for everything: changes may have been missed. */
+  refresh?(): void;
+}
+
+class Connection {
+  status = $state<LiveStatus>('connecting');
+  /** When the next attempt begins, in ms since the epoch; null while there is none. */
+  retryAt = $state<number | null>(null);
+
+  private listeners = new Set<Listener>();
+
+  readonly live = new LiveClient(
+    {
+      connect: () => {
+        const scheme = location.protocol === 'https:' ? 'wss' : 'ws';
+        return new WebSocket(`${scheme}://${location.host}/api/v1/live`) as unknown as Socket;
+      },
+    },
+    {
+      status: (status, retryIn) => {
+        this.status = status;
+        this.retryAt = retryIn === null ? null : Date.now() + retryIn;
+      },
+      build: (build) => {
+        for (const listener of this.listeners) listener.build?.(build);
+      },
+      refresh: () => {
+        for (const listener of this.listeners) listener.refresh?.();
+      },
+    },
+  );
+
+  start(): void {
+    this.live.start();
+    addEventListener('online', () => this.live.retryNow());
+    document.addEventListener('visibilitychange', () => {
+      if (document.visibilityState === 'visible') this.live.retryNow();
+    });
+  }
+
+  /** Tells the listener until the returned function is called. */
+  listen(listener: Listener): () => void {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+}
+
+export const connection = new Connection();

@@ -1,0 +1,65 @@
+import { describe, expect, it } from 'vitest';
+import type { Build } from '../api/types';
+import { bytes, duration, plural, relative } from './format';
+import { UsualDurations } from './usual';
+
+describe('durations', () => {
+  it.each([
+    [0, '0 s'],
+    [41_000, '41 s'],
+    [192_000, '3:12'],
+    [3_765_000, '1:02:45'],
+    [-5, '0 s'],
+  ])('%i ms read %s', (ms, words) => expect(duration(ms)).toBe(words));
+});
+
+describe('times', () => {
+  it.each([
+    [3, 'now'],
+    [45, '45 s ago'],
+    [300, '5 min ago'],
+    [7200, '2 h ago'],
+    [3 * 86_400, '3 d ago'],
+  ])('%i s before now read %s', (seconds, words) => {
+    expect(relative(1_000_000_000_000 - seconds * 1000, 1_000_000_000_000)).toBe(words);
+  });
+});
+
+it('sizes and counts', () => {
+  expect(bytes(0)).toBe('0 B');
+  expect(bytes(1536)).toBe('1.5 KiB');
+  expect(bytes(1024 ** 3 * 8)).toBe('8.0 GiB');
+  expect(plural(1, 'line')).toBe('1 line');
+  expect(plural(1204, 'line')).toBe('1,204 lines');
+});
+
+describe('the usual duration', () => {
+  const ran = (values: Partial<Build>, seconds: number): Build =>
+    ({
+      repository: 'acme/app',
+      branch: 'main',
+      script: 's',
+      tag: null,
+      state: 'succeeded',
+      started: new Date(0).toISOString(),
+      ended: new Date(seconds * 1000).toISOString(),
+      ...values,
+    }) as Build;
+
+  it('is the median of successes on the same branch', () => {
+    const usual = new UsualDurations([
+      ran({}, 10),
+      ran({}, 30),
+      ran({}, 20),
+      ran({ state: 'failed' }, 1),
+      ran({ branch: 'x' }, 500),
+    ]);
+    expect(usual.of(ran({}, 0))).toBe(20_000);
+  });
+
+  it('falls back to other branches, and is unknown without any success', () => {
+    const usual = new UsualDurations([ran({ branch: 'x' }, 50), ran({ tag: 't' }, 9)]);
+    expect(usual.of(ran({}, 0))).toBe(50_000);
+    expect(usual.of(ran({ script: 'other' }, 0))).toBeNull();
+  });
+});

@@ -1,0 +1,39 @@
+/** Single keys that do something, unless somebody is typing. */
+
+export type Keys = Record<string, (event: KeyboardEvent) => void>;
+
+export interface KeyHelp {
+  keys: string[];
+  does: string;
+  where: 'everywhere' | 'overview' | 'build';
+}
+
+export const KEY_HELP: readonly KeyHelp[] = [
+  { keys: ['?'], does: 'this list', where: 'everywhere' },
+  { keys: ['/'], does: 'filter', where: 'overview' },
+  { keys: ['j', 'k'], does: 'next and previous build', where: 'overview' },
+  { keys: ['Enter'], does: 'open the build', where: 'overview' },
+  { keys: ['g', 'G'], does: 'top and end', where: 'everywhere' },
+  { keys: ['j', 'k'], does: 'down and up a line', where: 'build' },
+  { keys: ['f'], does: 'follow the end', where: 'build' },
+  { keys: ['w'], does: 'wrap long lines', where: 'build' },
+  { keys: ['[', ']'], does: 'older and newer build of this branch', where: 'build' },
+];
+
+/** Listens until the returned function is called. */
+export function onKeys(keys: Keys): () => void {
+  const listen = (event: KeyboardEvent) => {
+    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (isTyping(event.target) || document.querySelector('dialog[open]')) return;
+    const act = keys[event.key];
+    if (!act) return;
+    event.preventDefault();
+    act(event);
+  };
+  addEventListener('keydown', listen);
+  return () => removeEventListener('keydown', listen);
+}
+
+function isTyping(target: EventTarget | null): boolean {
+  return target instanceof HTMLElement && target.matches('input, textarea, select');
+}

@@ -1,0 +1,53 @@
+/** What the reader chose, kept in this browser. */
+
+export type Theme = 'system' | 'light' | 'dark';
+
+const THEMES: readonly Theme[] = ['system', 'light', 'dark'];
+const THEME_KEY = 'autobuilder.theme';
+const WRAP_KEY = 'autobuilder.wrap';
+
+class Preferences {
+  theme = $state<Theme>('system');
+  wrap = $state(false);
+
+  start(): void {
+    const theme = read(THEME_KEY) as Theme;
+    this.theme = THEMES.includes(theme) ? theme : 'system';
+    this.wrap = read(WRAP_KEY) === 'yes';
+    this.apply();
+  }
+
+  nextTheme(): void {
+    this.theme = THEMES[(THEMES.indexOf(this.theme) + 1) % THEMES.length] ?? 'system';
+    write(THEME_KEY, this.theme);
+    this.apply();
+  }
+
+  toggleWrap(): void {
+    this.wrap = !this.wrap;
+    write(WRAP_KEY, this.wrap ? 'yes' : 'no');
+  }
+
+  private apply(): void {
+    document.documentElement.dataset['theme'] = this.theme;
+  }
+}
+
+// Storage may be forbidden or full; the page then simply does not remember.
+function read(key: string): string | null {
+  try {
+    return localStorage.getItem(key);
+  } catch {
+    return null;
+  }
+}
+
+function write(key: string, value: string): void {
+  try {
+    localStorage.setItem(key, value);
+  } catch {
+    return;
+  }
+}
+
+export const preferences = new Preferences();

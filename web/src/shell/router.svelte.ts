@@ -1,0 +1,74 @@
+/** The address is the state of the page: which view, which filter, which line. */
+
+const BASE = '/monitor';
+
+export type Route = { page: 'overview' } | { page: 'build'; id: string } | { page: 'unknown' };
+
+export function routeOf(pathname: string): Route {
+  const path = pathname.replace(/\/+$/, '');
+  if (path === BASE || path === '') return { page: 'overview' };
+  const id = /^\/monitor\/builds\/([^/]+)$/.exec(path)?.[1];
+  if (id === undefined) return { page: 'unknown' };
+  try {
+    return { page: 'build', id: decodeURIComponent(id) };
+  } catch {
+    return { page: 'unknown' };
+  }
+}
+
+export function overviewPath(search = ''): string {
+  return `${BASE}${search}`;
+}
+
+export function buildPath(id: string, hash = ''): string {
+  return `${BASE}/builds/${encodeURIComponent(id)}${hash}`;
+}
+
+class Router {
+  private url = $state.raw(new URL('http://localhost/'));
+
+  /** Counts links followed and steps in the history: a link to a line leads there also if the address stays. */
+  visits = $state(0);
+
+  readonly path = $derived(this.url.pathname);
+  readonly route = $derived<Route>(routeOf(this.path));
+  readonly search = $derived(this.url.search);
+  readonly hash = $derived(this.url.hash);
+
+  start(): void {
+    const read = () => (this.url = new URL(location.href));
+    read();
+    addEventListener('popstate', () => {
+      read();
+      this.visits += 1;
+    });
+    document.addEventListener('click', (event) => this.onClick(event));
+  }
+
+  go(to: string): void {
+    history.pushState(null, '', to);
+    this.url = new URL(location.href);
+  }
+
+  /** Changes the address without a step in the history, as for what is typed into a filter. */
+  replace(to: string): void {
+    history.replaceState(history.state, '', to);
+    this.url = new URL(location.href);
+  }
+
+  /** Plain clicks on our own links stay in the page; everything else is the browser's. */
+  private onClick(event: MouseEvent): void {
+    if (event.defaultPrevented || event.button !== 0) return;
+    if (event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
+    const link = event.target instanceof Element ? event.target.closest('a') : null;
+    if (!link || link.target !== '' || link.hasAttribute('download')) return;
+    const url = new URL(link.href);
+    const ours = url.pathname === BASE || url.pathname.startsWith(`${BASE}/`);
+    if (url.origin !== location.origin || !ours) return;
+    event.preventDefault();
+    if (url.href !== location.href) this.go(url.href);
+    this.visits += 1;
+  }
+}
+
+export const router = new Router();
