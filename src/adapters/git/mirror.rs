@@ -152,7 +152,7 @@ impl Git {
             lock,
         };
         if !held.state.is_clean {
-            held.tidy()?;
+            held.tidy().await?;
             held.init().await?;
         }
         Ok(held)
@@ -188,11 +188,15 @@ impl Git {
 
 impl Held<'_> {
     /// Removes what a git that was killed left behind.
-    fn tidy(&self) -> Result<(), GitError> {
-        clear_leftovers(self.folder, false).map_err(|source| GitError::Io {
-            action: format!("tidying the mirror of {}", self.repository),
-            source,
-        })
+    async fn tidy(&self) -> Result<(), GitError> {
+        let folder = self.folder.to_owned();
+        let cleared = tokio::task::spawn_blocking(move || clear_leftovers(&folder, false)).await;
+        cleared
+            .unwrap_or_else(|stopped| Err(io::Error::other(stopped)))
+            .map_err(|source| GitError::Io {
+                action: format!("tidying the mirror of {}", self.repository),
+                source,
+            })
     }
 
     /// Begins a mirror, or leaves one as it is.
@@ -213,10 +217,12 @@ impl Held<'_> {
 
     /// Throws the mirror away and begins it again.
     pub async fn discard(&mut self) -> Result<(), GitError> {
-        fs::remove_dir_all(self.folder).map_err(|source| GitError::Io {
-            action: format!("removing the damaged mirror of {}", self.repository),
-            source,
-        })?;
+        tokio::fs::remove_dir_all(self.folder)
+            .await
+            .map_err(|source| GitError::Io {
+                action: format!("removing the damaged mirror of {}", self.repository),
+                source,
+            })?;
         self.init().await
     }
 
@@ -282,7 +288,7 @@ impl Held<'_> {
         let mut attempts = self.git.attempts(progress);
         loop {
             if !self.state.is_clean {
-                self.tidy()?;
+                self.tidy().await?;
             }
             let command = self
                 .git

@@ -84,6 +84,7 @@ async fn the_server_is_shown_the_credential_and_nobody_else() {
         world.git.credential(),
         Some(Credential::basic("user", "pass"))
     );
+    assert!(!format!("{:?}", world.git).contains("pass"));
     world
         .git
         .set_credential(Some(Credential::basic("x-access-token", "t0ken")));
