@@ -431,7 +431,11 @@ impl Machine {
         self.watchdogs.clear();
         self.note(&format!("attempt {}: {how}", self.build.attempt))
             .await?;
-        self.leave(myself, next_attempt(&self.build, &how)).await
+        match next_attempt(&self.build, &how) {
+            (State::Queued, reason) => self.leave(myself, (State::Queued, reason)).await,
+            // The log's last line tells how it ended, as that of any other build.
+            (end, reason) => self.end(myself, end, reason).await,
+        }
     }
 
     async fn end(
