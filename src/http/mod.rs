@@ -20,7 +20,7 @@ mod view;
 mod webhook;
 
 #[cfg(test)]
-mod tests;
+pub mod tests;
 
 use std::io;
 use std::sync::Arc;

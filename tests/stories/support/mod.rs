@@ -3,7 +3,7 @@
 //!
 //! A story says what it needs and what it expects; the rest is held for all of them here. When a
 //! story is over, the process is ended, and the story fails if the service has left a container
-//! behind, has panicked, or has logged an error that the story did not announce.
+//! behind, has panicked, or has logged an error.
 
 mod api;
 mod containers;

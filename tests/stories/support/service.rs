@@ -1,6 +1,5 @@
 //! A running service, and what a story can do with it.
 
-use std::cell::RefCell;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
@@ -26,7 +25,6 @@ pub struct Service {
     settings: Value,
     process: Option<Process>,
     instance: String,
-    announced: RefCell<Vec<String>>,
     pub(super) http: reqwest::Client,
 }
 
@@ -87,7 +85,6 @@ impl Service {
             settings,
             process: None,
             instance: String::new(),
-            announced: RefCell::default(),
             http: reqwest::Client::builder().no_proxy().build().unwrap(),
         };
         service.write_service_file();
@@ -193,11 +190,6 @@ impl Service {
     pub fn own_log(&self) -> String {
         let log = fs::read(process::log_file(self.folder())).unwrap_or_default();
         String::from_utf8_lossy(&log).into_owned()
-    }
-
-    /// An ERROR in the service's log that holds this text is part of the story.
-    pub fn expect_error(&self, text: &str) {
-        self.announced.borrow_mut().push(text.to_owned());
     }
 
     // ---- Its files
@@ -322,7 +314,7 @@ impl Drop for Service {
             containers::remove_all_of(&self.instance);
         }
         let log = self.own_log();
-        problems.extend(process::complaints(&log, &self.announced.borrow()));
+        problems.extend(process::complaints(&log));
         if failed || !problems.is_empty() {
             eprintln!("---- the service's log\n{log}----");
         }

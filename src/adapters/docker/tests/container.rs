@@ -186,12 +186,15 @@ async fn an_upload_that_cannot_work_says_so() {
 async fn containers_of_one_network_cannot_reach_each_other() {
     let docker = docker().await;
     let name = new_name();
-    let network = docker.ensure_network(&name, "tests").await.unwrap();
+    let make = || docker.ensure_network(&name, "tests");
+    let (network, at_once) = tokio::join!(make(), make());
+    let network = network.unwrap();
     assert_eq!(
-        docker.ensure_network(&name, "tests").await.unwrap(),
+        at_once.unwrap(),
         network,
-        "made once"
+        "two builds start together and share one network"
     );
+    assert_eq!(make().await.unwrap(), network);
     let inspected = docker_command(&["network", "inspect", &name]);
 
     let spec = || ContainerSpec {
