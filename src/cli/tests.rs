@@ -63,8 +63,13 @@ async fn a_followed_log_survives_a_restart_of_the_service() {
     writer.append(1_000, 18, b"after\n").unwrap();
     writer.finish().unwrap();
     fixture.web.service.logs.closed(&id);
-    fixture.advance(&id, &[State::Building, State::Failed]).await;
-    assert_eq!(following.await.unwrap().unwrap(), b"before\nwhile away\nafter\n");
+    fixture
+        .advance(&id, &[State::Building, State::Failed])
+        .await;
+    assert_eq!(
+        following.await.unwrap().unwrap(),
+        b"before\nwhile away\nafter\n"
+    );
 }
 
 #[tokio::test]
@@ -82,10 +87,16 @@ async fn refusals_say_what_to_do() {
     // What a person types is one part of the path, whatever it is.
     let url = client.api(&["builds", "../../healthz?x", "log"]).unwrap();
     let problem = client.get(url).await.unwrap_err();
-    assert!(problem.error.starts_with("there is no build"), "{}", problem.error);
+    assert!(
+        problem.error.starts_with("there is no build"),
+        "{}",
+        problem.error
+    );
 
     let missing = "0123456789ab";
-    let problem = follow(&client, missing, From::Offset(0), &mut |_| Ok(())).await.unwrap_err();
+    let problem = follow(&client, missing, From::Offset(0), &mut |_| Ok(()))
+        .await
+        .unwrap_err();
     assert_eq!(problem.error, "there is no build 0123456789ab");
 }
 
@@ -95,8 +106,15 @@ async fn a_service_that_is_not_there_is_named() {
     let address = listener.local_addr().unwrap();
     drop(listener);
     let client = client(address, None);
-    let problem = client.get(client.api(&["builds"]).unwrap()).await.unwrap_err();
+    let problem = client
+        .get(client.api(&["builds"]).unwrap())
+        .await
+        .unwrap_err();
     let expected = format!("no service answers at http://{address}/: ");
     assert!(problem.error.starts_with(&expected), "{}", problem.error);
-    assert!(follow(&client, "0123456789ab", From::Offset(0), &mut |_| Ok(())).await.is_err());
+    assert!(
+        follow(&client, "0123456789ab", From::Offset(0), &mut |_| Ok(()))
+            .await
+            .is_err()
+    );
 }

@@ -41,9 +41,17 @@ fn fill(service: &Service) {
         for number in 0..MANY {
             let repository = format!("acme/app-{}", number % 50);
             let branch = format!("branch-{}", number % 1000);
-            copy.execute(params![format!("{number:012}"), 1000 + number, repository, branch]).unwrap();
+            copy.execute(params![
+                format!("{number:012}"),
+                1000 + number,
+                repository,
+                branch
+            ])
+            .unwrap();
         }
-        transaction.execute("UPDATE instance SET revision = ?1", [1000 + MANY]).unwrap();
+        transaction
+            .execute("UPDATE instance SET revision = ?1", [1000 + MANY])
+            .unwrap();
     }
     transaction.commit().unwrap();
 }
@@ -52,7 +60,9 @@ fn fill(service: &Service) {
 async fn with_100_000_builds_everything_still_answers_at_once() {
     let mut service = Service::start_with(json!({"retention": {"builds": 1_000_000}}));
     let app = service.tracked("acme/app").await;
-    let build = service.push_script(&app, &format!("#!/bin/sh\n{RESULT}")).await;
+    let build = service
+        .push_script(&app, &format!("#!/bin/sh\n{RESULT}"))
+        .await;
     service.wait_for(&build, "succeeded").await;
     service.terminate();
     fill(&service);
@@ -60,7 +70,10 @@ async fn with_100_000_builds_everything_still_answers_at_once() {
     let begun = Instant::now();
     service.start_again();
     let start_up = begun.elapsed();
-    assert!(start_up < Duration::from_secs(3), "the start took {start_up:?}");
+    assert!(
+        start_up < Duration::from_secs(3),
+        "the start took {start_up:?}"
+    );
 
     let newest = format!("{:012}", MANY - 1);
     let first = service.get("/api/v1/builds?limit=50").await.json();
@@ -76,7 +89,10 @@ async fn with_100_000_builds_everything_still_answers_at_once() {
         "repository=acme/none".to_owned(),
     ];
     for _ in 0..5 {
-        let page = service.get(&format!("/api/v1/builds?limit=50&before={before}")).await.json();
+        let page = service
+            .get(&format!("/api/v1/builds?limit=50&before={before}"))
+            .await
+            .json();
         queries.push(format!("limit=50&before={before}"));
         before = page["next"].as_str().unwrap().to_owned();
     }
@@ -85,9 +101,15 @@ async fn with_100_000_builds_everything_still_answers_at_once() {
         let answer = service.get(&format!("/api/v1/builds?{query}")).await;
         assert_eq!(answer.status, 200, "{query}: {}", answer.text);
         // It takes milliseconds; the rest is for a busy machine and a build without optimization.
-        assert!(begun.elapsed() < Duration::from_secs(1), "{query} took {:?}", begun.elapsed());
+        assert!(
+            begun.elapsed() < Duration::from_secs(1),
+            "{query} took {:?}",
+            begun.elapsed()
+        );
     }
-    let again = service.push_script(&app, &format!("#!/bin/sh\n{RESULT}")).await;
+    let again = service
+        .push_script(&app, &format!("#!/bin/sh\n{RESULT}"))
+        .await;
     service.wait_for(&again, "succeeded").await;
 }
 
@@ -97,7 +119,12 @@ async fn pages_follow_each_other_without_gap_or_repeat_while_builds_arrive() {
     let app = service.tracked("acme/app").await;
     let mut pushed = Vec::new();
     for _ in 0..7 {
-        pushed.insert(0, service.push_script(&app, &format!("#!/bin/sh\n{RESULT}")).await);
+        pushed.insert(
+            0,
+            service
+                .push_script(&app, &format!("#!/bin/sh\n{RESULT}"))
+                .await,
+        );
     }
     let mut seen = Vec::new();
     let mut query = "limit=3".to_owned();
@@ -106,14 +133,20 @@ async fn pages_follow_each_other_without_gap_or_repeat_while_builds_arrive() {
         for build in page["builds"].as_array().unwrap() {
             seen.push(build["id"].as_str().unwrap().to_owned());
         }
-        let Some(next) = page["next"].as_str() else { break };
+        let Some(next) = page["next"].as_str() else {
+            break;
+        };
         query = format!("limit=3&before={next}");
         // One that comes meanwhile is on no later page.
-        service.push_script(&app, &format!("#!/bin/sh\n{RESULT}")).await;
+        service
+            .push_script(&app, &format!("#!/bin/sh\n{RESULT}"))
+            .await;
     }
     assert_eq!(seen, pushed);
     let all = service.builds().await;
     for build in all {
-        service.wait_for(build["id"].as_str().unwrap(), "succeeded").await;
+        service
+            .wait_for(build["id"].as_str().unwrap(), "succeeded")
+            .await;
     }
 }

@@ -29,16 +29,24 @@ async fn followers_get_every_byte_from_wherever_they_begin() {
     let mut from_start = service.live().await;
     from_start.follow(&build, From::Offset(0)).await;
     from_start
-        .take_until("the first half", |live| live.followed(&build).bytes.ends_with(b"holding\n"))
+        .take_until("the first half", |live| {
+            live.followed(&build).bytes.ends_with(b"holding\n")
+        })
         .await;
     // These begin while the build runs, in what is there and at its end.
-    let (mut from_line, mut from_tail, mut from_offset) =
-        (service.live().await, service.live().await, service.live().await);
+    let (mut from_line, mut from_tail, mut from_offset) = (
+        service.live().await,
+        service.live().await,
+        service.live().await,
+    );
     from_line.follow(&build, From::Line(100)).await;
     from_tail.follow(&build, From::Tail(10)).await;
     from_offset.follow(&build, From::Offset(12_345)).await;
     for live in [&mut from_line, &mut from_tail, &mut from_offset] {
-        live.take_until("what is there", |live| live.followed(&build).bytes.ends_with(b"holding\n")).await;
+        live.take_until("what is there", |live| {
+            live.followed(&build).bytes.ends_with(b"holding\n")
+        })
+        .await;
     }
     service.release(&build);
 
@@ -55,11 +63,17 @@ async fn followers_get_every_byte_from_wherever_they_begin() {
     assert_eq!(by_line.bytes, log.as_bytes()[first_99..]);
     let by_tail = from_tail.to_the_end_of(&build).await;
     let begun = by_tail.offset as usize;
-    assert!(log[..begun].ends_with('\n') && log[begun..].starts_with("first half, line 299"), "{begun}");
+    assert!(
+        log[..begun].ends_with('\n') && log[begun..].starts_with("first half, line 299"),
+        "{begun}"
+    );
     assert_eq!(by_tail.bytes, log.as_bytes()[begun..]);
     let by_offset = from_offset.to_the_end_of(&build).await;
     assert_eq!(by_offset.bytes, log.as_bytes()[12_345..]);
-    assert_eq!(by_offset.line, 1 + log[..12_345].matches('\n').count() as u64);
+    assert_eq!(
+        by_offset.line,
+        1 + log[..12_345].matches('\n').count() as u64
+    );
 }
 
 #[tokio::test]
@@ -74,9 +88,17 @@ async fn who_comes_back_at_an_offset_misses_and_repeats_nothing() {
         let mut live = service.live().await;
         live.builds_since(Some(revision)).await;
         live.follow(&build, From::Offset(bytes.len() as u64)).await;
-        live.take_until("some more", |live| live.followed(&build).bytes.len() > 20_000).await;
+        live.take_until("some more", |live| {
+            live.followed(&build).bytes.len() > 20_000
+        })
+        .await;
         bytes.extend(live.followed(&build).bytes);
-        revision = live.changes.iter().map(revision_of).max().unwrap_or(revision);
+        revision = live
+            .changes
+            .iter()
+            .map(revision_of)
+            .max()
+            .unwrap_or(revision);
         if service_dies {
             service.kill();
             service.start_again();
@@ -89,13 +111,22 @@ async fn who_comes_back_at_an_offset_misses_and_repeats_nothing() {
     service.release(&build);
     bytes.extend(live.to_the_end_of(&build).await.bytes);
     service.wait_for(&build, "succeeded").await;
-    assert!(bytes == service.log(&build).await.as_bytes(), "what came differs from the log");
+    assert!(
+        bytes == service.log(&build).await.as_bytes(),
+        "what came differs from the log"
+    );
     live.take_until("the build's end", |live| {
-        live.changes.last().is_some_and(|change| change["build"]["state"] == "succeeded")
+        live.changes
+            .last()
+            .is_some_and(|change| change["build"]["state"] == "succeeded")
     })
     .await;
     assert!(live.changes.iter().map(revision_of).is_sorted());
-    assert!(live.changes.iter().all(|change| revision_of(change) > revision));
+    assert!(
+        live.changes
+            .iter()
+            .all(|change| revision_of(change) > revision)
+    );
 }
 
 fn revision_of(change: &serde_json::Value) -> u64 {
@@ -110,25 +141,40 @@ async fn changes_of_builds_come_in_order_and_from_the_revision_that_was_named() 
     assert_eq!(live.hello["instance"], service.instance());
     let before = live.hello["revision"].as_u64().unwrap();
     live.builds_since(None).await;
-    let build = service.push_script(&app, &format!("#!/bin/sh\n{HOLD}{RESULT}")).await;
+    let build = service
+        .push_script(&app, &format!("#!/bin/sh\n{HOLD}{RESULT}"))
+        .await;
     live.take_until("it builds", |live| {
-        live.changes.iter().any(|change| change["build"]["state"] == "building")
+        live.changes
+            .iter()
+            .any(|change| change["build"]["state"] == "building")
     })
     .await;
     service.release(&build);
     live.take_until("it ends", |live| {
-        live.changes.last().is_some_and(|change| change["build"]["state"] == "succeeded")
+        live.changes
+            .last()
+            .is_some_and(|change| change["build"]["state"] == "succeeded")
     })
     .await;
-    assert!(live.changes.iter().all(|change| change["build"]["id"] == build.as_str()));
-    assert!(live.changes.windows(2).all(|pair| revision_of(&pair[0]) < revision_of(&pair[1])));
+    assert!(
+        live.changes
+            .iter()
+            .all(|change| change["build"]["id"] == build.as_str())
+    );
+    assert!(
+        live.changes
+            .windows(2)
+            .all(|pair| revision_of(&pair[0]) < revision_of(&pair[1]))
+    );
     let newest = live.changes.last().unwrap();
     assert_eq!(newest["build"], service.build(&build).await);
 
     // Somebody who was not there gets the newest state of what changed.
     let mut late = service.live().await;
     late.builds_since(Some(before)).await;
-    late.take_until("the build", |live| !live.changes.is_empty()).await;
+    late.take_until("the build", |live| !live.changes.is_empty())
+        .await;
     assert_eq!(&late.changes[0], newest);
     late.builds_since(Some(revision_of(newest))).await;
     assert!(late.is_silent_for(Duration::from_millis(300)).await);
@@ -138,15 +184,22 @@ async fn changes_of_builds_come_in_order_and_from_the_revision_that_was_named() 
 async fn mistakes_are_answered_and_the_connection_stays() {
     let service = Service::start();
     let app = service.tracked("acme/app").await;
-    let build = service.push_script(&app, &format!("#!/bin/sh\n{RESULT}")).await;
+    let build = service
+        .push_script(&app, &format!("#!/bin/sh\n{RESULT}"))
+        .await;
     service.wait_for(&build, "succeeded").await;
 
     let mut live = service.live().await;
     live.follow("nosuchbuild1", From::Offset(0)).await;
     live.send(json!({"type": "dance"})).await;
     live.send(json!({"type": "follow"})).await;
-    live.take_until("three errors", |live| live.errors.len() == 3).await;
-    assert!(live.errors.iter().all(|error| error["error"].is_string() && error["hint"].is_string()));
+    live.take_until("three errors", |live| live.errors.len() == 3)
+        .await;
+    assert!(
+        live.errors
+            .iter()
+            .all(|error| error["error"].is_string() && error["hint"].is_string())
+    );
     assert_eq!(live.errors[0]["build"], "nosuchbuild1");
     live.follow(&build, From::Offset(0)).await;
     let log = live.to_the_end_of(&build).await;
@@ -157,14 +210,21 @@ async fn mistakes_are_answered_and_the_connection_stays() {
 async fn a_build_that_waits_can_be_followed_before_it_has_a_log() {
     let service = Service::start_with(json!({"builds": {"concurrency": 1, "supersede": false}}));
     let app = service.tracked("acme/app").await;
-    let running = service.push_script(&app, &format!("#!/bin/sh\n{HOLD}{RESULT}")).await;
-    let waiting = service.push_script(&app, &format!("#!/bin/sh\necho my turn\n{RESULT}")).await;
+    let running = service
+        .push_script(&app, &format!("#!/bin/sh\n{HOLD}{RESULT}"))
+        .await;
+    let waiting = service
+        .push_script(&app, &format!("#!/bin/sh\necho my turn\n{RESULT}"))
+        .await;
     let mut live = service.live().await;
     live.follow(&waiting, From::Offset(0)).await;
     service.wait_for_log(&running, "holding").await;
     service.release(&running);
     let log = live.to_the_end_of(&waiting).await;
-    assert_eq!(script_output(&String::from_utf8(log.bytes).unwrap()), "my turn\n");
+    assert_eq!(
+        script_output(&String::from_utf8(log.bytes).unwrap()),
+        "my turn\n"
+    );
     service.wait_for(&waiting, "succeeded").await;
 }
 
@@ -187,7 +247,10 @@ async fn a_client_that_never_reads_disturbs_nobody() {
     service.release(&build);
     let read = reader.to_the_end_of(&build).await;
     let ended = service.wait_for(&build, "succeeded").await;
-    assert_eq!(read.bytes.len() as u64, ended["log"]["bytes"].as_u64().unwrap());
+    assert_eq!(
+        read.bytes.len() as u64,
+        ended["log"]["bytes"].as_u64().unwrap()
+    );
     assert!(read.bytes == service.log(&build).await.as_bytes());
 
     // It is let go in the end; until then, nothing waits for it.
@@ -201,7 +264,10 @@ async fn a_client_that_never_reads_disturbs_nobody() {
             Err(_) => panic!("the connection is still open after {received} bytes"),
         }
     }
-    assert!(received < read.bytes.len(), "only what fits into the buffers of a socket was sent");
+    assert!(
+        received < read.bytes.len(),
+        "only what fits into the buffers of a socket was sent"
+    );
 }
 
 /// A WebSocket by hand, whose socket is read by nobody.
@@ -209,13 +275,20 @@ async fn raw_follower(service: &Service, build: &str) -> tokio::net::TcpStream {
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     // Small, so that it is full soon.
     socket.set_recv_buffer_size(4096).unwrap();
-    let address = service.url("").trim_start_matches("http://").parse().unwrap();
+    let address = service
+        .url("")
+        .trim_start_matches("http://")
+        .parse()
+        .unwrap();
     let stream = socket.connect(address).await.unwrap();
     let url = service.url("/api/v1/live").replace("http://", "ws://");
     let (mut socket, _) = tokio_tungstenite::client_async(url, stream).await.unwrap();
     assert!(matches!(socket.next().await, Some(Ok(Message::Text(_)))));
     let follow = json!({"type": "follow", "build": build, "offset": 0});
-    socket.send(Message::text(follow.to_string())).await.unwrap();
+    socket
+        .send(Message::text(follow.to_string()))
+        .await
+        .unwrap();
     let mut stream = socket.into_inner();
     stream.flush().await.unwrap();
     stream

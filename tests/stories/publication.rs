@@ -43,7 +43,10 @@ impl Published {
 
     fn points_to(&self) -> PathBuf {
         let target = fs::read_link(self.stable()).expect("the stable name is a link");
-        assert!(target.is_relative(), "{target:?}: the folder may be served from anywhere");
+        assert!(
+            target.is_relative(),
+            "{target:?}: the folder may be served from anywhere"
+        );
         self.service.path("binaries").join(target)
     }
 }
@@ -67,9 +70,16 @@ async fn the_stable_name_follows_the_pushes_and_an_older_rebuild_does_not_move_i
     assert_eq!(again["cause"]["type"], "rebuild");
     assert_eq!(again["cause"]["of"], first_build.as_str());
     assert_eq!(fs::read_to_string(story.versioned(&first)).unwrap(), "one");
-    assert_eq!(story.points_to(), story.versioned(&second), "an older commit took the stable name");
+    assert_eq!(
+        story.points_to(),
+        story.versioned(&second),
+        "an older commit took the stable name"
+    );
     let log = story.service.log(again["id"].as_str().unwrap()).await;
-    assert!(notes(&log).iter().any(|note| note.contains("newer")), "{log}");
+    assert!(
+        notes(&log).iter().any(|note| note.contains("newer")),
+        "{log}"
+    );
 
     // A rebuild of the newest may.
     fs::remove_file(story.stable()).unwrap();
@@ -86,7 +96,10 @@ async fn a_forced_push_back_to_an_older_commit_takes_the_stable_name_back() {
     assert_eq!(story.points_to(), story.versioned(&second));
 
     story.app.git(&["reset", "--quiet", "--hard", &first]);
-    let build = story.service.pushed(&story.app.force_push("release/2")).await;
+    let build = story
+        .service
+        .pushed(&story.app.force_push("release/2"))
+        .await;
     story.service.wait_for(&build, "succeeded").await;
     assert_eq!(story.points_to(), story.versioned(&first));
 }
@@ -95,9 +108,17 @@ async fn a_forced_push_back_to_an_older_commit_takes_the_stable_name_back() {
 async fn a_build_that_fails_moves_nothing() {
     let story = Published::start().await;
     let (_, first) = story.publish("one").await;
-    story.app.commit(&[("build.sh", "#!/bin/sh\nprintf two > /target/app.bin\nexit 1\n")]);
+    story.app.commit(&[(
+        "build.sh",
+        "#!/bin/sh\nprintf two > /target/app.bin\nexit 1\n",
+    )]);
     let build = story.service.pushed(&story.app.push("release/2")).await;
     story.service.wait_for(&build, "failed").await;
     assert_eq!(story.points_to(), story.versioned(&first));
-    assert_eq!(fs::read_dir(story.service.path("binaries")).unwrap().count(), 2);
+    assert_eq!(
+        fs::read_dir(story.service.path("binaries"))
+            .unwrap()
+            .count(),
+        2
+    );
 }

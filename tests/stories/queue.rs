@@ -33,8 +33,19 @@ async fn a_newer_push_takes_the_place_of_running_and_queued_builds() {
     service.wait_for_log(&running, "holding").await;
     let newer = push_holding(&service, &app).await;
     let ended = service.wait_for(&running, "superseded").await;
-    assert!(ended["reason"].as_str().unwrap().contains(&app.head()[..10]), "{}", ended["reason"]);
-    assert!(!docker_answers(&["exec", &service.container_of(&running), "true"]));
+    assert!(
+        ended["reason"]
+            .as_str()
+            .unwrap()
+            .contains(&app.head()[..10]),
+        "{}",
+        ended["reason"]
+    );
+    assert!(!docker_answers(&[
+        "exec",
+        &service.container_of(&running),
+        "true"
+    ]));
 
     let newest = push_holding(&service, &app).await;
     service.wait_for(&newer, "superseded").await;
@@ -65,7 +76,11 @@ async fn without_superseding_every_push_is_built_in_order() {
     // There are free places, but builds of one branch would publish under one name.
     let waiting = service.build(&second).await;
     assert_eq!(waiting["state"], "queued");
-    assert!(waiting["waiting"].as_str().unwrap().contains("branch"), "{}", waiting["waiting"]);
+    assert!(
+        waiting["waiting"].as_str().unwrap().contains("branch"),
+        "{}",
+        waiting["waiting"]
+    );
     for build in [&first, &second, &third] {
         release_and_wait(&service, build).await;
     }
@@ -79,7 +94,9 @@ async fn without_superseding_every_push_is_built_in_order() {
 #[tokio::test]
 async fn other_branches_are_built_beside() {
     let (service, app) = with(json!({"concurrency": 2})).await;
-    service.configure("acme/app", "next", crate::support::RECIPE).await;
+    service
+        .configure("acme/app", "next", crate::support::RECIPE)
+        .await;
     let main = push_holding(&service, &app).await;
     let next = service.pushed(&app.push("next")).await;
     service.wait_for_log(&main, "holding").await;
@@ -98,8 +115,15 @@ async fn with_one_place_builds_wait_and_say_for_what() {
     service.wait_for_log(&first, "holding").await;
     let second = push_holding(&service, &other).await;
     let waiting = service.build(&second).await;
-    assert_eq!((&waiting["state"], &waiting["started"]), (&json!("queued"), &Value::Null));
-    assert!(waiting["waiting"].as_str().unwrap().contains("place"), "{}", waiting["waiting"]);
+    assert_eq!(
+        (&waiting["state"], &waiting["started"]),
+        (&json!("queued"), &Value::Null)
+    );
+    assert!(
+        waiting["waiting"].as_str().unwrap().contains("place"),
+        "{}",
+        waiting["waiting"]
+    );
     release_and_wait(&service, &first).await;
     release_and_wait(&service, &second).await;
     assert_eq!(service.build(&second).await["waiting"], Value::Null);
@@ -108,7 +132,9 @@ async fn with_one_place_builds_wait_and_say_for_what() {
 #[tokio::test]
 async fn a_rebuild_supersedes_nothing() {
     let (service, app) = with(json!({"supersede": true})).await;
-    let old = service.push_script(&app, &format!("#!/bin/sh\n{RESULT}")).await;
+    let old = service
+        .push_script(&app, &format!("#!/bin/sh\n{RESULT}"))
+        .await;
     service.wait_for(&old, "succeeded").await;
     let running = push_holding(&service, &app).await;
     service.wait_for_log(&running, "holding").await;
@@ -130,10 +156,18 @@ async fn a_running_build_is_cancelled_within_two_seconds() {
     assert!(answer.status < 300, "{}", answer.text);
     let ended = service.wait_for(&build, "cancelled").await;
     // Two seconds are promised; a machine busy with other stories gets some more.
-    assert!(asked.elapsed() < Duration::from_secs(5), "it took {:?}", asked.elapsed());
+    assert!(
+        asked.elapsed() < Duration::from_secs(5),
+        "it took {:?}",
+        asked.elapsed()
+    );
     assert!(ended["reason"].as_str().unwrap().contains("cancelled"));
     assert_eq!(script_output(&service.log(&build).await), "holding\n");
-    assert!(!docker_answers(&["exec", &service.container_of(&build), "true"]));
+    assert!(!docker_answers(&[
+        "exec",
+        &service.container_of(&build),
+        "true"
+    ]));
 
     let again = service.cancel(&build).await;
     assert_eq!(again.status, 409, "{}", again.text);
@@ -151,7 +185,10 @@ async fn a_queued_build_is_cancelled_at_once_and_leaves_its_place() {
     let answer = service.cancel(&queued).await;
     assert!(answer.status < 300, "{}", answer.text);
     let ended = service.build(&queued).await;
-    assert_eq!((&ended["state"], &ended["started"]), (&json!("cancelled"), &Value::Null));
+    assert_eq!(
+        (&ended["state"], &ended["started"]),
+        (&json!("cancelled"), &Value::Null)
+    );
     release_and_wait(&service, &running).await;
     release_and_wait(&service, &last).await;
 }
@@ -168,7 +205,32 @@ async fn what_is_being_prepared_can_be_cancelled() {
     let asked = Instant::now();
     assert!(service.cancel(&build).await.status < 300);
     service.wait_for(&build, "cancelled").await;
-    assert!(asked.elapsed() < Duration::from_secs(5), "it took {:?}", asked.elapsed());
+    assert!(
+        asked.elapsed() < Duration::from_secs(5),
+        "it took {:?}",
+        asked.elapsed()
+    );
+}
+
+#[tokio::test]
+async fn what_is_being_published_can_no_longer_be_cancelled() {
+    let service = Service::start();
+    let app = service.repository("acme/app");
+    let recipe = "buildscripts: [build.sh]\nbuild.sh: {artifact: a, format: binary}\n";
+    service.configure("acme/app", "main", recipe).await;
+    let script = "#!/bin/sh\ndd if=/dev/zero of=/target/a bs=1048576 count=64 2>/dev/null\n";
+    for _ in 0..8 {
+        let build = service.push_script(&app, script).await;
+        service.catch_in("publishing", &build);
+        let answer = service.cancel(&build).await;
+        assert_eq!(answer.status, 409, "{}", answer.text);
+        service.wait_for(&build, "succeeded").await;
+        // It may have been too late even for that.
+        if answer.error().contains("being published") {
+            return;
+        }
+    }
+    panic!("no build was caught while it was published");
 }
 
 #[tokio::test]
@@ -215,6 +277,8 @@ async fn a_person_can_ask_for_a_build_of_a_branch() {
 #[tokio::test]
 async fn a_script_leaves_no_process_behind_that_keeps_its_build_waiting() {
     let (service, app) = with(json!({})).await;
-    let build = service.push_script(&app, &format!("#!/bin/sh\nsleep 600 &\n{RESULT}")).await;
+    let build = service
+        .push_script(&app, &format!("#!/bin/sh\nsleep 600 &\n{RESULT}"))
+        .await;
     service.wait_for(&build, "succeeded").await;
 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::support::{
-    Creations, HOLD, RESULT, Repository, Service, docker, docker_answers, notes, script_output, until,
+    Creations, HOLD, RESULT, Repository, Service, docker, docker_answers, notes, script_output,
+    until,
 };
 
 /// Lines that the script writes before and after it is released, so that a lost or repeated byte
@@ -28,13 +29,19 @@ exit {exit_code}
 fn counted() -> String {
     let before = (1..=BEFORE).map(|number| format!("before {number}\n"));
     let after = (1..=AFTER).map(|number| format!("after {number}\n"));
-    before.chain(["holding\n".to_owned()]).chain(after).collect()
+    before
+        .chain(["holding\n".to_owned()])
+        .chain(after)
+        .collect()
 }
 
 /// Compares without printing thousands of lines.
 fn assert_same(found: &str, expected: &str) {
     if found != expected {
-        let at = found.lines().zip(expected.lines()).position(|(one, other)| one != other);
+        let at = found
+            .lines()
+            .zip(expected.lines())
+            .position(|(one, other)| one != other);
         panic!(
             "the log differs from what the script wrote at line {at:?}: {} instead of {} bytes",
             found.len(),
@@ -49,7 +56,8 @@ fn large_script() -> String {
         .to_owned()
 }
 
-const BINARY: &str = "buildscripts: [build.sh]\nbuild.sh: {artifact: result.tar.gz, format: binary}\n";
+const BINARY: &str =
+    "buildscripts: [build.sh]\nbuild.sh: {artifact: result.tar.gz, format: binary}\n";
 
 /// Pushes until a build was seen in this state by the store itself, and kills the service at that
 /// moment. States that pass quickly may be missed, so there are several tries.
@@ -80,7 +88,10 @@ async fn killed_while_building_and_started_again_the_log_is_whole() {
     service.start_again();
     let ended = service.wait_for(&build, "succeeded").await;
     assert_same(&script_output(&service.log(&build).await), &counted());
-    assert_eq!((&ended["attempt"], &ended["exit_code"]), (&json!(1), &json!(0)));
+    assert_eq!(
+        (&ended["attempt"], &ended["exit_code"]),
+        (&json!(1), &json!(0))
+    );
     assert_eq!(creations.of(&build), 1, "it was compiled once");
 }
 
@@ -97,7 +108,9 @@ async fn killed_amid_a_stream_of_output_nothing_is_lost_or_repeated() {
     for _ in 0..4 {
         // Each time a little further into the stream.
         let length = async || {
-            let log = service.build(&build).await["log"]["bytes"].as_u64().unwrap();
+            let log = service.build(&build).await["log"]["bytes"]
+                .as_u64()
+                .unwrap();
             (log > seen).then_some(log)
         };
         seen = until("the log grows", length).await + 50_000;
@@ -105,7 +118,9 @@ async fn killed_amid_a_stream_of_output_nothing_is_lost_or_repeated() {
         service.start_again();
     }
     let ended = service.wait_for(&build, "succeeded").await;
-    let expected: String = (1..=lines).map(|number| format!("line {number} of a long output\n")).collect();
+    let expected: String = (1..=lines)
+        .map(|number| format!("line {number} of a long output\n"))
+        .collect();
     assert_same(&script_output(&service.log(&build).await), &expected);
     assert_eq!(ended["attempt"], 1);
 }
@@ -122,19 +137,27 @@ async fn stopped_while_building_the_exit_code_is_still_right() {
     assert_eq!(service.state(&build).await, "building");
     service.release(&build);
     let ended = service.wait_for(&build, "failed").await;
-    assert_eq!((&ended["attempt"], &ended["exit_code"]), (&json!(1), &json!(9)));
+    assert_eq!(
+        (&ended["attempt"], &ended["exit_code"]),
+        (&json!(1), &json!(9))
+    );
     assert_same(&script_output(&service.log(&build).await), &counted());
     assert_eq!(creations.of(&build), 1);
 }
 
 #[tokio::test]
 async fn killed_with_builds_in_the_queue_they_are_still_queued() {
-    let mut service = Service::start_with(json!({"builds": {"concurrency": 1, "supersede": false}}));
+    let mut service =
+        Service::start_with(json!({"builds": {"concurrency": 1, "supersede": false}}));
     let app = service.tracked("acme/app").await;
     let running = service.push_script(&app, &counting_script(0)).await;
     service.wait_for_log(&running, "holding").await;
-    let second = service.push_script(&app, &format!("#!/bin/sh\necho second\n{RESULT}")).await;
-    let third = service.push_script(&app, &format!("#!/bin/sh\necho third\n{RESULT}")).await;
+    let second = service
+        .push_script(&app, &format!("#!/bin/sh\necho second\n{RESULT}"))
+        .await;
+    let third = service
+        .push_script(&app, &format!("#!/bin/sh\necho third\n{RESULT}"))
+        .await;
     service.kill();
     service.start_again();
 
@@ -153,7 +176,13 @@ async fn killed_while_preparing_it_is_prepared_again() {
     let mut service = Service::start();
     let creations = Creations::of_instance(service.instance());
     let app = service.tracked("acme/app").await;
-    let build = killed_in("preparing", &mut service, &app, &format!("#!/bin/sh\necho once\n{RESULT}")).await;
+    let build = killed_in(
+        "preparing",
+        &mut service,
+        &app,
+        &format!("#!/bin/sh\necho once\n{RESULT}"),
+    )
+    .await;
     service.start_again();
     let ended = service.wait_for(&build, "succeeded").await;
     assert_eq!(ended["attempt"], 1);
@@ -192,10 +221,12 @@ async fn killed_while_publishing_the_names_are_there_afterwards() {
     assert_eq!(target.to_str(), Some(versioned.as_str()));
     assert_eq!(creations.of(&build), 1);
     // Nothing half-made is left beside them.
-    let others = std::fs::read_dir(service.path("binaries")).unwrap().filter_map(|entry| {
-        let name = entry.unwrap().file_name().into_string().unwrap();
-        (!name.starts_with("acme-app-main")).then_some(name)
-    });
+    let others = std::fs::read_dir(service.path("binaries"))
+        .unwrap()
+        .filter_map(|entry| {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            (!name.starts_with("acme-app-main")).then_some(name)
+        });
     assert_eq!(others.collect::<Vec<_>>(), Vec::<String>::new());
 }
 
@@ -204,7 +235,9 @@ async fn a_container_that_vanished_meanwhile_means_a_second_attempt() {
     let mut service = Service::start();
     let creations = Creations::of_instance(service.instance());
     let app = service.tracked("acme/app").await;
-    let build = service.push_script(&app, &format!("#!/bin/sh\n{HOLD}{RESULT}")).await;
+    let build = service
+        .push_script(&app, &format!("#!/bin/sh\n{HOLD}{RESULT}"))
+        .await;
     service.wait_for_log(&build, "holding").await;
     service.kill();
     docker(&["rm", "--force", "--volumes", &service.container_of(&build)]);
@@ -218,31 +251,51 @@ async fn a_container_that_vanished_meanwhile_means_a_second_attempt() {
     let ended = service.wait_for(&build, "succeeded").await;
     assert_eq!(ended["attempt"], 2);
     let log = service.log(&build).await;
-    assert!(notes(&log).iter().any(|note| note.contains("attempt 1")), "{log}");
-    until("Docker told of both containers", async || (creations.of(&build) == 2).then_some(())).await;
+    assert!(
+        notes(&log).iter().any(|note| note.contains("attempt 1")),
+        "{log}"
+    );
+    until("Docker told of both containers", async || {
+        (creations.of(&build) == 2).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_container_killed_meanwhile_still_gives_the_rest_of_its_log() {
     let mut service = Service::start();
     let app = service.tracked("acme/app").await;
-    let build = service.push_script(&app, &format!("#!/bin/sh\n{HOLD}echo unread\n{HOLD}{RESULT}")).await;
+    let build = service
+        .push_script(
+            &app,
+            &format!("#!/bin/sh\n{HOLD}echo unread\n{HOLD}{RESULT}"),
+        )
+        .await;
     service.wait_for_log(&build, "holding").await;
     let container = service.container_of(&build);
     service.kill();
     docker(&["exec", &container, "touch", "/released"]);
-    until("the script has ended", async || docker_answers(&["exec", &container, "test", "-e", "/target/result.tar.gz"]).then_some(())).await;
+    until("the script has ended", async || {
+        docker_answers(&["exec", &container, "test", "-e", "/target/result.tar.gz"]).then_some(())
+    })
+    .await;
     docker(&["kill", &container]);
     service.start_again();
     let log = async || script_output(&service.log(&build).await);
     until("all of the first attempt is in the log", async || {
-        log().await.starts_with("holding\nunread\nholding\n").then_some(())
+        log()
+            .await
+            .starts_with("holding\nunread\nholding\n")
+            .then_some(())
     })
     .await;
     // Either the script's end was found too, or there is a second attempt.
     if service.build(&build).await["attempt"] == 2 {
         service.wait_for(&build, "building").await;
-        until("the second attempt holds", async || log().await.ends_with("holding\n").then_some(())).await;
+        until("the second attempt holds", async || {
+            log().await.ends_with("holding\n").then_some(())
+        })
+        .await;
         service.release(&build);
     }
     service.wait_for(&build, "succeeded").await;
@@ -254,7 +307,9 @@ async fn the_timeout_counts_from_the_scripts_start_across_a_restart() {
     let app = service.repository("acme/app");
     let recipe = "buildscripts: [build.sh]\nbuild.sh: {artifact: result.tar.gz, timeout: 6s}\n";
     service.configure("acme/app", "main", recipe).await;
-    let build = service.push_script(&app, &format!("#!/bin/sh\n{HOLD}{RESULT}")).await;
+    let build = service
+        .push_script(&app, &format!("#!/bin/sh\n{HOLD}{RESULT}"))
+        .await;
     service.wait_for_log(&build, "holding").await;
     let begun = std::time::Instant::now();
     tokio::time::sleep(Duration::from_secs(3)).await;
@@ -262,14 +317,19 @@ async fn the_timeout_counts_from_the_scripts_start_across_a_restart() {
     service.start_again();
     service.wait_for(&build, "timed_out").await;
     let took = begun.elapsed();
-    assert!(took < Duration::from_secs(8), "it ran for {took:?}: the clock was started anew");
+    assert!(
+        took < Duration::from_secs(8),
+        "it ran for {took:?}: the clock was started anew"
+    );
 }
 
 #[tokio::test]
 async fn only_our_own_left_over_containers_are_removed() {
     let mut service = Service::start();
     let app = service.tracked("acme/app").await;
-    let build = service.push_script(&app, &format!("#!/bin/sh\n{RESULT}")).await;
+    let build = service
+        .push_script(&app, &format!("#!/bin/sh\n{RESULT}"))
+        .await;
     service.wait_for(&build, "succeeded").await;
     service.kill();
 
@@ -298,7 +358,10 @@ async fn only_our_own_left_over_containers_are_removed() {
     })
     .await;
     for stranger in strangers {
-        assert!(docker_answers(&["inspect", &stranger]), "a container of somebody else was removed");
+        assert!(
+            docker_answers(&["inspect", &stranger]),
+            "a container of somebody else was removed"
+        );
         docker(&["rm", &stranger]);
     }
 }
@@ -313,7 +376,15 @@ async fn a_second_service_on_the_same_data_directory_is_refused() {
         .output()
         .unwrap();
     assert!(!output.status.success());
-    let said = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
-    assert!(said.contains("another autobuilder") && said.contains(&service.process_id().to_string()), "{said}");
-    assert_eq!(service.get("/healthz").await.status, 200, "the first is not disturbed");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned()
+        + &String::from_utf8_lossy(&output.stdout);
+    assert!(
+        said.contains("another autobuilder") && said.contains(&service.process_id().to_string()),
+        "{said}"
+    );
+    assert_eq!(
+        service.get("/healthz").await.status,
+        200,
+        "the first is not disturbed"
+    );
 }

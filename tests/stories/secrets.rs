@@ -28,7 +28,10 @@ cat /.autobuilder/* 2>/dev/null | grep -c {SECRET}
     let inspected = docker(&["inspect", &service.container_of(&build)]);
     assert!(!inspected.contains(SECRET) && !inspected.contains("DEPLOY_KEY"));
     let environment = docker(&["exec", &service.container_of(&build), "sh", "-c", "export"]);
-    assert!(!environment.contains(SECRET), "an exec beside the script sees it");
+    assert!(
+        !environment.contains(SECRET),
+        "an exec beside the script sees it"
+    );
 
     // A restart while half of it waits to be masked.
     service.kill();
@@ -38,7 +41,12 @@ cat /.autobuilder/* 2>/dev/null | grep -c {SECRET}
     let log = service.log(&build).await;
     let output = script_output(&log);
     assert!(!log.contains(SECRET), "{log}");
-    assert!(output.starts_with("it has 21 characters\nwhole: ***.\nhalves: correct-horseholding\n-battery.\n"), "{output}");
+    assert!(
+        output.starts_with(
+            "it has 21 characters\nwhole: ***.\nhalves: correct-horseholding\n-battery.\n"
+        ),
+        "{output}"
+    );
     assert!(output.contains("in halves: ***.\nsame\n"), "{output}");
 
     let told = service.build(&build).await.to_string();
@@ -48,14 +56,20 @@ cat /.autobuilder/* 2>/dev/null | grep -c {SECRET}
         assert!(!place.contains(SECRET));
     }
     let database = std::fs::read(service.path("data/autobuilder.sqlite")).unwrap();
-    assert!(!database.windows(SECRET.len()).any(|window| window == SECRET.as_bytes()));
+    assert!(
+        !database
+            .windows(SECRET.len())
+            .any(|window| window == SECRET.as_bytes())
+    );
 }
 
 #[tokio::test]
 async fn no_answer_holds_what_the_service_file_keeps_secret() {
     let service = Service::start();
     let app = service.tracked("acme/app").await;
-    let build = service.push_script(&app, &format!("#!/bin/sh\nexport\n{RESULT}")).await;
+    let build = service
+        .push_script(&app, &format!("#!/bin/sh\nexport\n{RESULT}"))
+        .await;
     service.wait_for(&build, "succeeded").await;
     let _ = service.cancel(&build).await;
     let answers = [

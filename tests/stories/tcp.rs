@@ -20,7 +20,11 @@ struct Engine {
 impl Engine {
     async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = std::net::TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
         let host = format!("tcp://127.0.0.1:{port}");
         let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
         let log = fs::File::create(path("dockerd.log")).unwrap();
@@ -34,10 +38,24 @@ impl Engine {
             .stderr(log)
             .spawn()
             .expect("dockerd can be run");
-        let engine = Self { process, folder, host };
-        within(Duration::from_secs(30), "the second engine answers", async || {
-            engine.docker(&["info"]).output().unwrap().status.success().then_some(())
-        })
+        let engine = Self {
+            process,
+            folder,
+            host,
+        };
+        within(
+            Duration::from_secs(30),
+            "the second engine answers",
+            async || {
+                engine
+                    .docker(&["info"])
+                    .output()
+                    .unwrap()
+                    .status
+                    .success()
+                    .then_some(())
+            },
+        )
         .await;
         engine
     }
@@ -51,8 +69,15 @@ impl Engine {
     fn take_image(&self, image: &str) {
         let archive = self.folder.path().join("image.tar");
         docker(&["save", "--output", archive.to_str().unwrap(), image]);
-        let loaded = self.docker(&["load", "--input", archive.to_str().unwrap()]).output().unwrap();
-        assert!(loaded.status.success(), "{}", String::from_utf8_lossy(&loaded.stderr));
+        let loaded = self
+            .docker(&["load", "--input", archive.to_str().unwrap()])
+            .output()
+            .unwrap();
+        assert!(
+            loaded.status.success(),
+            "{}",
+            String::from_utf8_lossy(&loaded.stderr)
+        );
     }
 
     fn containers(&self) -> String {
@@ -64,7 +89,8 @@ impl Engine {
 impl Drop for Engine {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let log = fs::read_to_string(self.folder.path().join("dockerd.log")).unwrap_or_default();
+            let log =
+                fs::read_to_string(self.folder.path().join("dockerd.log")).unwrap_or_default();
             eprintln!("---- the second engine's log\n{log}----");
         }
         if let Ok(id) = fs::read_to_string(self.folder.path().join("pid")) {
@@ -72,7 +98,10 @@ impl Drop for Engine {
         }
         let _ = self.process.wait();
         // What it wrote belongs to root.
-        let _ = as_root("rm").args(["-rf", "--one-file-system"]).arg(self.folder.path()).status();
+        let _ = as_root("rm")
+            .args(["-rf", "--one-file-system"])
+            .arg(self.folder.path())
+            .status();
     }
 }
 
@@ -92,12 +121,16 @@ async fn a_push_is_built_on_an_engine_across_the_network() {
     // Without a bridge there is no network of its own to be made.
     let service = Service::start_with(json!({"docker": {"host": engine.host, "network": "none"}}));
     let app = service.tracked("acme/app").await;
-    let build = service.push_script(&app, &format!("#!/bin/sh\necho far away\n{RESULT}")).await;
+    let build = service
+        .push_script(&app, &format!("#!/bin/sh\necho far away\n{RESULT}"))
+        .await;
     let ended = service.wait_for(&build, "succeeded").await;
     assert_eq!(script_output(&service.log(&build).await), "far away\n");
     assert_eq!(ended["artifacts"][0]["size"], 5);
-    within(Duration::from_secs(30), "its container is removed", async || {
-        engine.containers().is_empty().then_some(())
-    })
+    within(
+        Duration::from_secs(30),
+        "its container is removed",
+        async || engine.containers().is_empty().then_some(()),
+    )
     .await;
 }

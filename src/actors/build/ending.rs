@@ -19,6 +19,9 @@ use crate::store::{Facts, StoreError, Transition};
 /// build is over within two seconds.
 const REST_OF_LOG: Duration = Duration::from_millis(1500);
 
+/// How long a build that is to be built once more waits for its lost container to be removed.
+const REMOVAL: Duration = Duration::from_secs(10);
+
 impl Machine {
     /// The container is killed; what its script had written is still read.
     pub(super) async fn interrupt(
@@ -79,7 +82,11 @@ impl Machine {
         self.watchdogs.clear();
         self.note(&format!("attempt {}: {how}", self.build.attempt))
             .await?;
-        self.leave(myself, next_attempt(&self.build, &how)).await
+        match next_attempt(&self.build, &how) {
+            (State::Queued, reason) => self.leave(myself, (State::Queued, reason)).await,
+            // The log's last line tells how it ended, as that of any other build.
+            (end, reason) => self.end(myself, end, reason).await,
+        }
     }
 
     pub(super) async fn end(
@@ -126,6 +133,10 @@ impl Machine {
                 tracing::error!(build = %self.build.id, %error, "cannot sync a log");
             }
         }
+        if state == State::Queued {
+            // Before the second attempt can make its own, which has the same name.
+            let _ = tokio::time::timeout(REMOVAL, self.remove_container()).await;
+        }
         self.become_(
             state,
             reason,
@@ -138,8 +149,8 @@ impl Machine {
         if state.is_end() {
             let took = Timestamp::now().since(self.build.started.unwrap_or(self.build.queued));
             self.service.metrics.build_ended(state, took.as_secs_f64());
+            tokio::spawn(self.remove_container());
         }
-        self.remove_container();
         self.service.logs.closed(&self.build.id);
         self.project
             .cast(project::Message::Left(Box::new(self.build.clone())))?;
@@ -149,14 +160,14 @@ impl Machine {
 
     /// By name, as it may have been created without its id being stored. What fails here is done
     /// by the reaper.
-    fn remove_container(&self) {
+    fn remove_container(&self) -> impl Future<Output = ()> + use<> {
         let (service, name) = (Arc::clone(&self.service), self.container_name());
-        tokio::spawn(async move {
+        async move {
             if let Err(error) = service.docker.remove(&name).await {
                 service.metrics.docker_failed("remove");
                 tracing::warn!(container = name, %error, "cannot remove a container");
             }
-        });
+        }
     }
 }
 

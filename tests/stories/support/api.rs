@@ -22,9 +22,18 @@ impl Answer {
     pub async fn of(request: RequestBuilder) -> Self {
         let response = request.send().await.expect("the service answers");
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let bytes = response.bytes().await.expect("the answer is whole").to_vec();
+        let bytes = response
+            .bytes()
+            .await
+            .expect("the answer is whole")
+            .to_vec();
         let text = String::from_utf8_lossy(&bytes).into_owned();
-        Self { status, headers, bytes, text }
+        Self {
+            status,
+            headers,
+            bytes,
+            text,
+        }
     }
 
     pub fn json(&self) -> Value {
@@ -42,7 +51,9 @@ impl Answer {
     }
 
     pub fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
     }
 }
 
@@ -58,7 +69,12 @@ impl Service {
 
     /// Something that changes state, with the token for it.
     pub async fn post(&self, path: &str, body: Value) -> Answer {
-        Answer::of(self.request(Method::POST, path).bearer_auth(TOKEN).json(&body)).await
+        Answer::of(
+            self.request(Method::POST, path)
+                .bearer_auth(TOKEN)
+                .json(&body),
+        )
+        .await
     }
 
     pub async fn build(&self, build: &str) -> Value {
@@ -68,7 +84,10 @@ impl Service {
     }
 
     pub async fn state(&self, build: &str) -> String {
-        self.build(build).await["state"].as_str().unwrap().to_owned()
+        self.build(build).await["state"]
+            .as_str()
+            .unwrap()
+            .to_owned()
     }
 
     /// Newest first.
@@ -97,7 +116,9 @@ impl Service {
             }
             if now["ended"].is_string() {
                 let log = self.log(build).await;
-                panic!("build {build} should have become {state}: {now:#}\n---- its log\n{log}----");
+                panic!(
+                    "build {build} should have become {state}: {now:#}\n---- its log\n{log}----"
+                );
             }
             None
         })
@@ -115,12 +136,15 @@ impl Service {
     }
 
     pub async fn cancel(&self, build: &str) -> Answer {
-        self.post(&format!("/api/v1/builds/{build}/cancel"), json!({})).await
+        self.post(&format!("/api/v1/builds/{build}/cancel"), json!({}))
+            .await
     }
 
     /// Asks for a build once more, and returns the new one.
     pub async fn rebuild(&self, build: &str) -> String {
-        let answer = self.post(&format!("/api/v1/builds/{build}/rebuild"), json!({})).await;
+        let answer = self
+            .post(&format!("/api/v1/builds/{build}/rebuild"), json!({}))
+            .await;
         assert_eq!(answer.status, 202, "{}", answer.text);
         let builds = super::webhook::builds_in(&answer);
         assert_eq!(builds.len(), 1);

@@ -20,7 +20,10 @@ pub fn docker_answers(arguments: &[&str]) -> bool {
 }
 
 fn try_docker(arguments: &[&str]) -> Result<String, String> {
-    let output = Command::new("docker").args(arguments).output().expect("docker can be run");
+    let output = Command::new("docker")
+        .args(arguments)
+        .output()
+        .expect("docker can be run");
     match output.status.success() {
         true => Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned()),
         false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
@@ -87,7 +90,12 @@ impl Creations {
 
     /// How many containers were made for this build so far.
     pub fn of(&self, build: &str) -> usize {
-        self.builds.lock().unwrap().iter().filter(|heard| *heard == build).count()
+        self.builds
+            .lock()
+            .unwrap()
+            .iter()
+            .filter(|heard| *heard == build)
+            .count()
     }
 }
 

@@ -69,7 +69,10 @@ impl Service {
 
 impl Live {
     pub async fn send(&mut self, message: Value) {
-        self.socket.send(Message::text(message.to_string())).await.unwrap();
+        self.socket
+            .send(Message::text(message.to_string()))
+            .await
+            .unwrap();
     }
 
     pub async fn follow(&mut self, build: &str, from: From) {
@@ -84,7 +87,8 @@ impl Live {
 
     /// Every change of a build after this revision.
     pub async fn builds_since(&mut self, revision: Option<u64>) {
-        self.send(json!({"type": "builds", "since": revision})).await;
+        self.send(json!({"type": "builds", "since": revision}))
+            .await;
     }
 
     pub fn followed(&self, build: &str) -> Followed {
@@ -93,20 +97,19 @@ impl Live {
 
     /// Takes messages until the log of a build has ended.
     pub async fn to_the_end_of(&mut self, build: &str) -> Followed {
-        self.take_until("the end of the log", |live| live.followed(build).ended).await;
+        self.take_until("the end of the log", |live| live.followed(build).ended)
+            .await;
         self.followed(build)
     }
 
     /// Takes messages until a condition holds.
     pub async fn take_until(&mut self, what: &str, holds: impl Fn(&Self) -> bool) {
         while !holds(self) {
-            assert!(self.take().await, "the connection was closed before: {what}");
+            assert!(
+                self.take().await,
+                "the connection was closed before: {what}"
+            );
         }
-    }
-
-    /// Takes what there is until the service closes the connection.
-    pub async fn take_all(&mut self) {
-        while self.take().await {}
     }
 
     /// The next message. False when the service has gone.
@@ -138,13 +141,20 @@ impl Live {
                     "channel {channel} was used before"
                 );
                 let (offset, line) = (message["offset"].as_u64(), message["line"].as_u64());
-                let followed =
-                    Followed { offset: offset.unwrap(), line: line.unwrap(), ..Followed::default() };
+                let followed = Followed {
+                    offset: offset.unwrap(),
+                    line: line.unwrap(),
+                    ..Followed::default()
+                };
                 self.followed.insert(build(), followed);
             }
             "end" => {
                 let followed = self.followed.get_mut(&build()).expect("it is followed");
-                assert_eq!(message["offset"].as_u64(), Some(followed.next_offset()), "the log's length");
+                assert_eq!(
+                    message["offset"].as_u64(),
+                    Some(followed.next_offset()),
+                    "the log's length"
+                );
                 followed.ended = true;
             }
             other => panic!("the protocol knows no message {other}"),
@@ -155,16 +165,25 @@ impl Live {
         let (channel, rest) = frame.split_at(4);
         let (offset, bytes) = rest.split_at(8);
         let channel = u64::from(u32::from_be_bytes(channel.try_into().unwrap()));
-        let build = self.channels.get(&channel).expect("a channel that was announced");
+        let build = self
+            .channels
+            .get(&channel)
+            .expect("a channel that was announced");
         let followed = self.followed.get_mut(build).unwrap();
         let offset = u64::from_be_bytes(offset.try_into().unwrap());
         assert_eq!(offset, followed.next_offset(), "a gap or an overlap");
-        assert!(!bytes.is_empty() && bytes.len() <= 64 * 1024, "{} bytes", bytes.len());
+        assert!(
+            !bytes.is_empty() && bytes.len() <= 64 * 1024,
+            "{} bytes",
+            bytes.len()
+        );
         followed.bytes.extend_from_slice(bytes);
     }
 
     /// Whether anything comes within this time.
     pub async fn is_silent_for(&mut self, time: Duration) -> bool {
-        tokio::time::timeout(time, self.socket.next()).await.is_err()
+        tokio::time::timeout(time, self.socket.next())
+            .await
+            .is_err()
     }
 }

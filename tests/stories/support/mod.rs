@@ -3,7 +3,7 @@
 //!
 //! A story says what it needs and what it expects; the rest is held for all of them here. When a
 //! story is over, the process is ended, and the story fails if the service has left a container
-//! behind, has panicked, or has logged an error that the story did not announce.
+//! behind, has panicked, or has logged an error.
 
 mod api;
 mod containers;
@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 pub use api::{Answer, HOLD, RECIPE, RESULT};
 pub use containers::{Creations, docker, docker_answers, inspect};
-pub use live::{From, Live};
+pub use live::From;
 pub use repository::{Push, Repository, git};
 pub use service::{Output, Service};
 pub use webhook::{Delivery, builds_in, signature};
@@ -35,11 +35,7 @@ pub async fn until<T>(what: &str, look: impl AsyncFnMut() -> Option<T>) -> T {
 }
 
 /// Waits at most `limit` until `look` finds something.
-pub async fn within<T>(
-    limit: Duration,
-    what: &str,
-    mut look: impl AsyncFnMut() -> Option<T>,
-) -> T {
+pub async fn within<T>(limit: Duration, what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     let begun = Instant::now();
     loop {
         if let Some(found) = look().await {
@@ -52,12 +48,16 @@ pub async fn within<T>(
 
 /// What the script wrote: the log without the service's own lines.
 pub fn script_output(log: &str) -> String {
-    log.split_inclusive('\n').filter(|line| !line.starts_with("==> ")).collect()
+    log.split_inclusive('\n')
+        .filter(|line| !line.starts_with("==> "))
+        .collect()
 }
 
 /// The service's own lines, without what marks them.
 pub fn notes(log: &str) -> Vec<&str> {
-    log.lines().filter_map(|line| line.strip_prefix("==> ")).collect()
+    log.lines()
+        .filter_map(|line| line.strip_prefix("==> "))
+        .collect()
 }
 
 /// SHA-256, in hexadecimal digits.

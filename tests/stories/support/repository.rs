@@ -26,16 +26,26 @@ pub struct Push {
 impl Repository {
     /// `folder/git` is what the service takes for GitHub.
     pub fn create(folder: &Path, name: &str) -> Self {
-        let (bare, clone) = (folder.join("git").join(name), folder.join("clones").join(name));
+        let (bare, clone) = (
+            folder.join("git").join(name),
+            folder.join("clones").join(name),
+        );
         for path in [&bare, &clone] {
             fs::create_dir_all(path).unwrap();
         }
-        git(&bare, &["init", "--quiet", "--bare", "--initial-branch=main"]);
+        git(
+            &bare,
+            &["init", "--quiet", "--bare", "--initial-branch=main"],
+        );
         // GitHub, too, gives any commit that a ref ever pointed to, until it is collected.
         git(&bare, &["config", "uploadpack.allowAnySHA1InWant", "true"]);
         git(&clone, &["init", "--quiet", "--initial-branch=main"]);
         git(&clone, &["remote", "add", "origin", bare.to_str().unwrap()]);
-        Self { name: name.to_owned(), bare, clone }
+        Self {
+            name: name.to_owned(),
+            bare,
+            clone,
+        }
     }
 
     /// Runs git in the clone.
@@ -53,7 +63,13 @@ impl Repository {
             fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
         }
         self.git(&["add", "--all"]);
-        self.git(&["commit", "--quiet", "--allow-empty", "--message", "A change"]);
+        self.git(&[
+            "commit",
+            "--quiet",
+            "--allow-empty",
+            "--message",
+            "A change",
+        ]);
         self.head()
     }
 
@@ -78,7 +94,10 @@ impl Repository {
     }
 
     fn push_ref(&self, reference: &str, forced: bool) -> Push {
-        let before = git(&self.bare, &["for-each-ref", "--format=%(objectname)", reference]);
+        let before = git(
+            &self.bare,
+            &["for-each-ref", "--format=%(objectname)", reference],
+        );
         let source = reference.strip_prefix("refs/tags/").unwrap_or("HEAD");
         let refspec = format!("{}{source}:{reference}", if forced { "+" } else { "" });
         self.git(&["push", "--quiet", "origin", &refspec]);
@@ -131,6 +150,10 @@ pub fn git(folder: &Path, arguments: &[&str]) -> String {
         .output()
         .expect("git can be run");
     let error = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "git {arguments:?} in {}: {error}", folder.display());
+    assert!(
+        output.status.success(),
+        "git {arguments:?} in {}: {error}",
+        folder.display()
+    );
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }

@@ -1,6 +1,5 @@
 //! A running service, and what a story can do with it.
 
-use std::cell::RefCell;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
@@ -26,7 +25,6 @@ pub struct Service {
     settings: Value,
     process: Option<Process>,
     instance: String,
-    announced: RefCell<Vec<String>>,
     pub(super) http: reqwest::Client,
 }
 
@@ -45,11 +43,20 @@ impl Service {
 
     /// Starts a service whose file differs from that of other stories in these keys.
     pub fn start_with(changes: Value) -> Self {
-        let folder = tempfile::Builder::new().prefix("autobuilder-story-").tempdir().unwrap();
+        let folder = tempfile::Builder::new()
+            .prefix("autobuilder-story-")
+            .tempdir()
+            .unwrap();
         for name in ["git", "configuration"] {
             fs::create_dir(folder.path().join(name)).unwrap();
         }
-        let unique = folder.path().file_name().unwrap().to_str().unwrap().to_lowercase();
+        let unique = folder
+            .path()
+            .file_name()
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .to_lowercase();
         let mut settings = json!({
             "listen": "127.0.0.1:0",
             "data_directory": "./data",
@@ -78,7 +85,6 @@ impl Service {
             settings,
             process: None,
             instance: String::new(),
-            announced: RefCell::default(),
             http: reqwest::Client::builder().no_proxy().build().unwrap(),
         };
         service.write_service_file();
@@ -117,30 +123,48 @@ impl Service {
     }
 
     /// Kills it as soon as the store says that a build is in this state. False when the build had
-    /// passed it by then. The database is read directly, because a state may last only
-    /// milliseconds.
+    /// passed it by then.
     pub fn kill_in(&mut self, state: &str, build: &str) -> bool {
-        let database = self.database();
-        let mut look = database.prepare("SELECT state, ended FROM builds WHERE id = ?1").unwrap();
-        let mut now = || -> (String, Option<i64>) {
-            look.query_row([build], |row| Ok((row.get(0)?, row.get(1)?))).unwrap()
-        };
-        let begun = Instant::now();
-        loop {
-            let (found, ended) = now();
-            if found == state || ended.is_some() {
-                break;
-            }
-            assert!(begun.elapsed() < SOON, "the build is still {found}");
-            std::thread::sleep(Duration::from_micros(200));
-        }
+        self.catch_in(state, build);
         self.kill();
-        now().0 == state
+        self.stored_state(build).0 == state
     }
 
-    /// For looking only: the service owns it.
-    pub fn database(&self) -> rusqlite::Connection {
-        let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE;
+    /// Waits until the store says that a build is in this state, or has ended. The database is
+    /// looked at directly, because a state may last only milliseconds.
+    pub fn catch_in(&self, state: &str, build: &str) {
+        let begun = Instant::now();
+        loop {
+            let (found, ended) = self.stored_state(build);
+            if found == state || ended {
+                return;
+            }
+            assert!(begun.elapsed() < SOON, "the build is still {found}");
+            std::thread::sleep(Duration::from_micros(500));
+        }
+    }
+
+    fn stored_state(&self, build: &str) -> (String, bool) {
+        let look = "SELECT state, ended IS NOT NULL FROM builds WHERE id = ?1";
+        let database = self.database();
+        database
+            .query_row(look, [build], |row| Ok((row.get(0)?, row.get(1)?)))
+            .unwrap()
+    }
+
+    /// Whether it knows where the branch `main` of a repository stands.
+    pub fn knows_head_of(&self, repository: &Repository) -> bool {
+        let count = "SELECT count(*) FROM heads WHERE repository = ?1 AND sha = ?2";
+        let known = (repository.name.as_str(), repository.head());
+        self.database()
+            .query_row(count, known, |row| row.get::<_, u64>(0))
+            .unwrap()
+            > 0
+    }
+
+    /// Reads only, so that what a crash has left is repaired by the service alone.
+    fn database(&self) -> rusqlite::Connection {
+        let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
         let path = self.path("data/autobuilder.sqlite");
         let database = rusqlite::Connection::open_with_flags(path, flags).unwrap();
         database.busy_timeout(Duration::from_secs(5)).unwrap();
@@ -152,7 +176,10 @@ impl Service {
     }
 
     pub fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.process.as_ref().expect("it runs").address)
+        format!(
+            "http://{}{path}",
+            self.process.as_ref().expect("it runs").address
+        )
     }
 
     pub fn instance(&self) -> &str {
@@ -163,11 +190,6 @@ impl Service {
     pub fn own_log(&self) -> String {
         let log = fs::read(process::log_file(self.folder())).unwrap_or_default();
         String::from_utf8_lossy(&log).into_owned()
-    }
-
-    /// An ERROR in the service's log that holds this text is part of the story.
-    pub fn expect_error(&self, text: &str) {
-        self.announced.borrow_mut().push(text.to_owned());
     }
 
     // ---- Its files
@@ -191,11 +213,17 @@ impl Service {
     }
 
     fn write_service_file(&self) {
-        fs::write(self.service_file(), serde_yaml::to_string(&self.settings).unwrap()).unwrap();
+        fs::write(
+            self.service_file(),
+            serde_yaml::to_string(&self.settings).unwrap(),
+        )
+        .unwrap();
     }
 
     pub fn container_prefix(&self) -> &str {
-        self.settings["docker"]["container_prefix"].as_str().unwrap()
+        self.settings["docker"]["container_prefix"]
+            .as_str()
+            .unwrap()
     }
 
     /// The container of a build, as Docker calls it.
@@ -211,7 +239,10 @@ impl Service {
     /// Writes the file of one branch into the configuration, as an editor would: the new file
     /// takes the old one's place in one step.
     pub fn write_configuration(&self, name: &str, branch: &str, text: &str) {
-        let path = self.path("configuration").join(name).join(format!("{branch}.yaml"));
+        let path = self
+            .path("configuration")
+            .join(name)
+            .join(format!("{branch}.yaml"));
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         let fresh = self.path("fresh.yaml");
         fs::write(&fresh, text).unwrap();
@@ -219,7 +250,10 @@ impl Service {
     }
 
     pub fn remove_configuration(&self, name: &str, branch: &str) {
-        let path = self.path("configuration").join(name).join(format!("{branch}.yaml"));
+        let path = self
+            .path("configuration")
+            .join(name)
+            .join(format!("{branch}.yaml"));
         fs::remove_file(path).unwrap();
     }
 
@@ -239,7 +273,9 @@ impl Service {
     pub fn cli_command(&self) -> std::process::Command {
         let mut command = process::command();
         command.current_dir(self.path("git"));
-        command.env("AUTOBUILDER_URL", self.url("")).env("AUTOBUILDER_TOKEN", TOKEN);
+        command
+            .env("AUTOBUILDER_URL", self.url(""))
+            .env("AUTOBUILDER_TOKEN", TOKEN);
         command
     }
 
@@ -278,12 +314,16 @@ impl Drop for Service {
             containers::remove_all_of(&self.instance);
         }
         let log = self.own_log();
-        problems.extend(process::complaints(&log, &self.announced.borrow()));
+        problems.extend(process::complaints(&log));
         if failed || !problems.is_empty() {
             eprintln!("---- the service's log\n{log}----");
         }
         if !failed {
-            assert!(problems.is_empty(), "the service misbehaved:\n{}", problems.join("\n"));
+            assert!(
+                problems.is_empty(),
+                "the service misbehaved:\n{}",
+                problems.join("\n")
+            );
         }
     }
 }

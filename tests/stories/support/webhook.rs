@@ -32,7 +32,11 @@ impl Delivery {
         let number = getrandom::u64().unwrap();
         Self {
             event: Some(event.to_owned()),
-            id: format!("0e8f6ac0-0000-11ef-{:04x}-{:012x}", number >> 48, number & 0xffff_ffff_ffff),
+            id: format!(
+                "0e8f6ac0-0000-11ef-{:04x}-{:012x}",
+                number >> 48,
+                number & 0xffff_ffff_ffff
+            ),
             content_type: "application/json".to_owned(),
             signature: Some(signature(WEBHOOK_SECRET, &body)),
             body,
@@ -42,7 +46,9 @@ impl Delivery {
     /// The same in GitHub's other content type.
     pub fn as_form(mut self) -> Self {
         let text = String::from_utf8(self.body).unwrap();
-        self.body = serde_urlencoded::to_string([("payload", text)]).unwrap().into_bytes();
+        self.body = serde_urlencoded::to_string([("payload", text)])
+            .unwrap()
+            .into_bytes();
         self.signature = Some(signature(WEBHOOK_SECRET, &self.body));
         "application/x-www-form-urlencoded".clone_into(&mut self.content_type);
         self
@@ -60,7 +66,9 @@ impl Service {
     pub async fn webhook(&self, push: &Push) -> Told {
         let answer = self.deliver(&Delivery::of(push)).await;
         assert_eq!(answer.status, 202, "{}", answer.text);
-        Told { builds: builds_in(&answer) }
+        Told {
+            builds: builds_in(&answer),
+        }
     }
 
     /// Tells of a push that causes one build, and returns that.
@@ -91,5 +99,8 @@ impl Service {
 pub fn builds_in(answer: &Answer) -> Vec<String> {
     let json = answer.json();
     let builds = json["builds"].as_array().expect("a list of builds");
-    builds.iter().map(|build| build["id"].as_str().unwrap().to_owned()).collect()
+    builds
+        .iter()
+        .map(|build| build["id"].as_str().unwrap().to_owned())
+        .collect()
 }
