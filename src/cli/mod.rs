@@ -13,6 +13,7 @@ mod client;
 mod commands;
 mod follow;
 mod list;
+mod local;
 mod output;
 mod server;
 
@@ -25,6 +26,8 @@ use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+
+pub use self::local::{check, serve};
 
 /// A self-hosted build service: a push comes in, a container builds it, people watch the log live.
 #[derive(Debug, Parser)]

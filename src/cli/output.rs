@@ -94,9 +94,17 @@ pub fn stdout_is_terminal() -> bool {
 
 /// Colours are for terminals, and not where <https://no-color.org> asks for none.
 pub fn wants_colour() -> bool {
+    stdout_is_terminal() && allows_colour()
+}
+
+pub fn stderr_wants_colour() -> bool {
+    io::stderr().is_terminal() && allows_colour()
+}
+
+fn allows_colour() -> bool {
     let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let is_dumb = std::env::var_os("TERM").is_some_and(|terminal| terminal == "dumb");
-    stdout_is_terminal() && !is_set("NO_COLOR") && !is_dumb
+    !is_set("NO_COLOR") && !is_dumb
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use super::output::Problem;
 use crate::config::{ServiceConfig, process_environment};
 
 const DEFAULT_URL: &str = "http://127.0.0.1:5560";
-const DEFAULT_FILE: &str = "config.yaml";
+pub const DEFAULT_FILE: &str = "config.yaml";
 
 /// A service, as a client knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]

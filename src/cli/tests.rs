@@ -10,7 +10,6 @@ use tokio::sync::oneshot;
 use super::client::Client;
 use super::follow::{From, follow};
 use super::server::Server;
-use crate::actors::Projects;
 use crate::domain::build::State;
 use crate::http::tests::{Fixture, serve_at};
 

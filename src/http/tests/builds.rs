@@ -427,7 +427,7 @@ async fn changes_need_the_token() {
             assert_eq!(response.headers()["www-authenticate"], "Bearer");
         }
     }
-    assert_eq!(fixture.store().unfinished(None).await.unwrap().len(), 2);
+    assert_eq!(fixture.all().await.len(), 2);
 }
 
 #[tokio::test]
@@ -498,6 +498,35 @@ async fn a_person_asks_for_builds_of_a_commit() {
     insta::assert_snapshot!(refused(json!({"repository": "acme/app", "branch": "main", "script": "x.sh"})).await, @"404: branch main of acme/app has no such script; its scripts are build.sh, test.sh");
     insta::assert_snapshot!(refused(json!({"repository": "acme/app"})).await, @"400: the body cannot be read: missing field `branch` at line 1 column 25; it needs repository and branch; commit, script and tag may be given");
     insta::assert_snapshot!(refused(json!({"repository": "acme/app", "branch": "main", "sha": "x"})).await, @"400: the body cannot be read: unknown field `sha`, expected one of `repository`, `branch`, `commit`, `script`, `tag` at line 1 column 46; it needs repository and branch; commit, script and tag may be given");
+}
+
+#[tokio::test]
+async fn without_a_commit_the_head_of_the_branch_is_built() {
+    let fixture = Fixture::new();
+    let repository = fixture.folder.path().join("origin/acme/app");
+    std::fs::create_dir_all(&repository).unwrap();
+    let git = |arguments: &[&str]| {
+        let output = std::process::Command::new("git")
+            .current_dir(&repository)
+            .args(["-c", "user.name=Ada", "-c", "user.email=ada@example.org"])
+            .args(arguments)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    git(&["init", "--quiet", "--initial-branch=main"]);
+    git(&["commit", "--quiet", "--allow-empty", "--message=first"]);
+    let head = git(&["rev-parse", "HEAD"]);
+    let asked = json!({"repository": "acme/app", "branch": "main"});
+    assert_eq!(fixture.post("/api/v1/builds", asked).await.status(), 202);
+    assert_eq!(fixture.all().await[0].commit.as_str(), head);
+    let gone = json!({"repository": "acme/app", "branch": "feature/x"});
+    let refused = failure(&fixture.post("/api/v1/builds", gone).await);
+    insta::assert_snapshot!(refused, @"404: acme/app has no branch feature/x; see whether it was pushed");
+    std::fs::remove_dir_all(&repository).unwrap();
+    let asked = json!({"repository": "acme/app", "branch": "main"});
+    assert_eq!(fixture.post("/api/v1/builds", asked).await.status(), 502);
 }
 
 #[tokio::test]

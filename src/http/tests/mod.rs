@@ -6,19 +6,21 @@ mod live;
 mod others;
 mod webhook;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Mutex, oneshot, watch};
 use tokio::task::JoinHandle;
 use warp::filters::BoxedFilter;
 use warp::http::Response as HttpResponse;
 
 use super::{LiveTimes, Web, routes};
 use crate::actors::Projects;
-use crate::adapters::git::Git;
+use crate::adapters::docker::{Docker, DockerSettings};
+use crate::adapters::git::{self, Git};
 use crate::config::{Secret, ServiceConfig};
 use crate::domain::build::{Artifact, Build, Cause, State};
 use crate::domain::mask::Masker;
@@ -28,7 +30,7 @@ use crate::domain::recipe::{Catalog, Format, Recipe};
 use crate::log::LogWriter;
 use crate::metrics::Metrics;
 use crate::service::{Component, DataDirectory, Logs, Service};
-use crate::store::{Facts, NewBuild, Store, Transition};
+use crate::store::{BuildFilter, Facts, NewBuild, Store, Transition};
 
 pub const TOKEN: &str = "open sesame";
 
@@ -57,17 +59,24 @@ impl Fixture {
         let (config, config_receiver) = watch::channel(Arc::new(config));
         let (catalog, catalog_receiver) = watch::channel(Arc::new(catalog()));
         let (readiness, readiness_receiver) = watch::channel(Vec::new());
+        let nowhere = DockerSettings {
+            host: Some("unix:///nonexistent/docker.sock".into()),
+            certificates: None,
+        };
+        let git = git::Settings::new(origin(folder.path()), directory.mirrors());
         let service = Service {
             store: Store::open(&directory.database()).unwrap(),
             logs: Logs::new(directory.builds()),
-            git: Git,
+            docker: Docker::connect(&nowhere).unwrap(),
+            git: Git::new(git).unwrap(),
+            publishing: Mutex::new(()),
             metrics: Metrics::default(),
             config: config_receiver,
             catalog: catalog_receiver,
             readiness: readiness_receiver,
             directory,
         };
-        let web = Arc::new(Web::new(Arc::new(service), Projects, live_times));
+        let web = Arc::new(Web::new(Arc::new(service), Projects::absent(), live_times));
         Self {
             routes: routes(&web),
             web,
@@ -85,6 +94,12 @@ impl Fixture {
     pub fn configure(&self, change: impl FnOnce(&mut ServiceConfig)) {
         self.config
             .send_modify(|config| change(Arc::make_mut(config)));
+    }
+
+    /// Every build there is, newest first.
+    pub async fn all(&self) -> Vec<Build> {
+        let everything = BuildFilter::default();
+        self.store().builds(everything, 1000).await.unwrap().builds
     }
 
     /// The builds of a push to main, one for each of its scripts.
@@ -158,7 +173,11 @@ impl Fixture {
 /// Serves a fixture's service until told to stop; can be done again, as a restart does.
 pub fn serve_at(listener: TcpListener, fixture: &Fixture) -> (oneshot::Sender<()>, JoinHandle<()>) {
     let service = Arc::clone(&fixture.web.service);
-    let web = Arc::new(Web::new(service, Projects, fixture.web.live_times));
+    let web = Arc::new(Web::new(
+        service,
+        Projects::absent(),
+        fixture.web.live_times,
+    ));
     let (stop, stopped) = oneshot::channel();
     let served = tokio::spawn(super::server::serve_web(listener, web, async {
         let _ = stopped.await;
@@ -179,6 +198,11 @@ pub fn failure(response: &HttpResponse<bytes::Bytes>) -> String {
         json["hint"].as_str().unwrap(),
     );
     format!("{}: {error}; {hint}", response.status().as_u16())
+}
+
+/// The folder of repositories that stands for GitHub.
+fn origin(folder: &Path) -> String {
+    folder.join("origin").to_str().unwrap().to_owned()
 }
 
 pub fn sha(digit: char) -> CommitSha {
