@@ -34,7 +34,6 @@ use warp::filters::BoxedFilter;
 
 use self::answer::Response;
 use self::failure::Failure;
-pub use self::openapi::document as openapi_document;
 pub use self::server::serve;
 use crate::actors::Projects;
 use crate::domain::build::Build;
