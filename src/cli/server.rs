@@ -70,14 +70,9 @@ fn parse(text: &str) -> Result<Url, Problem> {
     }
 }
 
-/// Stands for variables that the service's environment has and this shell has not: a client needs
-/// its address and its token, and not the secrets for GitHub.
-const UNSET: &str = "not set in this shell";
-
 /// The service on this machine that a service file describes.
 fn described_by(file: &Path) -> Result<Server, Problem> {
-    let environment = |name: &str| process_environment(name).or(Some(UNSET.to_owned()));
-    let (config, _) = ServiceConfig::load(file, &environment).map_err(|findings| {
+    let config = ServiceConfig::load_for_client(file, &process_environment).map_err(|findings| {
         let first = findings.iter().find(|finding| finding.is_error());
         let what = first.map_or_else(String::new, |first| {
             format!(": {}:{}: {}", first.file, first.place.line, first.message)
@@ -88,7 +83,6 @@ fn described_by(file: &Path) -> Result<Server, Problem> {
         )
     })?;
     let token = match &config.api_token {
-        Some(token) if token.expose() == UNSET => None,
         Some(token) => Some(token.expose().to_owned()),
         None => token_file(&config.data_directory),
     };
