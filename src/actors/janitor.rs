@@ -125,6 +125,7 @@ impl Actor for Janitor {
                     if let Err(error) = retain(&service).await {
                         tracing::warn!(%error, "cannot delete what is past its retention");
                     }
+                    maintain_mirrors(&service).await;
                 })));
             }
         }
@@ -235,4 +236,14 @@ async fn retain(service: &Service) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Git packs what fetches leave behind, once there is enough of it.
+async fn maintain_mirrors(service: &Service) {
+    let catalog = Arc::clone(&service.catalog.borrow());
+    for repository in catalog.repositories() {
+        if let Err(error) = service.git.maintain(repository).await {
+            tracing::warn!(%repository, %error, "cannot maintain a mirror");
+        }
+    }
 }

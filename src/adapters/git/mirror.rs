@@ -76,9 +76,12 @@ impl Git {
 
     /// Tidies a mirror where that is due: packs are joined, what no branch reaches goes after
     /// two weeks. May take minutes, during which the repository's builds wait: for a quiet
-    /// moment.
+    /// moment. Nothing is done where there is no mirror yet.
     pub async fn maintain(&self, repository: &RepositoryName) -> Result<(), GitError> {
         let mirror = self.mirror(repository);
+        if !mirror.folder.exists() {
+            return Ok(());
+        }
         let mut held = self.hold(repository, &mirror).await?;
         let command = self
             .local("gc")
