@@ -195,19 +195,15 @@ async fn head(
     repository: &RepositoryName,
     branch: &BranchName,
 ) -> Result<CommitSha, Failure> {
-    let head = web
-        .service
-        .git
-        .head_of(repository, branch)
-        .await
-        .map_err(|error| {
-            tracing::warn!(%repository, %error, "cannot ask for a head");
-            Failure::new(
-                StatusCode::BAD_GATEWAY,
-                format!("git could not tell the head of {branch}"),
-                "name the commit, or see whether the repository can be reached",
-            )
-        })?;
+    let found = web.service.git.head_of(repository, branch).await;
+    let head = found.map_err(|error| {
+        tracing::warn!(%repository, %error, "cannot ask for a head");
+        Failure::new(
+            StatusCode::BAD_GATEWAY,
+            format!("git could not tell the head of {branch}: {error}"),
+            "name the commit, or see whether the repository can be reached",
+        )
+    })?;
     head.ok_or_else(|| {
         Failure::not_found(
             format!("{repository} has no branch {branch}"),
