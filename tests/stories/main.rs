@@ -5,9 +5,11 @@ mod support;
 
 mod cli;
 mod configuration;
+mod container;
 mod failures;
 mod history;
 mod live;
+mod log;
 mod operations;
 mod publication;
 mod push;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use crate::support::{Repository, Service, notes};
+use crate::support::{HOLD, Repository, Service, notes};
 
 const RECIPE: &str = "
 buildscripts: [build.sh]
@@ -102,6 +102,27 @@ async fn a_forced_push_back_to_an_older_commit_takes_the_stable_name_back() {
         .await;
     story.service.wait_for(&build, "succeeded").await;
     assert_eq!(story.points_to(), story.versioned(&first));
+}
+
+#[tokio::test]
+async fn an_older_push_that_is_heard_of_late_supersedes_nothing_and_moves_nothing() {
+    let story = Published::start().await;
+    let script = format!("#!/bin/sh\n{HOLD}echo > /target/app.bin\n");
+    story.app.commit(&[("build.sh", &script)]);
+    let older = story.app.push("release/2");
+    let newer_commit = story.app.commit(&[("more", "")]);
+    let newer = story.app.push("release/2");
+
+    // GitHub delivers in no certain order.
+    let newer = story.service.pushed(&newer).await;
+    story.service.wait_for_log(&newer, "holding").await;
+    let older = story.service.pushed(&older).await;
+    story.service.release(&newer);
+    story.service.wait_for(&newer, "succeeded").await;
+    story.service.wait_for_log(&older, "holding").await;
+    story.service.release(&older);
+    story.service.wait_for(&older, "succeeded").await;
+    assert_eq!(story.points_to(), story.versioned(&newer_commit));
 }
 
 #[tokio::test]

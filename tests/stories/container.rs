@@ -1,0 +1,242 @@
+//! What a script finds in its container, and what the container is to the machine.
+
+use serde_json::json;
+
+use crate::support::git as git_in;
+use crate::support::{
+    Delivery, HOLD, RESULT, Service, docker, docker_answers, inspect, script_output, until,
+};
+
+#[tokio::test]
+async fn a_script_finds_what_it_was_promised() {
+    let service = Service::start_with(json!({
+        "builds": {"environment": {"OF_THE_SERVICE": "one", "BOTH": "service"}},
+    }));
+    let app = service.repository("acme/app");
+    service
+        .configure(
+            "acme/app",
+            "feature/x",
+            "
+buildscripts: [autobuild/show.sh]
+autobuild/show.sh:
+  artifact: result.tar.gz
+  archives: /tmp/archives
+  tag: special
+  environment: {OF_THE_RECIPE: two, BOTH: recipe}
+",
+        )
+        .await;
+    app.commit(&[(
+        "autobuild/show.sh",
+        r#"#!/bin/sh
+for name in CI AUTOBUILDER AUTOBUILDER_BUILD AUTOBUILDER_REPOSITORY AUTOBUILDER_BRANCH \
+    AUTOBUILDER_COMMIT AUTOBUILDER_REF AUTOBUILDER_TAG AUTOBUILDER_SCRIPT AUTOBUILDER_ARCHIVES \
+    AUTOBUILDER_ARTIFACT OF_THE_SERVICE OF_THE_RECIPE BOTH; do
+    eval "echo $name=\$$name"
+done
+echo "in $(pwd), executed as $0"
+[ "$(stat -c %u /proc/self)" = 0 ] && echo "as root"
+[ -t 0 ] || [ -t 1 ] || echo "without a tty"
+[ -z "$(ls -A /tmp/archives)" ] && echo "the folder for artifacts is empty"
+cat .git/HEAD
+echo kept > /tmp/archives/result.tar.gz
+"#,
+    )]);
+    let push = app.push("feature/x");
+    let build = service.pushed(&push).await;
+    service.wait_for(&build, "succeeded").await;
+
+    let commit = &push.commit;
+    let expected = format!(
+        "CI=true
+AUTOBUILDER=true
+AUTOBUILDER_BUILD={build}
+AUTOBUILDER_REPOSITORY=acme/app
+AUTOBUILDER_BRANCH=feature/x
+AUTOBUILDER_COMMIT={commit}
+AUTOBUILDER_REF=refs/heads/feature/x
+AUTOBUILDER_TAG=special
+AUTOBUILDER_SCRIPT=autobuild/show.sh
+AUTOBUILDER_ARCHIVES=/tmp/archives
+AUTOBUILDER_ARTIFACT=result.tar.gz
+OF_THE_SERVICE=one
+OF_THE_RECIPE=two
+BOTH=recipe
+in /app, executed as ./autobuild/show.sh
+as root
+without a tty
+the folder for artifacts is empty
+"
+    );
+    let output = script_output(&service.log(&build).await);
+    let (promised, head) = output.split_at(expected.len().min(output.len()));
+    assert_eq!(promised, expected);
+    // HEAD is the commit itself, or the branch of that name.
+    assert!(
+        [
+            format!("{commit}\n"),
+            "ref: refs/heads/feature/x\n".to_owned()
+        ]
+        .contains(&head.to_owned()),
+        "{head}"
+    );
+}
+
+#[tokio::test]
+async fn git_in_the_container_knows_the_commit_and_its_tags() {
+    let service =
+        Service::start_with(json!({"docker": {"default_image": "autobuilder/debian:12"}}));
+    let app = service.tracked("acme/app").await;
+    app.commit(&[("README", "first")]);
+    service
+        .deliver(&Delivery::of(&app.push_tag("v1.2.0")))
+        .await;
+    // Debian's image has no git of its own: what git would read is looked at instead, and git
+    // itself is asked outside, on a copy of that .git that has nothing else to lean on.
+    let build = service
+        .push_script(&app, "#!/bin/sh\ntest ! -e .git/objects/info/alternates\ntar -cf /target/result.tar.gz .git\n")
+        .await;
+    service.wait_for(&build, "succeeded").await;
+
+    let archive = service
+        .get(&format!("/api/v1/builds/{build}/artifacts/result.tar.gz"))
+        .await
+        .bytes;
+    let folder = service.path("copy");
+    tar::Archive::new(&archive[..]).unpack(&folder).unwrap();
+    std::fs::remove_dir_all(service.path("data/mirrors")).unwrap();
+    let git = |arguments: &[&str]| git_in(&folder, arguments);
+    assert_eq!(git(&["rev-parse", "HEAD"]), app.head());
+    assert_eq!(
+        git(&["describe", "--tags"]),
+        format!("v1.2.0-1-g{}", &app.head()[..7])
+    );
+    git(&["fsck", "--full"]);
+    assert_eq!(git(&["log", "--format=%s"]), "A change\nA change");
+}
+
+#[tokio::test]
+async fn a_container_is_labelled_limited_and_holds_no_folder_of_the_host() {
+    let service = Service::start_with(json!({
+        "docker": {"cap_add": ["SYS_ADMIN"], "extra_hosts": {"mirror.example": "127.0.0.9"}},
+    }));
+    let app = service.repository("acme/app");
+    service
+        .configure(
+            "acme/app",
+            "main",
+            "
+buildscripts: [build.sh]
+build.sh: {artifact: result.tar.gz, memory: 64MiB, cpus: 0.5}
+",
+        )
+        .await;
+    let build = service
+        .push_script(&app, &format!("#!/bin/sh\ncat /etc/hosts\n{HOLD}{RESULT}"))
+        .await;
+    service.wait_for_log(&build, "holding").await;
+
+    let container = inspect(&service.container_of(&build));
+    let labels = &container["Config"]["Labels"];
+    assert_eq!(labels["autobuilder.build"], build.as_str());
+    assert_eq!(labels["autobuilder.instance"], service.instance());
+    let host = &container["HostConfig"];
+    assert_eq!(host["Memory"], 64 << 20);
+    assert_eq!(host["MemorySwap"], 64 << 20);
+    assert_eq!(host["NanoCpus"], 500_000_000);
+    assert_eq!(host["PidsLimit"], 200);
+    assert_eq!(
+        (&host["Privileged"], &host["CapAdd"]),
+        (&json!(false), &json!(["SYS_ADMIN"]))
+    );
+    assert!(host["Binds"].is_null(), "{}", host["Binds"]);
+    assert!(container["Config"]["Volumes"].is_null());
+    let mounts = container["Mounts"].as_array().unwrap();
+    assert!(
+        mounts.iter().all(|mount| mount["Type"] == "volume"),
+        "{mounts:?}"
+    );
+    let volumes: Vec<&str> = mounts
+        .iter()
+        .map(|mount| mount["Name"].as_str().unwrap())
+        .collect();
+    assert_eq!(volumes.len(), 2);
+
+    service.release(&build);
+    service.wait_for(&build, "succeeded").await;
+    assert!(script_output(&service.log(&build).await).contains("127.0.0.9\tmirror.example"));
+    until("the container and its volumes are gone", async || {
+        let gone = |volume: &&str| !docker_answers(&["volume", "inspect", volume]);
+        volumes.iter().all(gone).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn builds_that_run_at_the_same_time_cannot_reach_each_other() {
+    let service = Service::start();
+    let script = format!("#!/bin/sh\n{HOLD}{RESULT}");
+    let mut builds = Vec::new();
+    for name in ["acme/app", "acme/other"] {
+        let repository = service.tracked(name).await;
+        builds.push(service.push_script(&repository, &script).await);
+    }
+    let mut addresses = Vec::new();
+    for build in &builds {
+        service.wait_for_log(build, "holding").await;
+        let networks = &inspect(&service.container_of(build))["NetworkSettings"]["Networks"];
+        let network = networks.as_object().unwrap().values().next().unwrap();
+        addresses.push(network["IPAddress"].as_str().unwrap().to_owned());
+    }
+    let first = service.container_of(&builds[0]);
+    let reaches =
+        |address: &str| docker_answers(&["exec", &first, "ping", "-c", "1", "-W", "1", address]);
+    assert!(reaches(&addresses[0]), "ping works at all");
+    assert!(!reaches(&addresses[1]), "one build reaches the other");
+    for build in &builds {
+        service.release(build);
+        service.wait_for(build, "succeeded").await;
+    }
+}
+
+#[tokio::test]
+async fn an_image_keeps_its_entrypoint_to_itself() {
+    let service = Service::start();
+    // Would end at once if it were started, and its health check would fail.
+    let image = format!("{}entrypoint", service.container_prefix());
+    let maker = format!("{}maker", service.container_prefix());
+    docker(&[
+        "create",
+        "--name",
+        &maker,
+        "autobuilder/busybox:test",
+        "true",
+    ]);
+    docker(&[
+        "commit",
+        "--change",
+        r#"ENTRYPOINT ["/bin/echo", "the entrypoint ran"]"#,
+        "--change",
+        r#"CMD ["the command"]"#,
+        &maker,
+        &image,
+    ]);
+    docker(&["rm", &maker]);
+    let app = service.repository("acme/app");
+    let recipe = format!(
+        "buildscripts: [build.sh]\nbuild.sh: {{artifact: result.tar.gz, baseimage: {image}}}\n"
+    );
+    service.configure("acme/app", "main", &recipe).await;
+
+    let build = service
+        .push_script(&app, &format!("#!/bin/sh\necho only this\n{RESULT}"))
+        .await;
+    let ended = service.wait_for(&build, "succeeded").await;
+    assert_eq!(ended["image"], image.as_str());
+    assert_eq!(script_output(&service.log(&build).await), "only this\n");
+    until("its container lets go of the image", async || {
+        docker_answers(&["rmi", &image]).then_some(())
+    })
+    .await;
+}
