@@ -1,5 +1,4 @@
 //! autobuilder: a push comes in, a container builds it, people watch the log live.
-#![allow(dead_code, unused_imports)]
 
 mod actors;
 mod adapters;

@@ -19,6 +19,10 @@ use super::failure::{Failure, WrongMethod};
 /// GitHub itself gives a delivery ten seconds.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// A body that is too large is read on, up to this many times what is allowed, and thrown away:
+/// who still sends does not listen, and would meet a closed connection in place of the answer.
+const HEARD_OUT: usize = 2;
+
 pub fn given(
     web: &Arc<Web>,
 ) -> impl Filter<Extract = (Arc<Web>,), Error = std::convert::Infallible> + Clone + use<> {
@@ -119,21 +123,35 @@ async fn read_body<B: Buf>(
             format!("at most {limit} bytes are taken"),
         )
     };
-    let length = match announced.map(usize::try_from) {
-        None => limit,
-        Some(Ok(length)) if length <= limit => length,
-        Some(_) => return Err(too_large()),
+    let heard_out = limit.saturating_mul(HEARD_OUT);
+    if announced.is_some_and(|length| length > heard_out as u64) {
+        return Err(too_large());
+    }
+    let announced = announced.and_then(|length| usize::try_from(length).ok());
+    let place = match announced {
+        // None of it is kept.
+        Some(length) if length > limit => None,
+        announced => web.place_for_body(announced.unwrap_or(limit)).await,
     };
-    let place = web.place_for_body(length).await;
     let mut body = std::pin::pin!(body);
     let mut bytes = BytesMut::new();
+    let mut length = 0;
     while let Some(piece) = body.next().await {
         let mut piece = piece
             .map_err(|_| Failure::bad_request("the body ended early", "send the request again"))?;
-        if bytes.len() + piece.remaining() > limit {
+        length += piece.remaining();
+        if length > heard_out {
             return Err(too_large());
         }
+        if length > limit {
+            // Nothing of it is of use any more.
+            bytes = BytesMut::new();
+            continue;
+        }
         bytes.put(&mut piece);
+    }
+    if length > limit {
+        return Err(too_large());
     }
     Ok(Body {
         bytes: bytes.freeze(),

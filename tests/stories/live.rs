@@ -50,25 +50,25 @@ async fn followers_get_every_byte_from_wherever_they_begin() {
     }
     service.release(&build);
 
-    let whole = from_start.to_the_end_of(&build).await;
+    let whole = from_start.until_the_end_of(&build).await;
     service.wait_for(&build, "succeeded").await;
     let log = service.log(&build).await;
     assert_eq!((whole.offset, whole.line), (0, 1));
     assert_eq!(String::from_utf8(whole.bytes).unwrap(), log);
     assert_eq!(script_output(&log).lines().count(), 6001);
 
-    let by_line = from_line.to_the_end_of(&build).await;
+    let by_line = from_line.until_the_end_of(&build).await;
     let first_99: usize = log.split_inclusive('\n').take(99).map(str::len).sum();
     assert_eq!((by_line.offset as usize, by_line.line), (first_99, 100));
     assert_eq!(by_line.bytes, log.as_bytes()[first_99..]);
-    let by_tail = from_tail.to_the_end_of(&build).await;
+    let by_tail = from_tail.until_the_end_of(&build).await;
     let begun = by_tail.offset as usize;
     assert!(
         log[..begun].ends_with('\n') && log[begun..].starts_with("first half, line 299"),
         "{begun}"
     );
     assert_eq!(by_tail.bytes, log.as_bytes()[begun..]);
-    let by_offset = from_offset.to_the_end_of(&build).await;
+    let by_offset = from_offset.until_the_end_of(&build).await;
     assert_eq!(by_offset.bytes, log.as_bytes()[12_345..]);
     assert_eq!(
         by_offset.line,
@@ -109,7 +109,7 @@ async fn who_comes_back_at_an_offset_misses_and_repeats_nothing() {
     live.follow(&build, From::Offset(bytes.len() as u64)).await;
     service.wait_for_log(&build, "holding").await;
     service.release(&build);
-    bytes.extend(live.to_the_end_of(&build).await.bytes);
+    bytes.extend(live.until_the_end_of(&build).await.bytes);
     service.wait_for(&build, "succeeded").await;
     assert!(
         bytes == service.log(&build).await.as_bytes(),
@@ -202,7 +202,7 @@ async fn mistakes_are_answered_and_the_connection_stays() {
     );
     assert_eq!(live.errors[0]["build"], "nosuchbuild1");
     live.follow(&build, From::Offset(0)).await;
-    let log = live.to_the_end_of(&build).await;
+    let log = live.until_the_end_of(&build).await;
     assert_eq!(log.bytes, service.log(&build).await.as_bytes());
 }
 
@@ -220,7 +220,7 @@ async fn a_build_that_waits_can_be_followed_before_it_has_a_log() {
     live.follow(&waiting, From::Offset(0)).await;
     service.wait_for_log(&running, "holding").await;
     service.release(&running);
-    let log = live.to_the_end_of(&waiting).await;
+    let log = live.until_the_end_of(&waiting).await;
     assert_eq!(
         script_output(&String::from_utf8(log.bytes).unwrap()),
         "my turn\n"
@@ -245,7 +245,7 @@ async fn a_client_that_never_reads_disturbs_nobody() {
     let mut reader = service.live().await;
     reader.follow(&build, From::Offset(0)).await;
     service.release(&build);
-    let read = reader.to_the_end_of(&build).await;
+    let read = reader.until_the_end_of(&build).await;
     let ended = service.wait_for(&build, "succeeded").await;
     assert_eq!(
         read.bytes.len() as u64,

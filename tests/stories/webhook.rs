@@ -99,8 +99,8 @@ async fn a_delivery_seen_again_builds_once() {
     // another one, perhaps as a form.
     let again = service.deliver(&delivery).await;
     let second_hook = service.deliver(&Delivery::of(&push)).await;
-    let as_form = service.deliver(&Delivery::of(&push).as_form()).await;
-    for answer in [again, second_hook, as_form] {
+    let form_encoded = service.deliver(&Delivery::of(&push).form_encoded()).await;
+    for answer in [again, second_hook, form_encoded] {
         assert_eq!(answer.status, 202);
         assert_eq!(builds_in(&answer), builds);
     }
@@ -126,7 +126,7 @@ async fn deliveries_at_the_same_moment_build_once() {
 #[tokio::test]
 async fn a_form_encoded_delivery_is_understood() {
     let (service, _, push) = with_a_push().await;
-    let answer = service.deliver(&Delivery::of(&push).as_form()).await;
+    let answer = service.deliver(&Delivery::of(&push).form_encoded()).await;
     assert_eq!(answer.status, 202, "{}", answer.text);
     service.wait_for(&builds_in(&answer)[0], "succeeded").await;
 }

@@ -16,7 +16,6 @@ mod verdict;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use tokio_util::task::AbortOnDropHandle;
@@ -24,13 +23,12 @@ use tokio_util::task::AbortOnDropHandle;
 use self::pump::Chunk;
 use super::project;
 use super::projects::CancelError;
-use crate::adapters::docker::{Exit, Outcome};
+use crate::adapters::docker::Outcome;
 use crate::domain::build::{Artifact, Build, State};
-use crate::domain::names::BuildId;
 use crate::domain::time::Timestamp;
 use crate::log::LogWriter;
 use crate::service::Service;
-use crate::store::{Facts, StoreError, Transition};
+use crate::store::{Facts, Transition};
 
 pub use self::ending::give_up_attempt;
 
@@ -289,7 +287,18 @@ impl Machine {
         Ok(())
     }
 
-    async fn append(&mut self, chunk: Chunk) -> anyhow::Result<()> {
+    /// The runner keeps to `max_log`, but the script is root beside it and can write to the spool.
+    async fn append(&mut self, mut chunk: Chunk) -> anyhow::Result<()> {
+        let max_log = self.service.config.borrow().builds.max_log;
+        let room = max_log.saturating_sub(chunk.offset);
+        if (chunk.bytes.len() as u64) > room {
+            chunk
+                .bytes
+                .truncate(usize::try_from(room).unwrap_or(usize::MAX));
+            if chunk.bytes.is_empty() {
+                return self.note_limit().await;
+            }
+        }
         self.service
             .metrics
             .log_bytes

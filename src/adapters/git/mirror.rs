@@ -61,7 +61,8 @@ pub(super) struct Held<'a> {
 }
 
 impl Git {
-    /// Fetches what is new in a repository.
+    /// Fetches what is new in a repository, whether it is needed or not.
+    #[cfg(test)]
     pub async fn update(
         &self,
         repository: &RepositoryName,

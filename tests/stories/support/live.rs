@@ -96,7 +96,7 @@ impl Live {
     }
 
     /// Takes messages until the log of a build has ended.
-    pub async fn to_the_end_of(&mut self, build: &str) -> Followed {
+    pub async fn until_the_end_of(&mut self, build: &str) -> Followed {
         self.take_until("the end of the log", |live| live.followed(build).ended)
             .await;
         self.followed(build)

@@ -44,7 +44,7 @@ impl Delivery {
     }
 
     /// The same in GitHub's other content type.
-    pub fn as_form(mut self) -> Self {
+    pub fn form_encoded(mut self) -> Self {
         let text = String::from_utf8(self.body).unwrap();
         self.body = serde_urlencoded::to_string([("payload", text)])
             .unwrap()

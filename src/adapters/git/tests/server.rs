@@ -151,7 +151,6 @@ async fn heads_and_the_default_branch_are_read_from_the_server() {
             .unwrap(),
         None
     );
-    assert_eq!(world.git.default_branch(&app).await.unwrap(), Some(master));
 }
 
 #[tokio::test]
