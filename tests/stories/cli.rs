@@ -5,9 +5,9 @@ use std::process::Stdio;
 
 use serde_json::{Value, json};
 
-use crate::support::{HOLD, RESULT, Service, script_output};
+use crate::support::{HOLD, Output, RESULT, Service, run, script_output};
 
-fn json_of(output: &crate::support::Output) -> Value {
+fn json_of(output: &Output) -> Value {
     match serde_json::from_str(&output.stdout) {
         Ok(json) => json,
         Err(error) => panic!("{error}: {output:?}"),
@@ -167,25 +167,23 @@ async fn a_build_is_cancelled_and_built_again() {
 #[tokio::test]
 async fn a_wrong_token_or_no_service_is_told_in_a_sentence() {
     let service = Service::start();
-    let output = service
-        .cli_command()
+    let mut with_wrong_token = service.cli_command();
+    with_wrong_token
         .args(["cancel", "nosuchbuild1"])
-        .env("AUTOBUILDER_TOKEN", "wrong")
-        .output()
-        .unwrap();
-    assert!(!output.status.success());
-    assert!(String::from_utf8(output.stderr).unwrap().contains("token"));
-    let output = service
-        .cli_command()
-        .args(["list"])
-        .env("AUTOBUILDER_URL", "http://127.0.0.1:9")
-        .output()
-        .unwrap();
-    assert!(!output.status.success());
+        .env("AUTOBUILDER_TOKEN", "wrong");
+    let output = run(with_wrong_token);
     assert!(
-        String::from_utf8(output.stderr)
-            .unwrap()
-            .contains("127.0.0.1:9")
+        output.code != 0 && output.stderr.contains("token"),
+        "{output:?}"
+    );
+    let mut elsewhere = service.cli_command();
+    elsewhere
+        .args(["list"])
+        .env("AUTOBUILDER_URL", "http://127.0.0.1:9");
+    let output = run(elsewhere);
+    assert!(
+        output.code != 0 && output.stderr.contains("127.0.0.1:9"),
+        "{output:?}"
     );
 }
 
@@ -204,22 +202,13 @@ async fn on_the_services_machine_the_service_file_is_enough() {
     let app = service.tracked("acme/app").await;
     app.commit(&[("build.sh", &format!("#!/bin/sh\necho local\n{RESULT}"))]);
     app.push("main");
-    let output = service
-        .cli_command()
+    let mut command = service.cli_command();
+    command
         .env_remove("AUTOBUILDER_URL")
         .env_remove("AUTOBUILDER_TOKEN")
         .args(["build", "acme/app", "main", "--follow", "--config"])
-        .arg(service.service_file())
-        .output()
-        .unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    assert!(
-        String::from_utf8(output.stdout)
-            .unwrap()
-            .contains("local\n")
-    );
+        .arg(service.service_file());
+    let output = run(command);
+    assert_eq!(output.code, 0, "{output:?}");
+    assert!(output.stdout.contains("local\n"), "{output:?}");
 }

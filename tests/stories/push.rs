@@ -327,6 +327,33 @@ build.sh: {artifact: result.tar.gz, memory: 64MiB, cpus: 0.5}
 }
 
 #[tokio::test]
+async fn builds_that_run_at_the_same_time_cannot_reach_each_other() {
+    let service = Service::start();
+    let script = format!("#!/bin/sh\n{HOLD}{RESULT}");
+    let mut builds = Vec::new();
+    for name in ["acme/app", "acme/other"] {
+        let repository = service.tracked(name).await;
+        builds.push(service.push_script(&repository, &script).await);
+    }
+    let mut addresses = Vec::new();
+    for build in &builds {
+        service.wait_for_log(build, "holding").await;
+        let networks = &inspect(&service.container_of(build))["NetworkSettings"]["Networks"];
+        let network = networks.as_object().unwrap().values().next().unwrap();
+        addresses.push(network["IPAddress"].as_str().unwrap().to_owned());
+    }
+    let first = service.container_of(&builds[0]);
+    let reaches =
+        |address: &str| docker_answers(&["exec", &first, "ping", "-c", "1", "-W", "1", address]);
+    assert!(reaches(&addresses[0]), "ping works at all");
+    assert!(!reaches(&addresses[1]), "one build reaches the other");
+    for build in &builds {
+        service.release(build);
+        service.wait_for(build, "succeeded").await;
+    }
+}
+
+#[tokio::test]
 async fn an_image_keeps_its_entrypoint_to_itself() {
     let service = Service::start();
     // Would end at once if it were started, and its health check would fail.

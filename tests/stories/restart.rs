@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::support::{
-    Creations, HOLD, RESULT, Repository, Service, docker, docker_answers, notes, script_output,
-    until,
+    Creations, HOLD, RESULT, Repository, Service, docker, docker_answers, notes, run,
+    script_output, until,
 };
 
 /// Lines that the script writes before and after it is released, so that a lost or repeated byte
@@ -369,17 +369,16 @@ async fn only_our_own_left_over_containers_are_removed() {
 #[tokio::test]
 async fn a_second_service_on_the_same_data_directory_is_refused() {
     let service = Service::start();
-    let output = service
-        .cli_command()
+    let mut second = service.cli_command();
+    second
         .args(["serve", "--config"])
-        .arg(service.service_file())
-        .output()
-        .unwrap();
-    assert!(!output.status.success());
-    let said = String::from_utf8_lossy(&output.stderr).into_owned()
-        + &String::from_utf8_lossy(&output.stdout);
+        .arg(service.service_file());
+    let output = run(second);
+    assert_ne!(output.code, 0, "{output:?}");
+    let said = output.stderr + &output.stdout;
+    let owner = service.process_id().to_string();
     assert!(
-        said.contains("another autobuilder") && said.contains(&service.process_id().to_string()),
+        said.contains("another autobuilder") && said.contains(&owner),
         "{said}"
     );
     assert_eq!(

@@ -18,8 +18,9 @@ use std::time::{Duration, Instant};
 pub use api::{Answer, HOLD, RECIPE, RESULT};
 pub use containers::{Creations, docker, docker_answers, inspect};
 pub use live::From;
+pub use process::{Output, run};
 pub use repository::{Push, Repository, git};
-pub use service::{Output, Service};
+pub use service::Service;
 pub use webhook::{Delivery, builds_in, signature};
 
 /// Long enough for a small build on a machine with two busy cores. Nothing waits this long when

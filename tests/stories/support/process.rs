@@ -4,10 +4,13 @@ use std::fs::{self, File};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+
+use super::SOON;
 
 /// The program that these tests were built with.
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_autobuilder");
@@ -70,8 +73,7 @@ impl Process {
 
     /// SIGTERM, and the end; SIGKILL when that does not come.
     pub fn terminate(mut self) -> ExitStatus {
-        let id = i32::try_from(self.child.id()).unwrap();
-        kill_process(Pid::from_raw(id).unwrap(), Signal::TERM).unwrap();
+        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
         let begun = Instant::now();
         while begun.elapsed() < Duration::from_secs(15) {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -100,6 +102,37 @@ pub fn command() -> Command {
         command.env_remove(name);
     }
     command
+}
+
+/// Runs a command to its end, which has to come soon.
+pub fn run(mut command: Command) -> Output {
+    let child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program can be run");
+    let id = Pid::from_child(&child);
+    let (sender, ended) = mpsc::channel();
+    std::thread::spawn(move || sender.send(child.wait_with_output()));
+    let Ok(output) = ended.recv_timeout(SOON) else {
+        let _ = kill_process(id, Signal::KILL);
+        panic!("it did not end within {SOON:?}: {command:?}");
+    };
+    let output = output.unwrap();
+    Output {
+        code: output.status.code().expect("it was not killed"),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// What a command printed, and its exit code.
+#[derive(Debug)]
+pub struct Output {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
 }
 
 /// The address and the instance, from the line that says that all is ready.

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use super::SOON;
 use super::containers;
-use super::process::{self, Process};
+use super::process::{self, Output, Process};
 use super::repository::Repository;
 
 pub const TOKEN: &str = "a-token-for-changes";
@@ -26,14 +26,6 @@ pub struct Service {
     process: Option<Process>,
     instance: String,
     pub(super) http: reqwest::Client,
-}
-
-/// What a command printed, and its exit code.
-#[derive(Debug)]
-pub struct Output {
-    pub code: i32,
-    pub stdout: String,
-    pub stderr: String,
 }
 
 impl Service {
@@ -261,12 +253,9 @@ impl Service {
 
     /// Runs a command of the program against this service.
     pub fn cli(&self, arguments: &[&str]) -> Output {
-        let output = self.cli_command().args(arguments).output().unwrap();
-        Output {
-            code: output.status.code().expect("it was not killed"),
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
-        }
+        let mut command = self.cli_command();
+        command.args(arguments);
+        process::run(command)
     }
 
     /// The program, told where this service is; in an empty folder, so that it finds no file.
