@@ -18,11 +18,12 @@ check: web/node_modules/.package-lock.json ## formatting, lints, types, licences
 	cargo clippy --workspace --all-targets -- --deny warnings
 	cargo deny --log-level error check licenses bans sources
 	shellcheck $$(grep -lE '^#!.*(bash|sh)$$' -r scripts .ci examples)
+	scripts/check-docs
 	cd web && npm run check && npm run lint
 
 test: web ## everything, with a real Docker engine
-	scripts/setup build docker image test-images registry
-	cd web && npm test
+	scripts/setup build docker image test-images registry chromium
+	cd web && npm test && npm run test:e2e
 	cargo test --workspace --exclude autobuilder
 	scripts/with-docker cargo test --package autobuilder --no-fail-fast
 

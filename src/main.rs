@@ -1,5 +1,4 @@
 //! autobuilder: a push comes in, a container builds it, people watch the log live.
-#![allow(dead_code, unused_imports)]
 
 mod actors;
 mod adapters;
@@ -13,35 +12,24 @@ mod serve;
 mod service;
 mod store;
 
-use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::Parser;
 
-#[derive(Parser)]
-enum Command {
-    Serve {
-        #[arg(long, default_value = "config.yaml")]
-        config: PathBuf,
-        #[arg(long, default_value = "text")]
-        log_format: String,
-    },
-}
+use cli::{Arguments, Command};
 
-#[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    rustls::crypto::ring::default_provider()
-        .install_default()
-        .ok();
-    let Command::Serve { config, log_format } = Command::parse();
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,ractor=warn"));
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
-    if log_format == "json" {
-        builder.json().init()
-    } else {
-        builder.init()
+fn main() -> ExitCode {
+    // Compiled in without a default, so that there is one cryptography in the binary and not two.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let Arguments {
+        json,
+        config,
+        command,
+    } = Arguments::parse();
+    match command {
+        Command::Serve { log_format } => cli::serve(config, log_format),
+        Command::Check { path } => cli::check(path, config, json),
+        Command::Client(command) => cli::run_client(command, config, json),
+        Command::Completions { shell } => cli::print_completions(shell),
     }
-    serve::serve(&config).await
 }

@@ -11,13 +11,17 @@ use tokio::sync::{Mutex, oneshot, watch};
 
 use crate::actors::{self, Sources};
 use crate::adapters::docker::{Docker, DockerSettings};
-use crate::adapters::git::{self, Git};
+use crate::adapters::git::{self, Credential, Git};
 use crate::config::{self, ServiceConfig};
 use crate::domain::recipe::Catalog;
 use crate::http;
 use crate::metrics::Metrics;
 use crate::service::{Component, DataDirectory, Logs, Service};
 use crate::store::Store;
+
+/// The user that GitHub expects beside a token.
+/// Source: <https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-github-app/authenticating-as-a-github-app-installation>.
+const TOKEN_USER: &str = "x-access-token";
 
 pub async fn serve(service_file: &Path) -> anyhow::Result<()> {
     let (config, warnings) = match ServiceConfig::load(service_file, &config::process_environment) {
@@ -97,10 +101,14 @@ fn open(
         host: now.docker.host.clone(),
         certificates: now.docker.certificates.clone(),
     })?;
+    let git = Git::new(git::Settings::new(&now.github.git_url, directory.mirrors()))?;
+    if let Some(token) = &now.github.token {
+        git.set_credential(Some(Credential::basic(TOKEN_USER, token.expose())));
+    }
     Ok(Service {
         store: Store::open(&directory.database())?,
         logs: Logs::new(directory.builds()),
-        git: Git::new(git::Settings::new(&now.github.git_url, directory.mirrors()))?,
+        git,
         docker,
         metrics: Metrics::default(),
         config,

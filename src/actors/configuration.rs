@@ -10,8 +10,10 @@ use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::watch;
 
+use super::build::plan;
 use super::root;
 use crate::config::{self, Configuration as Source, FileState, ServiceConfig};
+use crate::domain::mask::SHORTEST_SECRET;
 use crate::domain::recipe::Catalog;
 use crate::service::Service;
 
@@ -92,6 +94,7 @@ impl Actor for Configuration {
             loading_soon: false,
             reported: HashMap::new(),
         };
+        state.report_short_secrets();
         state.load_catalog().await?;
         myself.send_interval(LOOK_EVERY, || Message::Load);
         Ok(state)
@@ -149,8 +152,24 @@ impl State {
             .send_if_modified(|known| replace(known, new))
         {
             tracing::info!(file = %file.display(), "the service file was loaded again");
+            self.report_short_secrets();
             let _ = self.root.cast(root::Message::ConfigurationChanged);
         }
+    }
+
+    fn report_short_secrets(&mut self) {
+        let masker = plan::masker(&self.sources.config.borrow());
+        let text = match masker.unmasked() {
+            [] => String::new(),
+            short => format!(
+                "{} shorter than {SHORTEST_SECRET} characters and not masked in logs",
+                match short {
+                    [one] => format!("{one} is"),
+                    several => format!("{} are", several.join(", ")),
+                }
+            ),
+        };
+        self.report("builds.secrets", text);
     }
 
     async fn load_catalog(&mut self) -> Result<(), ActorProcessingErr> {

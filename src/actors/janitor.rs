@@ -10,6 +10,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::adapters::docker::OurContainer;
 use crate::domain::names::BuildId;
 use crate::domain::time::Timestamp;
 use crate::log;
@@ -38,6 +39,8 @@ pub struct State {
     revision: i64,
     sweeping: Option<AbortOnDropHandle<()>>,
     retaining: Option<AbortOnDropHandle<()>>,
+    /// The version of the engine that answered last.
+    engine: Option<String>,
 }
 
 const PING_EVERY: Duration = Duration::from_secs(5);
@@ -69,6 +72,7 @@ impl Actor for Janitor {
             revision: 0,
             sweeping: None,
             retaining: None,
+            engine: None,
         })
     }
 
@@ -80,13 +84,9 @@ impl Actor for Janitor {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             Message::Ping => {
-                let problem = state
-                    .service
-                    .docker
-                    .ping()
+                let problem = look_at_docker(&state.service, &mut state.engine)
                     .await
-                    .err()
-                    .map(|error| error.to_string());
+                    .err();
                 if problem.is_some() {
                     state.service.metrics.docker_failed("ping");
                 }
@@ -125,10 +125,51 @@ impl Actor for Janitor {
                     if let Err(error) = retain(&service).await {
                         tracing::warn!(%error, "cannot delete what is past its retention");
                     }
+                    maintain_mirrors(&service).await;
                 })));
             }
         }
         Ok(())
+    }
+}
+
+/// Says once which engine it is. One that was away may come back as another.
+async fn look_at_docker(service: &Service, known: &mut Option<String>) -> Result<(), String> {
+    if known.is_some() {
+        let answer = service.docker.ping().await;
+        return answer.map_err(|error| {
+            *known = None;
+            error.to_string()
+        });
+    }
+    let engine = service
+        .docker
+        .version()
+        .await
+        .map_err(|error| error.to_string())?;
+    if !is_new_enough(&engine.api) {
+        return Err(format!(
+            "docker {} is too old: 20.10 is needed, with API 1.41",
+            engine.version
+        ));
+    }
+    tracing::info!(
+        version = engine.version,
+        api = engine.api,
+        platform = engine.platform,
+        "docker answers"
+    );
+    *known = Some(engine.version);
+    Ok(())
+}
+
+/// API 1.41 came with Docker 20.10. One that cannot be read is a newer one's way to write it.
+/// Source: <https://docs.docker.com/reference/api/engine/#api-version-matrix>.
+fn is_new_enough(api: &str) -> bool {
+    let mut parts = api.split('.').map(str::parse::<u32>);
+    match (parts.next(), parts.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) => (major, minor) >= (1, 41),
+        _ => true,
     }
 }
 
@@ -147,7 +188,13 @@ async fn remove_containers(service: &Service) -> anyhow::Result<()> {
         .not_unfinished(builds.iter().map(|(build, _)| build.clone()).collect())
         .await?;
     for (build, container) in builds.into_iter().filter(|(build, _)| over.contains(build)) {
-        tracing::info!(container = container.name, %build, "removing a left-over container");
+        let OurContainer {
+            name,
+            attempt,
+            running,
+            ..
+        } = &container;
+        tracing::info!(container = name, %build, attempt, running, "removing a left-over container");
         service.docker.remove(&container.id).await?;
     }
     Ok(())
@@ -235,4 +282,32 @@ async fn retain(service: &Service) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Git packs what fetches leave behind, once there is enough of it.
+async fn maintain_mirrors(service: &Service) {
+    let catalog = Arc::clone(&service.catalog.borrow());
+    for repository in catalog.repositories() {
+        if let Err(error) = service.git.maintain(repository).await {
+            tracing::warn!(%repository, %error, "cannot maintain a mirror");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn engines_before_20_10_are_too_old() {
+        for (api, expected) in [
+            ("1.40", false),
+            ("1.41", true),
+            ("1.48", true),
+            ("2.0", true),
+            ("unknown", true),
+        ] {
+            assert_eq!(is_new_enough(api), expected, "{api}");
+        }
+    }
 }

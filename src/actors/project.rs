@@ -31,7 +31,7 @@ pub enum Message {
         older: BuildId,
     },
     /// From a build's actor: it has reached an end, or waits again as its second attempt.
-    Left(Build),
+    Left(Box<Build>),
 }
 
 pub struct Arguments {
@@ -98,7 +98,7 @@ impl Actor for Project {
             Message::Cancel(build, reply) => state.cancel(&build, reply).await?,
             Message::CatalogChanged => state.drop_untracked().await?,
             Message::Supersedes { newer, older } => state.supersede(&newer, &older).await?,
-            Message::Left(build) => state.left(build)?,
+            Message::Left(build) => state.left(*build)?,
         }
         state.offer_first_of_each_lane();
         Ok(())

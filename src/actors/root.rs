@@ -79,6 +79,13 @@ pub struct Projects {
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Projects {
+    /// Speaks to nobody: for tests of those who are given one.
+    #[cfg(test)]
+    pub fn absent() -> Self {
+        let (_, current) = watch::channel(None);
+        Self { current }
+    }
+
     /// Builds of this repository were stored. Where no queue runs at the moment, the one that
     /// starts next finds them.
     pub fn heard(&self, repository: &RepositoryName) {

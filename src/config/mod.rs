@@ -24,7 +24,7 @@ mod load;
 mod problem;
 mod read;
 mod rules;
-mod secret;
+pub mod secret;
 mod service;
 mod values;
 
@@ -34,17 +34,11 @@ mod tests;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-pub use branch::{BranchFile, parse_branch_file};
-pub use catalog::{FileOutcome, FileState, Files, LastGood, Loaded, is_branch_file, resolve};
-pub use directory::{load_directory, read_directory};
-pub use finding::{Excerpt, Finding, Findings, Place, Severity};
+pub use catalog::{FileState, Files, LastGood, resolve};
+pub use directory::load_directory;
+pub use finding::{Finding, Findings};
 pub use interpolation::Environment;
-pub use secret::{Secret, Secrets};
-pub use service::{
-    Artifacts, Bootstrap, Builds, Configuration, Docker, FirstSight, Github, GithubApp, Hub,
-    Kernel, Kernels, Pull, Redis, Registry, Retention, ServiceConfig,
-};
-pub use values::HttpUrl;
+pub use service::{Configuration, FirstSight, Pull, ServiceConfig};
 
 /// The environment of this process, for [`ServiceConfig::load`]. A variable that is not UTF-8
 /// counts as not set.

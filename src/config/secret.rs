@@ -14,6 +14,7 @@ use super::values::VariableName;
 pub struct Secret(#[serde(deserialize_with = "not_empty")] String);
 
 impl Secret {
+    #[cfg(test)]
     pub fn new(value: impl Into<String>) -> Self {
         Self(value.into())
     }
@@ -43,10 +44,6 @@ pub struct Secrets(BTreeMap<VariableName, Secret>);
 impl Secrets {
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Secret)> {
         self.0.iter().map(|(name, secret)| (name.as_str(), secret))
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
     }
 }
 

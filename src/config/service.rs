@@ -233,7 +233,7 @@ pub struct Artifacts {
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct Kernels {
-    /// `None`: under the data directory, see [`ServiceConfig::kernels_directory`].
+    /// `None`: `kernels` under the data directory.
     #[serde(deserialize_with = "optional::<FilePath, _, _>")]
     pub directory: Option<PathBuf>,
     pub bootstrap: Option<Bootstrap>,
@@ -401,11 +401,6 @@ impl ServiceConfig {
     /// Where artifacts of format binary go.
     pub fn binaries_directory(&self) -> PathBuf {
         or_below(&self.artifacts.binaries, &self.data_directory, "binaries")
-    }
-
-    /// Where kernels are published.
-    pub fn kernels_directory(&self) -> PathBuf {
-        or_below(&self.kernels.directory, &self.data_directory, "kernels")
     }
 
     /// Makes relative paths relative to `base`, the folder of the file.

@@ -30,10 +30,6 @@ impl Admission {
         self.places = places;
     }
 
-    pub fn places(&self) -> usize {
-        self.places
-    }
-
     pub fn running(&self) -> usize {
         self.running.values().map(Vec::len).sum()
     }

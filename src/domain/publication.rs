@@ -26,12 +26,6 @@ pub fn archive_name(
     )
 }
 
-/// What the hub makes of an archive's name.
-pub fn hub_name(archive_name: &str) -> String {
-    let stem = archive_name.strip_suffix(".tar.gz").unwrap_or(archive_name);
-    format!("{stem}.flist")
-}
-
 /// The stable name: `<stem>.flist`, a link of the hub, or a symlink among the binaries.
 pub fn link_name(
     repository: &RepositoryName,
@@ -39,37 +33,6 @@ pub fn link_name(
     branch: &BranchName,
 ) -> String {
     format!("{}.flist", stem(repository, tag, branch))
-}
-
-/// The two names of a kernel.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KernelNames {
-    /// `zero-os-<branch>-generic-<commit10>.efi`, or with the repository's name for `generic`.
-    pub file: String,
-    /// `zero-os-<branch>-generic.efi`, or `zero-os-<branch>.efi`.
-    pub link: String,
-}
-
-/// The names of a base kernel's file.
-pub fn base_kernel(branch: &BranchName, commit: &CommitSha) -> KernelNames {
-    let commit = commit.short();
-    KernelNames {
-        file: flat(&format!("zero-os-{branch}-generic-{commit}.efi")),
-        link: flat(&format!("zero-os-{branch}-generic.efi")),
-    }
-}
-
-/// The names of an incremental kernel's file.
-pub fn incremental_kernel(
-    repository: &RepositoryName,
-    branch: &BranchName,
-    commit: &CommitSha,
-) -> KernelNames {
-    let (name, commit) = (repository.name(), commit.short());
-    KernelNames {
-        file: flat(&format!("zero-os-{branch}-{name}-{commit}.efi")),
-        link: flat(&format!("zero-os-{branch}.efi")),
-    }
 }
 
 fn flat(name: &str) -> String {
@@ -129,28 +92,8 @@ mod tests {
             let branch = branch(on);
             let name = archive_name(&repository(), tag, &branch, &commit());
             assert_eq!(name, archive);
-            assert_eq!(hub_name(&name), archive.replace(".tar.gz", ".flist"));
             assert_eq!(link_name(&repository(), tag, &branch), link);
         }
-    }
-
-    #[test]
-    fn kernels_are_named_as_before() {
-        let branch = branch("feature/x");
-        assert_eq!(
-            base_kernel(&branch, &commit()),
-            KernelNames {
-                file: "zero-os-feature-x-generic-0123456789.efi".to_owned(),
-                link: "zero-os-feature-x-generic.efi".to_owned(),
-            }
-        );
-        assert_eq!(
-            incremental_kernel(&repository(), &branch, &commit()),
-            KernelNames {
-                file: "zero-os-feature-x-0-core-0123456789.efi".to_owned(),
-                link: "zero-os-feature-x.efi".to_owned(),
-            }
-        );
     }
 
     #[test]

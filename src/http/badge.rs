@@ -183,6 +183,6 @@ mod tests {
 
     #[test]
     fn a_badge_says_the_word_to_eyes_and_ears() {
-        insta::assert_snapshot!(draw(Standing::Passing), @"");
+        insta::assert_snapshot!(draw(Standing::Passing), @r##"<svg xmlns="http://www.w3.org/2000/svg" width="108" height="20" role="img" aria-label="build: passing"><title>build: passing</title><clipPath id="r"><rect width="108" height="20" rx="3"/></clipPath><g clip-path="url(#r)"><rect width="47" height="20" fill="#444c56"/><rect x="47" width="61" height="20" fill="#1a7f37"/></g><g fill="#fff" font-family="Verdana,Geneva,DejaVu Sans,sans-serif" font-size="11"><text x="6" y="14" textLength="35">build</text><text x="53" y="14" textLength="49">passing</text></g></svg>"##);
     }
 }

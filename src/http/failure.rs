@@ -122,12 +122,6 @@ pub async fn recover(rejection: Rejection) -> Result<Response, Infallible> {
             "there is nothing at this address",
             "the addresses are listed at /api/v1/openapi.json; people start at /monitor",
         )
-    } else if rejection
-        .find::<warp::reject::InvalidHeader>()
-        .or_else(|| None)
-        .is_some()
-    {
-        Failure::bad_request("a header of the request is malformed", "see docs/http.md")
     } else {
         // Our own filters reject with the above only.
         tracing::error!(?rejection, "a request was rejected in an unforeseen way");

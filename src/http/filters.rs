@@ -18,6 +18,10 @@ use super::failure::{Failure, WrongMethod};
 /// GitHub itself gives a delivery ten seconds.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// A body that is too large is read on, up to this many times what is allowed, and thrown away:
+/// who still sends does not listen, and would meet a closed connection in place of the answer.
+const HEARD_OUT: usize = 2;
+
 pub fn given(
     web: &Arc<Web>,
 ) -> impl Filter<Extract = (Arc<Web>,), Error = std::convert::Infallible> + Clone + use<> {
@@ -101,27 +105,39 @@ async fn read_body<B: Buf>(
             format!("at most {limit} bytes are taken"),
         )
     };
-    if announced.is_some_and(|length| length > limit as u64) {
+    let heard_out = limit.saturating_mul(HEARD_OUT);
+    if announced.is_some_and(|length| length > heard_out as u64) {
         return Err(too_large());
     }
     let mut body = std::pin::pin!(body);
     let mut bytes = BytesMut::new();
+    let mut length = 0;
     let read = async {
         while let Some(piece) = body.next().await {
             let mut piece = piece.map_err(|_| {
                 Failure::bad_request("the body ended early", "send the request again")
             })?;
-            if bytes.len() + piece.remaining() > limit {
+            length += piece.remaining();
+            if length > heard_out {
                 return Err(too_large());
+            }
+            if length > limit {
+                // Nothing of it is of use any more.
+                bytes = BytesMut::new();
+                continue;
             }
             while piece.has_remaining() {
                 let chunk = piece.chunk();
                 bytes.extend_from_slice(chunk);
-                let length = chunk.len();
-                piece.advance(length);
+                let taken = chunk.len();
+                piece.advance(taken);
             }
         }
-        Ok(())
+        if length > limit {
+            Err(too_large())
+        } else {
+            Ok(())
+        }
     };
     match tokio::time::timeout(BODY_TIMEOUT, read).await {
         Ok(result) => result?,

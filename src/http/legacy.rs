@@ -9,7 +9,6 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use warp::Filter;
 use warp::filters::BoxedFilter;
-use warp::http::StatusCode;
 
 use super::answer::{self, Answer, Response, respond};
 use super::builds::{self, checked, stream_whole_log};

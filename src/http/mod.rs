@@ -20,7 +20,7 @@ mod view;
 mod webhook;
 
 #[cfg(test)]
-mod tests;
+pub mod tests;
 
 use std::io;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ use warp::filters::BoxedFilter;
 
 use self::answer::Response;
 use self::failure::Failure;
-pub use self::openapi::document as openapi_document;
+pub use self::live::Changes;
 pub use self::server::serve;
 use crate::actors::Projects;
 use crate::domain::build::Build;
@@ -54,6 +54,7 @@ pub struct Web {
     /// The tasks of all connections. A live one's outlives that of the request it began as.
     pub connections: TaskTracker,
     pub live_times: LiveTimes,
+    pub changes: Changes,
     disk_reads: Semaphore,
 }
 
@@ -82,6 +83,7 @@ impl Web {
             closing: CancellationToken::new(),
             connections: TaskTracker::new(),
             live_times,
+            changes: Changes::default(),
             disk_reads: Semaphore::new(DISK_READS),
         }
     }

@@ -28,8 +28,8 @@ mod measure;
 mod tests;
 
 pub use compress::{compress, delete};
-pub use reader::{Lines, LogReader};
-pub use search::{Found, Match, Query};
+pub use reader::LogReader;
+pub use search::Query;
 pub use writer::{LogWriter, Watermark};
 
 const LOG: &str = "log";

@@ -69,10 +69,6 @@ impl LogReader {
         }
     }
 
-    pub fn is_empty(&self) -> io::Result<bool> {
-        Ok(self.len()? == 0)
-    }
-
     /// How many lines the log has; an unfinished last line counts.
     pub fn lines(&self) -> io::Result<u64> {
         let length = self.len()?;

@@ -77,10 +77,6 @@ impl DataDirectory {
         })
     }
 
-    pub fn root(&self) -> &Path {
-        &self.root
-    }
-
     pub fn database(&self) -> PathBuf {
         self.root.join("autobuilder.sqlite")
     }

@@ -2,7 +2,8 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::path::Path;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
 
 /// Puts a file in its place; a rename where both are on one file system, else a copy.
 pub fn move_durably(from: &Path, to: &Path) -> io::Result<()> {
@@ -16,29 +17,50 @@ pub fn move_durably(from: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
-/// A copy that has the name only once it is whole and on disk. Makes the folder.
+/// A copy that has the name only once it is whole and on disk. Makes the folder. Only one at a
+/// time may copy to the same place; one that was cut short by a crash is written over by the next.
 pub fn copy_durably(from: &Path, to: &Path) -> io::Result<()> {
     let folder = folder_of(to);
     fs::create_dir_all(folder)?;
-    let mut fresh = tempfile::Builder::new()
-        .prefix(".copy-")
-        .tempfile_in(folder)?;
-    io::copy(&mut File::open(from)?, &mut fresh)?;
-    set_readable(fresh.as_file())?;
-    fresh.as_file().sync_all()?;
-    fresh.persist(to).map_err(|error| error.error)?;
+    let fresh = unfinished(to);
+    let copied = copy_and_sync(from, &fresh).and_then(|()| fs::rename(&fresh, to));
+    if copied.is_err() {
+        let _ = fs::remove_file(&fresh);
+    }
+    copied?;
     sync_folder(folder)
+}
+
+fn copy_and_sync(from: &Path, to: &Path) -> io::Result<()> {
+    let mut from = File::open(from)?;
+    let mut to = File::create(to)?;
+    io::copy(&mut from, &mut to)?;
+    to.sync_all()
+}
+
+/// Makes a name point to a file of its folder: to the old one or to the new one, at every moment.
+pub fn swap_link(target: &str, name: &Path) -> io::Result<()> {
+    let fresh = unfinished(name);
+    if let Err(error) = fs::remove_file(&fresh)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        return Err(error);
+    }
+    symlink(target, &fresh)?;
+    fs::rename(&fresh, name)?;
+    sync_folder(folder_of(name))
+}
+
+/// Where something is made before it takes its place: always the same, so that what a crash
+/// leaves there is found again.
+fn unfinished(to: &Path) -> PathBuf {
+    let name = to.file_name().unwrap_or_default().to_string_lossy();
+    folder_of(to).join(format!(".new-{name}"))
 }
 
 /// Makes the names in a folder durable.
 pub fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
-}
-
-/// Temporary files are for their owner alone; what is published is for everyone.
-fn set_readable(file: &File) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    file.set_permissions(fs::Permissions::from_mode(0o644))
 }
 
 fn folder_of(file: &Path) -> &Path {
@@ -48,6 +70,21 @@ fn folder_of(file: &Path) -> &Path {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_crash_left_is_written_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let (from, to) = (folder.path().join("from"), folder.path().join("to"));
+        fs::write(&from, "new").unwrap();
+        fs::write(unfinished(&to), "half of something longer").unwrap();
+        copy_durably(&from, &to).unwrap();
+        assert_eq!(fs::read_to_string(&to).unwrap(), "new");
+        let link = folder.path().join("link");
+        symlink("nowhere", unfinished(&link)).unwrap();
+        swap_link("to", &link).unwrap();
+        assert_eq!(fs::read_link(&link).unwrap(), Path::new("to"));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3);
+    }
 
     #[test]
     fn a_copy_replaces_what_was_there_and_leaves_nothing_else() {

@@ -23,10 +23,8 @@ use std::sync::{Arc, Mutex};
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::{Semaphore, watch};
 
-pub use builds::{BuildFilter, Page};
-pub use deliveries::{Heard, NewBuild};
-pub use outbox::WaitingStatus;
-pub use publications::Published;
+pub use builds::BuildFilter;
+pub use deliveries::NewBuild;
 pub use transitions::{Facts, Transition};
 pub use waiting::Waiting;
 

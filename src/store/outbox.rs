@@ -7,6 +7,7 @@ use crate::domain::names::{BuildId, CommitSha, RepositoryName};
 use crate::domain::time::Timestamp;
 
 /// The newest status of one context of one commit.
+#[cfg_attr(not(test), expect(dead_code, reason = "as below"))]
 #[derive(Debug, Clone)]
 pub struct WaitingStatus {
     pub repository: RepositoryName,
@@ -20,6 +21,10 @@ pub struct WaitingStatus {
     sequence: i64,
 }
 
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "the status reporter comes with GitHub's API")
+)]
 impl Store {
     /// Statuses that wait to be reported, oldest first.
     pub async fn waiting_statuses(&self, limit: usize) -> Result<Vec<WaitingStatus>> {

@@ -1,3 +1,4 @@
+use super::deliveries::Heard;
 use super::*;
 use crate::domain::build::{Build, Cause};
 use crate::domain::names::{CommitSha, GitRef};
@@ -298,6 +299,7 @@ async fn the_outbox_holds_pending_and_then_the_end_and_only_the_newest_build_spe
     advance(&store, &newer, &TO_SUCCESS).await;
     store.status_reported(waiting[0].clone()).await.unwrap();
     let waiting = store.waiting_statuses(10).await.unwrap();
+    assert_eq!(waiting[0].description, "succeeded");
     assert_eq!(
         waiting[0].state, "success",
         "a report of the old state does not hide the new one"

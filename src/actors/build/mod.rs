@@ -7,14 +7,15 @@
 //! [`takeover`](Machine::take_over) goes on from there, after a restart of the service as well.
 
 mod collect;
+mod ending;
 pub mod plan;
 mod prepare;
 mod publish;
 mod pump;
+mod verdict;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use tokio_util::task::AbortOnDropHandle;
@@ -22,13 +23,14 @@ use tokio_util::task::AbortOnDropHandle;
 use self::pump::Chunk;
 use super::project;
 use super::projects::CancelError;
-use crate::adapters::docker::{Exit, Outcome};
+use crate::adapters::docker::Outcome;
 use crate::domain::build::{Artifact, Build, State};
-use crate::domain::names::BuildId;
 use crate::domain::time::Timestamp;
 use crate::log::LogWriter;
 use crate::service::Service;
-use crate::store::{Facts, StoreError, Transition};
+use crate::store::{Facts, Transition};
+
+pub use self::ending::give_up_attempt;
 
 pub struct BuildActor;
 
@@ -92,10 +94,6 @@ pub struct Arguments {
     pub build: Build,
     pub project: ActorRef<project::Message>,
 }
-
-/// How long after its container was killed a build waits for the rest of the log. A cancelled
-/// build is over within two seconds.
-const REST_OF_LOG: Duration = Duration::from_millis(1500);
 
 pub struct Machine {
     service: Arc<Service>,
@@ -289,7 +287,18 @@ impl Machine {
         Ok(())
     }
 
-    async fn append(&mut self, chunk: Chunk) -> anyhow::Result<()> {
+    /// The runner keeps to `max_log`, but the script is root beside it and can write to the spool.
+    async fn append(&mut self, mut chunk: Chunk) -> anyhow::Result<()> {
+        let max_log = self.service.config.borrow().builds.max_log;
+        let room = max_log.saturating_sub(chunk.offset);
+        if (chunk.bytes.len() as u64) > room {
+            chunk
+                .bytes
+                .truncate(usize::try_from(room).unwrap_or(usize::MAX));
+            if chunk.bytes.is_empty() {
+                return self.note_limit().await;
+            }
+        }
         self.service
             .metrics
             .log_bytes
@@ -319,19 +328,26 @@ impl Machine {
             return self.end_interrupted(myself, interruption).await;
         }
         self.watchdogs.clear();
-        if end.dropped > 0 {
+        if end.dropped > 0 && end.spool_error.is_none() {
             self.note(&format!(
                 "max_log was reached: {} of the script's output are not kept",
                 bytesize::ByteSize(end.dropped)
             ))
             .await?;
         }
+        if let Some(error) = end.spool_error {
+            let error = std::io::Error::from_raw_os_error(error);
+            self.note(&format!(
+                "the container could not keep all of the output: {error}"
+            ))
+            .await?;
+        }
         let took = self.building_for();
-        let verdict = verdict(
+        let verdict = verdict::of(
             &end,
             &plan::Limits::of(&self.service.config.borrow(), &self.build),
         );
-        let code = exit_code(end.exit);
+        let code = verdict::exit_code(end.exit);
         self.build.exit_code = Some(code);
         match verdict {
             Ok(()) => {
@@ -370,145 +386,6 @@ impl Machine {
         self.become_(State::Publishing, None, known).await?;
         self.publish(myself);
         Ok(())
-    }
-
-    /// The container is killed; what its script had written is still read.
-    async fn interrupt(
-        &mut self,
-        myself: &ActorRef<Message>,
-        interruption: Interruption,
-    ) -> anyhow::Result<()> {
-        let refusal = match self.build.state {
-            State::Publishing => Some(CancelError::TooLate(self.build.id.clone())),
-            _ if self.interruption.is_some() => {
-                Some(CancelError::NotUnfinished(self.build.id.clone()))
-            }
-            _ => None,
-        };
-        if let Some(refusal) = refusal {
-            if let Some(reply) = interruption.reply {
-                let _ = reply.send(Err(refusal));
-            }
-            return Ok(());
-        }
-        if self.build.state != State::Building {
-            return self.end_interrupted(myself, interruption).await;
-        }
-        self.interruption = Some(interruption);
-        myself.send_after(REST_OF_LOG, || Message::StopWaiting);
-        let (service, name) = (Arc::clone(&self.service), self.container_name());
-        tokio::spawn(async move {
-            if let Err(error) = service.docker.kill(&name).await {
-                service.metrics.docker_failed("kill");
-                tracing::warn!(container = name, %error, "cannot kill a container");
-            }
-        });
-        Ok(())
-    }
-
-    async fn end_interrupted(
-        &mut self,
-        myself: &ActorRef<Message>,
-        interruption: Interruption,
-    ) -> anyhow::Result<()> {
-        self.end(myself, interruption.state, interruption.reason)
-            .await?;
-        if let Some(reply) = interruption.reply {
-            let _ = reply.send(Ok(()));
-        }
-        Ok(())
-    }
-
-    async fn container_lost(
-        &mut self,
-        myself: &ActorRef<Message>,
-        how: String,
-    ) -> anyhow::Result<()> {
-        if let Some(interruption) = self.interruption.take() {
-            return self.end_interrupted(myself, interruption).await;
-        }
-        self.work = None;
-        self.watchdogs.clear();
-        self.note(&format!("attempt {}: {how}", self.build.attempt))
-            .await?;
-        self.leave(myself, next_attempt(&self.build, &how)).await
-    }
-
-    async fn end(
-        &mut self,
-        myself: &ActorRef<Message>,
-        state: State,
-        reason: impl Into<Option<String>>,
-    ) -> anyhow::Result<()> {
-        // Whatever still works for this build would only write into a log that is closed.
-        self.work = None;
-        self.watchdogs.clear();
-        let reason = reason.into();
-        let took = span(Timestamp::now().since(self.build.started.unwrap_or(self.build.queued)));
-        let line = match &reason {
-            Some(reason) => format!("{state}: {reason}"),
-            None => format!("{state} after {took}"),
-        };
-        // A full disk must not keep the build from ending.
-        if let Err(error) = self.note(&line).await {
-            tracing::error!(build = %self.build.id, %error, "cannot write the end of a log");
-        }
-        self.leave(myself, (state, reason)).await
-    }
-
-    /// The last transition of this actor: to an end, or back to the queue. The log is synced before.
-    async fn leave(
-        &mut self,
-        myself: &ActorRef<Message>,
-        (state, reason): (State, Option<String>),
-    ) -> anyhow::Result<()> {
-        if let Some(log) = self.log.take() {
-            let closed = tokio::task::spawn_blocking(move || {
-                let mut log = log;
-                let result = if state.is_end() {
-                    log.finish()
-                } else {
-                    log.checkpoint()
-                };
-                (log, result)
-            })
-            .await?;
-            self.log = Some(closed.0);
-            if let Err(error) = closed.1 {
-                tracing::error!(build = %self.build.id, %error, "cannot sync a log");
-            }
-        }
-        self.become_(
-            state,
-            reason,
-            Facts {
-                exit_code: self.build.exit_code,
-                ..Facts::default()
-            },
-        )
-        .await?;
-        if state.is_end() {
-            let took = Timestamp::now().since(self.build.started.unwrap_or(self.build.queued));
-            self.service.metrics.build_ended(state, took.as_secs_f64());
-        }
-        self.remove_container();
-        self.service.logs.closed(&self.build.id);
-        self.project
-            .cast(project::Message::Left(self.build.clone()))?;
-        myself.stop(None);
-        Ok(())
-    }
-
-    /// By name, as it may have been created without its id being stored. What fails here is done
-    /// by the reaper.
-    fn remove_container(&self) {
-        let (service, name) = (Arc::clone(&self.service), self.container_name());
-        tokio::spawn(async move {
-            if let Err(error) = service.docker.remove(&name).await {
-                service.metrics.docker_failed("remove");
-                tracing::warn!(container = name, %error, "cannot remove a container");
-            }
-        });
     }
 
     async fn become_(
@@ -578,88 +455,8 @@ impl Machine {
     }
 
     fn building_for(&self) -> String {
-        span(Timestamp::now().since(self.build.building_since().unwrap_or(self.build.queued)))
-    }
-}
-
-/// As a shell would say it.
-fn exit_code(exit: Exit) -> i32 {
-    match exit {
-        Exit::Code(code) => code,
-        Exit::Signal(signal) => 128 + signal,
-    }
-}
-
-/// Whether the script did its work, and if not, why.
-fn verdict(end: &Outcome, limits: &plan::Limits) -> Result<(), String> {
-    if end.exit == Exit::Code(0) {
-        return Ok(());
-    }
-    if end.memory_kills > 0 {
-        let limit = bytesize::ByteSize(limits.memory);
-        return Err(format!("killed for memory (limit {limit})"));
-    }
-    if end.pids_hits > 0 {
-        let limit = limits.pids;
-        return Err(format!(
-            "reached the limit of {limit} processes ({})",
-            end.exit
-        ));
-    }
-    Err(end.exit.to_string())
-}
-
-/// A build that lost its container gets one more chance.
-fn next_attempt(build: &Build, how: &str) -> (State, Option<String>) {
-    if build.attempt == 1 {
-        (State::Queued, Some(format!("{how}; it is built once more")))
-    } else {
-        (
-            State::Errored,
-            Some(format!("{how}, in attempt {} as before", build.attempt)),
+        verdict::span(
+            Timestamp::now().since(self.build.building_since().unwrap_or(self.build.queued)),
         )
-    }
-}
-
-/// For a build whose actor failed: what it was doing is lost, its container included.
-pub async fn give_up_attempt(
-    service: &Service,
-    id: &BuildId,
-    how: &str,
-) -> Result<Build, StoreError> {
-    let name = plan::container_name(&service.config.borrow(), id);
-    if let Err(error) = service.docker.remove(&name).await {
-        tracing::warn!(container = name, %error, "cannot remove a container");
-    }
-    service.logs.closed(id);
-    let build = service.store.build(id.clone()).await?;
-    let (mut to, mut reason) = next_attempt(&build, how);
-    if !build.state.may_become(to) {
-        (to, reason) = (State::Errored, Some(how.to_owned()));
-    }
-    match service
-        .store
-        .transition(Transition {
-            build: id.clone(),
-            to,
-            reason,
-            known: Facts::default(),
-        })
-        .await
-    {
-        // It had reached its end before it failed.
-        Err(StoreError::Refused { .. }) => Ok(build),
-        changed => changed,
-    }
-}
-
-/// `41 s`, `3:12`, `1:02:45`.
-fn span(duration: Duration) -> String {
-    let seconds = duration.as_secs();
-    let (hours, minutes, rest) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    match (hours, minutes) {
-        (0, 0) => format!("{rest} s"),
-        (0, _) => format!("{minutes}:{rest:02}"),
-        _ => format!("{hours}:{minutes:02}:{rest:02}"),
     }
 }

@@ -1,7 +1,7 @@
 //! From a commit to a container that only has to be started.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ractor::ActorRef;
 
@@ -11,6 +11,10 @@ use crate::adapters::git::GitError;
 use crate::config::ServiceConfig;
 use crate::domain::build::Build;
 use crate::service::Service;
+
+/// How often a name that a left-over container holds is tried, and the pause between.
+const NAME_TRIES: u32 = 40;
+const NAME_PAUSE: Duration = Duration::from_millis(250);
 
 /// A container that holds the runner and the source, created and not started.
 pub struct Prepared {
@@ -104,16 +108,27 @@ impl Preparation<'_> {
                 .map_err(|error| self.docker_failed("network", &error))?,
         };
         let spec = &plan::container(&self.config, instance, self.build, image, network);
-        let created = match docker.create(spec).await {
-            // Left over by an attempt at this build that was interrupted.
-            Err(DockerError::NameTaken { by, .. }) => {
+        let mut tries = 1;
+        let created = loop {
+            let taken = match docker.create(spec).await {
+                // Left over by an attempt at this build that was interrupted.
+                Err(error @ DockerError::NameTaken { .. }) => error,
+                // It was, and has gone between two looks.
+                Err(error @ DockerError::Conflict(_)) => error,
+                created => break created,
+            };
+            if tries == NAME_TRIES {
+                break Err(taken);
+            }
+            tries += 1;
+            if let DockerError::NameTaken { by, .. } = &taken {
+                // One that is being removed already keeps its name until that is done.
                 docker
-                    .remove(&by)
+                    .remove(by)
                     .await
                     .map_err(|error| self.docker_failed("remove", &error))?;
-                docker.create(spec).await
             }
-            created => created,
+            tokio::time::sleep(NAME_PAUSE).await;
         };
         let created = created.map_err(|error| self.docker_failed("create", &error))?;
         for warning in created.warnings {

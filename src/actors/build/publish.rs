@@ -1,8 +1,6 @@
 //! From a durable artifact to its names.
 
 use std::io;
-use std::os::unix::fs::symlink;
-use std::path::Path;
 use std::sync::Arc;
 
 use ractor::ActorRef;
@@ -11,7 +9,7 @@ use super::{Failure, Message};
 use crate::domain::build::{Build, Kind};
 use crate::domain::publication::{self, Candidate};
 use crate::service::Service;
-use crate::service::files::{copy_durably, sync_folder};
+use crate::service::files::{copy_durably, swap_link};
 
 /// The place of the stable names of format `binary`, as the store lists it.
 const BINARIES: &str = "binaries";
@@ -116,16 +114,6 @@ impl Binary<'_> {
 
 fn cannot_publish(name: &str, error: &impl std::fmt::Display) -> Failure {
     Failure::errored(format!("cannot publish {name}: {error}"))
-}
-
-/// The name points to the old file or to the new one, at every moment.
-fn swap_link(target: &str, name: &Path) -> io::Result<()> {
-    let folder = name.parent().unwrap_or(Path::new("."));
-    let fresh = tempfile::Builder::new()
-        .prefix(".link-")
-        .make_in(folder, |path| symlink(target, path))?;
-    fresh.persist(name).map_err(|error| error.error)?;
-    sync_folder(folder)
 }
 
 async fn blocking<T: Send + 'static>(

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bollard::{API_DEFAULT_VERSION, Docker as Engine};
+use tokio::sync::Mutex;
 
 use super::ANSWER;
 use super::error::DockerError;
@@ -48,6 +49,7 @@ pub struct Docker(Arc<Inner>);
 struct Inner {
     host: Host,
     engine: OnceLock<Engine>,
+    network_turn: Mutex<()>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -72,6 +74,7 @@ impl Docker {
         let docker = Self(Arc::new(Inner {
             host,
             engine: OnceLock::new(),
+            network_turn: Mutex::default(),
         }));
         match docker.engine() {
             // A socket that is not there yet: each request looks again.
@@ -87,6 +90,11 @@ impl Docker {
         }
         let engine = self.0.host.open()?.with_timeout(ANSWER);
         Ok(self.0.engine.get_or_init(|| engine).clone())
+    }
+
+    /// Held while the network is looked for and made.
+    pub(super) fn network_turn(&self) -> &Mutex<()> {
+        &self.0.network_turn
     }
 
     /// For transfers.

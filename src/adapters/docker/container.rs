@@ -13,7 +13,7 @@ use bollard::query_parameters::{
 };
 
 use super::connection::Docker;
-use super::error::{DockerError, one_line};
+use super::error::DockerError;
 
 /// The build that a container belongs to.
 pub const LABEL_BUILD: &str = "autobuilder.build";
@@ -64,9 +64,6 @@ pub struct ContainerState {
     pub running: bool,
     /// Of PID 1, the runner: not the script's. None while it runs or before it was started.
     pub exit_code: Option<i64>,
-    /// Docker's reason why it could not be started, if so.
-    pub error: Option<String>,
-    pub labels: HashMap<String, String>,
 }
 
 /// One of this instance's containers, as a list shows it.
@@ -77,8 +74,6 @@ pub struct OurContainer {
     pub build: Option<String>,
     pub attempt: Option<u32>,
     pub running: bool,
-    /// Seconds since 1970, by the engine's clock.
-    pub created: i64,
 }
 
 impl Docker {
@@ -207,14 +202,6 @@ impl Docker {
             id,
             running,
             exit_code: state.exit_code.filter(|_| was_started && !running),
-            error: state
-                .error
-                .filter(|error| !error.is_empty())
-                .map(|error| one_line(&error)),
-            labels: answer
-                .config
-                .and_then(|config| config.labels)
-                .unwrap_or_default(),
         }))
     }
 
@@ -252,7 +239,6 @@ impl Docker {
                 running: container
                     .state
                     .is_some_and(|state| state.to_string() == "running"),
-                created: container.created.unwrap_or(0),
             })
         });
         Ok(ours.collect())

@@ -110,12 +110,10 @@ impl Follower {
 
     async fn next(&mut self) -> Result<Frame, DockerError> {
         loop {
-            let frame = self
-                .frames
-                .next()
-                .map_err(|error| DockerError::Nonsense(error.to_string()))?;
-            if let Some(frame) = frame {
-                return Ok(frame);
+            match self.frames.next() {
+                Ok(Some(frame)) => return Ok(frame),
+                Ok(None) => {}
+                Err(error) => return Err(self.not_a_frame(error).await),
             }
             let Ok(output) = tokio::time::timeout(SILENCE, self.output.next()).await else {
                 return Err(self
@@ -136,6 +134,19 @@ impl Follower {
                 None => return Err(self.ended().await),
             }
         }
+    }
+
+    /// An engine that cannot start the follower says why in the place of its output: `OCI runtime
+    /// exec failed: …`, where all pids are taken, for one.
+    async fn not_a_frame(&mut self, error: Malformed) -> DockerError {
+        let bytes = [&self.frames.head[..], &self.frames.input].concat();
+        let words = one_line(&String::from_utf8_lossy(
+            &bytes[..bytes.len().min(MOST_COMPLAINT)],
+        ));
+        if words.chars().any(char::is_control) {
+            return DockerError::Nonsense(error.to_string());
+        }
+        self.lost(words).await
     }
 
     async fn ended(&mut self) -> DockerError {

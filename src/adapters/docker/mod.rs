@@ -33,16 +33,13 @@ mod tests;
 
 use std::time::Duration;
 
-pub use artifact::{ArtifactError, Fetched};
+pub use artifact::ArtifactError;
 pub use autobuilder_runner::protocol::{Exit, Job, Outcome};
-pub use connection::{Docker, DockerSettings, EngineVersion};
-pub use container::{
-    ContainerSpec, ContainerState, Created, LABEL_ATTEMPT, LABEL_BUILD, LABEL_INSTANCE,
-    OurContainer,
-};
-pub use error::{DockerError, ImageProblem};
+pub use connection::{Docker, DockerSettings};
+pub use container::{ContainerSpec, LABEL_ATTEMPT, LABEL_BUILD, LABEL_INSTANCE, OurContainer};
+pub use error::DockerError;
 pub use follow::Frame;
-pub use image::{Credentials, Image, Pull};
+pub use image::{Credentials, Pull};
 
 /// How long an engine may take for an answer that is no transfer. Generous, because creating and
 /// removing containers on a busy disk takes many seconds, and giving up changes nothing there.

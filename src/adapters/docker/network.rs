@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use bollard::models::NetworkCreateRequest;
+use bollard::query_parameters::ListNetworksOptionsBuilder;
 
 use super::connection::Docker;
 use super::container::LABEL_INSTANCE;
@@ -10,23 +11,15 @@ use super::error::DockerError;
 
 impl Docker {
     /// Makes sure of a bridge network on which containers reach the outside and not each other.
-    /// One that exists under this name is taken as it is. Returns its id, since Docker allows two
-    /// networks of one name.
+    /// One that exists under this name is taken as it is. Returns its id: Docker allows several
+    /// networks of one name, and then refuses the name as ambiguous.
     ///
     /// # Errors
     /// `Unreachable`, `Stalled`, `Refused` (all of Docker's address ranges are in use, for one).
     pub async fn ensure_network(&self, name: &str, instance: &str) -> Result<String, DockerError> {
-        let engine = self.engine()?;
-        let find = async || match engine
-            .inspect_network(name, None)
-            .await
-            .map_err(DockerError::from)
-        {
-            Ok(network) => Ok(network.id),
-            Err(DockerError::NotFound(_)) => Ok(None),
-            Err(error) => Err(error),
-        };
-        if let Some(id) = find().await? {
+        // Builds that start together would each make one.
+        let _turn = self.network_turn().lock().await;
+        if let Some(id) = self.network_named(name).await? {
             return Ok(id);
         }
         let request = NetworkCreateRequest {
@@ -42,15 +35,28 @@ impl Docker {
             )])),
             ..Default::default()
         };
-        match engine
+        let created = self
+            .engine()?
             .create_network(request)
             .await
-            .map_err(DockerError::from)
-        {
+            .map_err(DockerError::from);
+        match created {
             Ok(network) => Ok(network.id),
-            // Somebody was faster.
-            Err(error @ DockerError::Conflict(_)) => find().await?.ok_or(error),
+            // Another process was faster.
+            Err(error @ DockerError::Conflict(_)) => self.network_named(name).await?.ok_or(error),
             Err(error) => Err(error),
         }
+    }
+
+    /// The id of the network of exactly this name; of several, always the same one.
+    async fn network_named(&self, name: &str) -> Result<Option<String>, DockerError> {
+        // Docker's filter takes part of a name.
+        let filters = HashMap::from([("name".to_owned(), vec![name.to_owned()])]);
+        let options = ListNetworksOptionsBuilder::new().filters(&filters).build();
+        let networks = self.engine()?.list_networks(Some(options)).await?;
+        let named = networks
+            .into_iter()
+            .filter(|network| network.name.as_deref() == Some(name));
+        Ok(named.filter_map(|network| network.id).min())
     }
 }

@@ -39,7 +39,7 @@ impl Git {
                 progress(DAMAGED);
                 let mirror = self.mirror(repository);
                 self.hold(repository, &mirror).await?.discard().await?;
-                if let Err(source) = fs::remove_dir_all(into)
+                if let Err(source) = tokio::fs::remove_dir_all(into).await
                     && source.kind() != io::ErrorKind::NotFound
                 {
                     let action = "removing a checkout that failed".to_owned();

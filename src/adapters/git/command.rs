@@ -254,7 +254,7 @@ impl GitCommand<'_> {
             .env("LC_ALL", "C");
 
         let credential = self.credential.map(|credential| {
-            let key = format!("http.{}/.extraHeader", self.git.shared.base);
+            let key = format!("http.{}/.extraHeader", self.git.shared.settings.git_url);
             (key, credential.header)
         });
         let configuration = CONFIGURATION

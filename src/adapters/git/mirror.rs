@@ -61,7 +61,8 @@ pub(super) struct Held<'a> {
 }
 
 impl Git {
-    /// Fetches what is new in a repository.
+    /// Fetches what is new in a repository, whether it is needed or not.
+    #[cfg(test)]
     pub async fn update(
         &self,
         repository: &RepositoryName,
@@ -76,9 +77,12 @@ impl Git {
 
     /// Tidies a mirror where that is due: packs are joined, what no branch reaches goes after
     /// two weeks. May take minutes, during which the repository's builds wait: for a quiet
-    /// moment.
+    /// moment. Nothing is done where there is no mirror yet.
     pub async fn maintain(&self, repository: &RepositoryName) -> Result<(), GitError> {
         let mirror = self.mirror(repository);
+        if !mirror.folder.exists() {
+            return Ok(());
+        }
         let mut held = self.hold(repository, &mirror).await?;
         let command = self
             .local("gc")
@@ -152,7 +156,7 @@ impl Git {
             lock,
         };
         if !held.state.is_clean {
-            held.tidy()?;
+            held.tidy().await?;
             held.init().await?;
         }
         Ok(held)
@@ -188,11 +192,15 @@ impl Git {
 
 impl Held<'_> {
     /// Removes what a git that was killed left behind.
-    fn tidy(&self) -> Result<(), GitError> {
-        clear_leftovers(self.folder, false).map_err(|source| GitError::Io {
-            action: format!("tidying the mirror of {}", self.repository),
-            source,
-        })
+    async fn tidy(&self) -> Result<(), GitError> {
+        let folder = self.folder.to_owned();
+        let cleared = tokio::task::spawn_blocking(move || clear_leftovers(&folder, false)).await;
+        cleared
+            .unwrap_or_else(|stopped| Err(io::Error::other(stopped)))
+            .map_err(|source| GitError::Io {
+                action: format!("tidying the mirror of {}", self.repository),
+                source,
+            })
     }
 
     /// Begins a mirror, or leaves one as it is.
@@ -213,10 +221,12 @@ impl Held<'_> {
 
     /// Throws the mirror away and begins it again.
     pub async fn discard(&mut self) -> Result<(), GitError> {
-        fs::remove_dir_all(self.folder).map_err(|source| GitError::Io {
-            action: format!("removing the damaged mirror of {}", self.repository),
-            source,
-        })?;
+        tokio::fs::remove_dir_all(self.folder)
+            .await
+            .map_err(|source| GitError::Io {
+                action: format!("removing the damaged mirror of {}", self.repository),
+                source,
+            })?;
         self.init().await
     }
 
@@ -282,7 +292,7 @@ impl Held<'_> {
         let mut attempts = self.git.attempts(progress);
         loop {
             if !self.state.is_clean {
-                self.tidy()?;
+                self.tidy().await?;
             }
             let command = self
                 .git

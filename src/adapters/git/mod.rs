@@ -36,7 +36,7 @@ pub type Progress<'a> = &'a (dyn Fn(&str) + Send + Sync);
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// Repositories are at `<git_url>/<owner>/<name>`: a URL (https, ssh; http and git too when
-    /// this says so) or an absolute path.
+    /// this says so) or an absolute path. A user and a password in a URL become the credential.
     pub git_url: String,
     /// The folder of the mirrors, which nobody else writes to; created when it is missing.
     pub mirrors: PathBuf,
@@ -149,8 +149,6 @@ pub struct Git {
 #[derive(Debug)]
 struct Shared {
     settings: Settings,
-    /// `git_url` without a user and a password.
-    base: String,
     /// Protocols that git may use, as `GIT_ALLOW_PROTOCOL` takes them.
     protocols: String,
     /// Git's home, in which nothing is but a configuration of ours.
@@ -165,7 +163,7 @@ impl Git {
     /// # Errors
     ///
     /// What the disk says.
-    pub fn new(settings: Settings) -> io::Result<Self> {
+    pub fn new(mut settings: Settings) -> io::Result<Self> {
         // No repository's owner can have this name, as @ is not in GitHub's alphabet.
         let home = std::path::absolute(settings.mirrors.join("@home"))?;
         std::fs::create_dir_all(&home)?;
@@ -174,12 +172,12 @@ impl Git {
         // program that serves a path gets no command line of ours (git-config(1)).
         std::fs::write(home.join(".gitconfig"), "[safe]\n\tdirectory = *\n")?;
 
-        let (base, credential) = split_credential(settings.git_url.trim_end_matches('/'));
-        let protocols = allowed_protocols(&base);
+        let (git_url, credential) = split_credential(settings.git_url.trim_end_matches('/'));
+        settings.git_url = git_url;
+        let protocols = allowed_protocols(&settings.git_url);
         Ok(Self {
             shared: Arc::new(Shared {
                 settings,
-                base,
                 protocols,
                 home,
                 credential: RwLock::new(credential),
@@ -199,7 +197,7 @@ impl Git {
 
     /// Where a repository is, without any credential: what `origin` is in a checkout.
     pub fn url(&self, repository: &RepositoryName) -> String {
-        format!("{}/{repository}", self.shared.base)
+        format!("{}/{repository}", self.shared.settings.git_url)
     }
 
     fn credential(&self) -> Option<Credential> {
@@ -237,10 +235,10 @@ fn split_credential(url: &str) -> (String, Option<Credential>) {
 
 /// Submodules name URLs of their own, so only what is safe or needed is allowed: `ext::` runs
 /// any command, and `file` would read other repositories of this machine.
-fn allowed_protocols(base: &str) -> String {
-    let own = match base.split_once("://") {
+fn allowed_protocols(git_url: &str) -> String {
+    let own = match git_url.split_once("://") {
         Some((scheme @ ("http" | "git" | "file"), _)) => scheme,
-        None if Path::new(base).is_absolute() => "file",
+        None if Path::new(git_url).is_absolute() => "file",
         _ => return "https:ssh".to_owned(),
     };
     format!("https:ssh:{own}")

@@ -1,7 +1,7 @@
 //! Questions about a repository: its branches, its history.
 
 use super::{Commit, Git, GitError, Head, Progress, branch_ref};
-use crate::domain::names::{BranchName, CommitSha, GitRef, RepositoryName};
+use crate::domain::names::{BranchName, CommitSha, RepositoryName};
 
 /// Fields of a commit in the output of `git log`, each ended by a zero byte.
 const LOG_FORMAT: &str = "--format=%H%x00%an%x00%ae%x00%B";
@@ -51,20 +51,6 @@ impl Git {
             .filter_map(|line| line.split_once('\t'))
             .find(|(_, found)| *found == name)
             .and_then(|(commit, _)| commit.parse().ok()))
-    }
-
-    /// The branch to which the server's HEAD points; `None` in an empty repository.
-    pub async fn default_branch(
-        &self,
-        repository: &RepositoryName,
-    ) -> Result<Option<BranchName>, GitError> {
-        let text = self.list(repository, &["--symref"], &["HEAD"]).await?;
-        let target = text
-            .lines()
-            .find_map(|line| line.strip_prefix("ref: ")?.strip_suffix("\tHEAD"));
-        Ok(target
-            .and_then(|name| name.strip_prefix("refs/heads/"))
-            .and_then(|branch| branch.parse().ok()))
     }
 
     /// Whether `ancestor` is `descendant` or is reached from it. Fetches what is not here.

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::super::{Configuration, ServiceConfig, coverage, parse_branch_file};
+use super::super::branch::parse_branch_file;
+use super::super::{Configuration, ServiceConfig, coverage};
 use super::{nothing, read};
 
 const EXAMPLE: &str = include_str!("../../../config.example.yaml");

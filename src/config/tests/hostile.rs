@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
-use super::super::{ServiceConfig, parse_branch_file, resolve};
+use super::super::branch::parse_branch_file;
+use super::super::{ServiceConfig, resolve};
 
 fn read_both_ways(text: &str) {
     let environment = |name: &str| (name == "A").then(|| "a".to_owned());

@@ -195,25 +195,21 @@ async fn head(
     repository: &RepositoryName,
     branch: &BranchName,
 ) -> Result<CommitSha, Failure> {
-    let heads = web.service.git.heads(repository).await.map_err(|error| {
-        tracing::warn!(%repository, %error, "cannot ask for heads");
+    let found = web.service.git.head_of(repository, branch).await;
+    let head = found.map_err(|error| {
+        tracing::warn!(%repository, %error, "cannot ask for a head");
         Failure::new(
             StatusCode::BAD_GATEWAY,
-            format!("git could not tell the head of {branch}"),
+            format!("git could not tell the head of {branch}: {error}"),
             "name the commit, or see whether the repository can be reached",
         )
     })?;
-    let wanted = GitRef::Branch(branch.clone());
-    heads
-        .into_iter()
-        .find(|head| head.git_ref == wanted)
-        .map(|head| head.commit)
-        .ok_or_else(|| {
-            Failure::not_found(
-                format!("{repository} has no branch {branch}"),
-                "see whether it was pushed",
-            )
-        })
+    head.ok_or_else(|| {
+        Failure::not_found(
+            format!("{repository} has no branch {branch}"),
+            "see whether it was pushed",
+        )
+    })
 }
 
 /// Cancels a build that waits or runs; answers when it has ended.

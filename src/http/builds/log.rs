@@ -17,6 +17,7 @@ use warp::http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
 
 use super::{READING, find};
 use crate::domain::build::Build;
+use crate::domain::time::Timestamp;
 use crate::http::answer::{self, Answer, Response, TEXT, respond};
 use crate::http::failure::{ErrorView, Failure};
 use crate::http::{Web, filters};
@@ -36,6 +37,7 @@ const LONGEST_PATTERN: usize = 1000;
 
 const NEXT_LINE: HeaderName = HeaderName::from_static("x-next-line");
 const LOG_OFFSET: HeaderName = HeaderName::from_static("x-log-offset");
+const LOG_TIME: HeaderName = HeaderName::from_static("x-log-time");
 
 pub fn routes(web: &Arc<Web>) -> BoxedFilter<(Response,)> {
     let text = warp::path!("api" / "v1" / "builds" / String / "log")
@@ -83,6 +85,7 @@ pub struct LogQuery {
     responses(
         (status = 200, description = "log bytes; UTF-8 is not promised", body = String, content_type = "text/plain", headers(
             ("X-Log-Offset" = u64, description = "where the answer's first byte stands in the log"),
+            ("X-Log-Time" = String, description = "when the answer's first line was written, to a tenth of a second"),
             ("X-Next-Line" = u64, description = "the line after the answer, if there is one"),
         )),
         (status = 400, description = "bytes and lines were asked for at once", body = ErrorView),
@@ -121,11 +124,17 @@ async fn lines(web: &Web, build: &Build, query: &LogQuery) -> Answer {
     let Some(log) = web.open_log(build).await? else {
         return Ok(answer::with_type(TEXT, Bytes::new()));
     };
-    let lines = web
-        .read_disk(move || log.read_lines(first, count, LARGEST_LINES))
+    let (lines, time) = web
+        .read_disk(move || {
+            let lines = log.read_lines(first, count, LARGEST_LINES)?;
+            let time = log.time_at_offset(lines.offset)?;
+            Ok((lines, time))
+        })
         .await?;
     let mut response = answer::with_type(TEXT, lines.bytes);
     answer::set(&mut response, LOG_OFFSET, lines.offset);
+    let time = Timestamp::from_millis(i64::try_from(time).unwrap_or(i64::MAX));
+    answer::set(&mut response, LOG_TIME, time);
     if let Some(next) = lines.next_line {
         answer::set(&mut response, NEXT_LINE, next);
     }

@@ -8,14 +8,13 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 use utoipa::IntoParams;
+use warp::Filter;
 use warp::filters::BoxedFilter;
-use warp::http::Method;
-use warp::{Filter, Rejection};
 
 pub use self::artifacts::__path_artifact;
 pub use self::artifacts::__path_list_artifacts;
-pub use self::changes::{__path_ask, __path_cancel, __path_rebuild, AskedBuild};
-pub use self::log::{__path_log, __path_search, FoundView, MatchView, stream_whole_log};
+pub use self::changes::{__path_ask, __path_cancel, __path_rebuild};
+pub use self::log::{__path_log, __path_search, stream_whole_log};
 use super::answer::{self, Answer, Response, respond};
 use super::failure::{ErrorView, Failure};
 use super::view::{BuildListView, BuildView, views};

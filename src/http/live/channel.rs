@@ -125,6 +125,11 @@ impl Channel {
         }
     }
 
+    /// Whether a new [`Moment`] can bring more.
+    pub fn waits_for_change(&self) -> bool {
+        matches!(self.stage, Stage::Unknown { .. })
+    }
+
     /// Wakes when more was written; never where only a new [`Moment`] can bring more.
     pub async fn more(&mut self) {
         match &mut self.stage {

@@ -21,18 +21,14 @@ use super::protocol::{self, ClientMessage, Place, ServerMessage};
 use crate::domain::names::BuildId;
 use crate::http::Web;
 use crate::http::failure::Failure;
-use crate::http::view::views;
 
 pub type Socket = WebSocketStream<TokioIo<Upgraded>>;
 
 /// Logs that one client may follow at once.
 const CHANNELS: usize = 64;
 
-/// Changed builds are read so many at a time: what a client may cost in memory.
-const CHANGES: usize = 8;
-
-/// After changes were sent, those that follow gather for so long: a burst of a thousand pushes is
-/// read some forty times and not a thousand times by each client.
+/// After changes were sent, those that follow gather for so long: of a build that hurries through
+/// its states, a client sees a few and not each.
 const CHANGES_PAUSE: Duration = Duration::from_millis(25);
 
 /// A farewell is worth no longer wait.
@@ -55,8 +51,10 @@ pub struct Connection {
 /// Why a connection ends.
 #[derive(Debug)]
 enum Gone {
-    /// The client closed it, or the network did.
+    /// The network, or the client without a word.
     Left,
+    /// The client said so.
+    Closed,
     TooSlow,
     /// The service stops.
     Closing,
@@ -91,20 +89,20 @@ impl Connection {
         };
         web.service.metrics.live_clients.dec();
         tracing::debug!(?gone, "a live connection ended");
-        let (code, reason) = match gone {
+        let frame = match gone {
             Gone::Left | Gone::TooSlow => return,
-            Gone::Closing => (CloseCode::Away, "the service stops"),
-            Gone::Refused(code, reason) => (code, reason),
-        };
-        let frame = CloseFrame {
-            code,
-            reason: reason.into(),
+            // The library has an answer ready, which goes out while the rest is read.
+            Gone::Closed => None,
+            Gone::Closing => Some((CloseCode::Away, "the service stops")),
+            Gone::Refused(code, reason) => Some((code, reason)),
         };
         let farewell = async {
-            // Whoever is told goes on to close its side; that it did is what the wait is for.
-            if self.socket.close(Some(frame)).await.is_ok() {
-                while let Some(Ok(_)) = self.socket.next().await {}
+            if let Some((code, reason)) = frame {
+                let reason = reason.into();
+                let _ = self.socket.close(Some(CloseFrame { code, reason })).await;
             }
+            // Whoever is told goes on to close its side; that it did is what the wait is for.
+            while let Some(Ok(_)) = self.socket.next().await {}
         };
         let _ = timeout(FAREWELL, farewell).await;
     }
@@ -133,10 +131,10 @@ impl Connection {
 
     /// Until there may be something to send. What a client says is answered here too.
     async fn wait(&mut self) -> Result<(), Gone> {
-        let has_changes = match self.since {
-            Some(since) => *self.revision.borrow() > since,
-            None => false,
-        };
+        let newest = *self.revision.borrow();
+        let has_changes = self.since.is_some_and(|since| newest > since);
+        let waits_for_log = self.channels.iter().any(Channel::waits_for_change);
+        let waits_for_change = waits_for_log || self.since.is_some();
         let changes_from = self.changes_from;
         let web = Arc::clone(&self.web);
         let heard = {
@@ -154,8 +152,8 @@ impl Connection {
             tokio::select! {
                 heard = self.socket.next() => Some(heard),
                 () = any_log => None,
-                _ = self.revision.changed() => None,
-                _ = self.begun.changed() => None,
+                _ = self.revision.changed(), if waits_for_change => None,
+                _ = self.begun.changed(), if waits_for_log => None,
                 () = sleep_until(changes_from), if has_changes => None,
                 _ = self.ping.tick() => {
                     drop(more);
@@ -187,7 +185,7 @@ impl Connection {
         };
         let text = match &message {
             Message::Text(text) => text.as_str(),
-            Message::Close(_) => return Err(Gone::Left),
+            Message::Close(_) => return Err(Gone::Closed),
             Message::Binary(_) => {
                 let failure = Failure::bad_request(
                     "binary messages are not understood",
@@ -261,28 +259,18 @@ impl Connection {
             return Ok(false);
         }
         let web = Arc::clone(&self.web);
-        let changes = async {
-            let builds = web.service.store.changed_since(since, CHANGES).await?;
-            let revisions: Vec<i64> = builds.iter().map(|build| build.revision).collect();
-            let views = views(&web.service, builds).await?;
-            Ok::<_, Failure>((revisions, views))
-        };
-        let (revisions, views) = match changes.await {
-            Ok(changes) => changes,
+        let piece = match web.changes.since(&web.service, since).await {
+            Ok(piece) => piece,
             Err(failure) => {
                 self.say_failure(None, &failure).await?;
                 return Err(Gone::Refused(CloseCode::Error, "an internal error"));
             }
         };
-        let is_all = revisions.len() < CHANGES;
-        for (revision, build) in revisions.into_iter().zip(views) {
-            let build = Box::new(build);
-            self.say(&ServerMessage::Build { revision, build }).await?;
-            self.since = Some(revision);
+        for message in piece.messages {
+            self.send(Message::Text(message)).await?;
         }
-        if is_all {
-            // Past builds that changed last and were removed since, too.
-            self.since = self.since.max(Some(newest));
+        self.since = Some(piece.upto);
+        if piece.upto >= newest {
             self.changes_from = Instant::now() + CHANGES_PAUSE;
         }
         Ok(true)
@@ -360,6 +348,5 @@ impl Connection {
 }
 
 fn json(message: &ServerMessage<'_>) -> Message {
-    let text = serde_json::to_string(message);
-    Message::text(text.expect("a message is made of strings, numbers and lists"))
+    Message::Text(protocol::text(message))
 }

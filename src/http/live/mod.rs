@@ -3,6 +3,7 @@
 //! One task for each connection pulls from the store and the log files what its client asked for,
 //! at the client's pace. Nothing is queued for a client, so a slow one costs one frame of memory.
 
+mod changes;
 mod channel;
 mod connection;
 mod protocol;
@@ -21,6 +22,7 @@ use warp::http::header::{
 use warp::http::{HeaderMap, HeaderValue, StatusCode};
 use warp::{Filter, Reply};
 
+pub use self::changes::Changes;
 use self::connection::Connection;
 use super::access::check_origin;
 use super::answer::{Answer, Response, respond};

@@ -2,6 +2,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
+use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use crate::domain::names::BuildId;
 use crate::http::failure::Failure;
@@ -98,6 +99,12 @@ pub enum ServerMessage<'a> {
         error: &'a str,
         hint: &'a str,
     },
+}
+
+pub fn text(message: &ServerMessage<'_>) -> Utf8Bytes {
+    let text = serde_json::to_string(message);
+    text.expect("a message is made of strings, numbers and lists")
+        .into()
 }
 
 /// Channel, offset, bytes.

@@ -12,10 +12,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::Deserialize;
+use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::http::header::CONTENT_TYPE;
 use warp::http::{HeaderMap, StatusCode};
-use warp::{Filter, Rejection};
 
 use self::payload::Told;
 use super::access::is_type;

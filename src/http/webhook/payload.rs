@@ -184,7 +184,47 @@ mod tests {
     #[test]
     fn a_push_is_read_whole() {
         let push = push(|_| ());
-        insta::assert_debug_snapshot!(push, @r#""#);
+        insta::assert_debug_snapshot!(push, @r###"
+        Push {
+            repository: RepositoryName(
+                "acme/app",
+            ),
+            reference: Branch(
+                BranchName(
+                    "feature/x",
+                ),
+            ),
+            before: Some(
+                CommitSha(
+                    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+                ),
+            ),
+            after: CommitSha(
+                "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb",
+            ),
+            forced: true,
+            pusher: Some(
+                "ada",
+            ),
+            default_branch: Some(
+                BranchName(
+                    "main",
+                ),
+            ),
+            commits: [
+                Commit {
+                    id: CommitSha(
+                        "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb",
+                    ),
+                    message: "fix <b>it</b>",
+                    author: "Ada",
+                    url: Some(
+                        "https://github.com/acme/app/commit/bbbb",
+                    ),
+                },
+            ],
+        }
+        "###);
     }
 
     #[test]
@@ -238,10 +278,10 @@ mod tests {
     fn what_is_wrong_is_named() {
         let error =
             |change: fn(&mut serde_json::Value)| parse(&payload(change)).unwrap_err().to_string();
-        insta::assert_snapshot!(error(|payload| payload["ref"] = "refs/heads/../x".into()), @"");
-        insta::assert_snapshot!(error(|payload| payload["repository"]["full_name"] = "acme".into()), @"");
-        insta::assert_snapshot!(error(|payload| payload["after"] = "HEAD".into()), @"");
-        insta::assert_snapshot!(error(|payload| payload["commits"] = 7.into()), @"");
-        insta::assert_snapshot!(parse(b"{").unwrap_err(), @"");
+        insta::assert_snapshot!(error(|payload| payload["ref"] = "refs/heads/../x".into()), @r#"the payload's ref: "../x" is not a branch name: it holds .. or @{, is @, or ends in a dot"#);
+        insta::assert_snapshot!(error(|payload| payload["repository"]["full_name"] = "acme".into()), @r#"the payload's repository.full_name: "acme" is not a repository (owner/name): there is no slash in it"#);
+        insta::assert_snapshot!(error(|payload| payload["after"] = "HEAD".into()), @r#"the payload's after: "HEAD" is not a commit id (40 hexadecimal digits): it is not 40 characters long"#);
+        insta::assert_snapshot!(error(|payload| payload["commits"] = 7.into()), @"the payload is not what GitHub sends for a push: invalid type: integer `7`, expected a sequence at line 1 column 115");
+        insta::assert_snapshot!(parse(b"{").unwrap_err(), @"the payload is not what GitHub sends for a push: EOF while parsing an object at line 1 column 1");
     }
 }

@@ -126,11 +126,12 @@ describe('a live log', () => {
   it('shows what comes, the unfinished line included', () => {
     const { fetchLines } = served(0);
     const store = new LogStore(fetchLines, 0, ignore);
-    store.begin(1);
+    store.begin(1, 0);
     store.append(encode('one\ntw'));
     expect(store.total).toBe(2);
     expect(store.line(2)?.text).toBe('tw');
     store.append(encode('o\n'));
+    expect(store.bytes).toBe(8);
     expect(store.total).toBe(2);
     store.end();
     expect(store.line(2)?.text).toBe('two');
@@ -139,7 +140,7 @@ describe('a live log', () => {
   it('joins the tail with what was before it', async () => {
     const { asked, fetchLines } = served(1200);
     const store = new LogStore(fetchLines, 1200, ignore);
-    store.begin(1101);
+    store.begin(1101, 0);
     for (let at = 1101; at <= 1205; at++) store.append(encode(`line ${at}\n`));
     store.want(1090, 1110);
     await settled();
@@ -151,7 +152,7 @@ describe('a live log', () => {
   it('keeps a bounded tail; older lines are fetched again', async () => {
     const { asked, fetchLines } = served(1_000_000);
     const store = new LogStore(fetchLines, 0, ignore);
-    store.begin(1);
+    store.begin(1, 0);
     for (let at = 1; at <= 100_000; at += 100) {
       let text = '';
       for (let line = at; line < at + 100; line++) text += `line ${line}\n`;
@@ -169,9 +170,9 @@ describe('a live log', () => {
   it('starts its tail again elsewhere when it could not go on', () => {
     const { fetchLines } = served(0);
     const store = new LogStore(fetchLines, 0, ignore);
-    store.begin(1);
+    store.begin(1, 0);
     store.append(encode('old\n'));
-    store.begin(101);
+    store.begin(101, 0);
     store.append(encode('new\n'));
     expect(store.total).toBe(101);
     expect(store.line(101)?.text).toBe('new');

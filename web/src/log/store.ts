@@ -36,6 +36,8 @@ export class LogStore {
   private splitter: LineSplitter | null = null;
   /** The number of the first line in the tail. */
   private tailFirst = 1;
+  /** After the last byte that came live. */
+  private received: number | null = null;
   private known: number;
   private finished = false;
 
@@ -51,6 +53,11 @@ export class LogStore {
   /** How many lines there are; the one being written counts. */
   get total(): number {
     return this.tail ? this.tailFirst + this.tail.length - 1 + (this.pendingLine ? 1 : 0) : this.known;
+  }
+
+  /** How many bytes there are, if the log is followed live. */
+  get bytes(): number | null {
+    return this.received;
   }
 
   /** Why the last fetch failed, until something is fetched again. */
@@ -83,13 +90,14 @@ export class LogStore {
     this.changed();
   }
 
-  /** The live log begins at this line. What the tail had before is dropped; it can be fetched. */
-  begin(line: number): void {
+  /** The live log begins at this line and byte. What the tail had before is dropped; it can be fetched. */
+  begin(line: number, offset: number): void {
     // It could not go on where it stopped, so this may be another log altogether.
     if (this.tail) this.forget();
     const lines = new Lines(this.styleBefore(line));
     this.tail = lines;
     this.tailFirst = line;
+    this.received = offset;
     this.finished = false;
     this.splitter = new LineSplitter((text, cut) => lines.push(text, cut));
     this.changed();
@@ -97,6 +105,7 @@ export class LogStore {
 
   append(bytes: Uint8Array): void {
     this.splitter?.write(bytes);
+    this.received = (this.received ?? 0) + bytes.length;
     this.trimTail();
     this.changed();
   }

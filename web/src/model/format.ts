@@ -87,7 +87,7 @@ export function causeInWords(cause: Cause): string {
     case 'manual':
       return 'asked for by hand';
     case 'rebuild':
-      return 'rebuild of';
+      return 'rebuild';
     case 'reconcile':
       return 'found to be behind its branch';
     case 'pull_request':

@@ -1,6 +1,7 @@
 //! What may be taken out of a container, and what not.
 
 use super::*;
+use crate::adapters::docker::artifact::Fetched;
 use sha2::{Digest, Sha256};
 
 /// Runs a script that leaves something in /target, and fetches `name` from there.

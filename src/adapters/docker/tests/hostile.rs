@@ -5,7 +5,7 @@ use std::io::empty;
 use tar::{Builder, EntryType, Header};
 
 use super::super::artifact::take;
-use super::*;
+use crate::adapters::docker::artifact::Fetched;
 
 const PATH: &str = "/target/result";
 

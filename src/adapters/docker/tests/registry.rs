@@ -1,6 +1,7 @@
 //! Images out of a registry that wants to know who asks.
 
 use super::*;
+use crate::adapters::docker::error::ImageProblem;
 use base64::Engine as _;
 
 const USER: &str = "builder";

@@ -3,10 +3,12 @@
 use super::*;
 use std::path::Path;
 
-/// A second engine of its own: data, runtime, containerd, and no network to quarrel about.
+/// A second engine, with everything of its own: data, runtime, containerd, and a bridge. Not
+/// `--bridge=none`, with which dockerd removes the `docker0` of the first one as it starts.
 struct Engine {
-    // Ends before its folder goes.
+    // Ends before its folder and its bridge go.
     _server: Server,
+    _bridge: Bridge,
     address: String,
     folder: tempfile::TempDir,
 }
@@ -19,6 +21,7 @@ impl Engine {
             .tempdir_in("/tmp")
             .unwrap();
         let address = format!("127.0.0.1:{}", free_port());
+        let bridge = Bridge::make();
         let within = |name: &str| folder.path().join(name).display().to_string();
         let mut command = Command::new("dockerd");
         command
@@ -27,10 +30,17 @@ impl Engine {
             .arg(format!("--data-root={}", within("data")))
             .arg(format!("--exec-root={}", within("run")))
             .arg(format!("--pidfile={}", within("pid")))
-            .args(["--bridge=none", "--iptables=false", "--ip6tables=false"])
+            .arg(format!("--bridge={}", bridge.0))
+            .args([
+                "--iptables=false",
+                "--ip6tables=false",
+                "--ip-forward=false",
+                "--ip-masq=false",
+            ])
             .args(options(folder.path()));
         let engine = Self {
             _server: Server::start(&mut command),
+            _bridge: bridge,
             address,
             folder,
         };
@@ -57,6 +67,32 @@ impl Engine {
             "unix://{}",
             self.folder.path().join("docker.sock").display()
         )
+    }
+}
+
+/// A network device that goes away with the test.
+struct Bridge(String);
+
+impl Bridge {
+    fn make() -> Self {
+        // Names have at most fifteen characters; a free port is as good as any number.
+        let bridge = Self(format!("abtest{}", free_port()));
+        let made = Command::new("ip")
+            .args(["link", "add", &bridge.0, "type", "bridge"])
+            .status();
+        assert!(
+            made.is_ok_and(|made| made.success()),
+            "this test needs ip (Debian: iproute2)"
+        );
+        bridge
+    }
+}
+
+impl Drop for Bridge {
+    fn drop(&mut self) {
+        let _ = Command::new("ip")
+            .args(["link", "delete", &self.0])
+            .status();
     }
 }
 

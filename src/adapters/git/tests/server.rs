@@ -84,6 +84,7 @@ async fn the_server_is_shown_the_credential_and_nobody_else() {
         world.git.credential(),
         Some(Credential::basic("user", "pass"))
     );
+    assert!(!format!("{:?}", world.git).contains("pass"));
     world
         .git
         .set_credential(Some(Credential::basic("x-access-token", "t0ken")));
@@ -150,7 +151,6 @@ async fn heads_and_the_default_branch_are_read_from_the_server() {
             .unwrap(),
         None
     );
-    assert_eq!(world.git.default_branch(&app).await.unwrap(), Some(master));
 }
 
 #[tokio::test]

@@ -1,0 +1,204 @@
+//! How a build ends, or leaves for its second attempt: by itself, interrupted, without its
+//! container, or without its actor.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ractor::ActorRef;
+
+use super::verdict::{next_attempt, span};
+use super::{Interruption, Machine, Message, plan, project};
+use crate::actors::projects::CancelError;
+use crate::domain::build::{Build, State};
+use crate::domain::names::BuildId;
+use crate::domain::time::Timestamp;
+use crate::service::Service;
+use crate::store::{Facts, StoreError, Transition};
+
+/// How long after its container was killed a build waits for the rest of the log. A cancelled
+/// build is over within two seconds.
+const REST_OF_LOG: Duration = Duration::from_millis(1500);
+
+/// How long a build that is to be built once more waits for its lost container to be removed.
+const REMOVAL: Duration = Duration::from_secs(10);
+
+impl Machine {
+    /// The container is killed; what its script had written is still read.
+    pub(super) async fn interrupt(
+        &mut self,
+        myself: &ActorRef<Message>,
+        interruption: Interruption,
+    ) -> anyhow::Result<()> {
+        let refusal = match self.build.state {
+            State::Publishing => Some(CancelError::TooLate(self.build.id.clone())),
+            _ if self.interruption.is_some() => {
+                Some(CancelError::NotUnfinished(self.build.id.clone()))
+            }
+            _ => None,
+        };
+        if let Some(refusal) = refusal {
+            if let Some(reply) = interruption.reply {
+                let _ = reply.send(Err(refusal));
+            }
+            return Ok(());
+        }
+        if self.build.state != State::Building {
+            return self.end_interrupted(myself, interruption).await;
+        }
+        self.interruption = Some(interruption);
+        myself.send_after(REST_OF_LOG, || Message::StopWaiting);
+        let (service, name) = (Arc::clone(&self.service), self.container_name());
+        tokio::spawn(async move {
+            if let Err(error) = service.docker.kill(&name).await {
+                service.metrics.docker_failed("kill");
+                tracing::warn!(container = name, %error, "cannot kill a container");
+            }
+        });
+        Ok(())
+    }
+
+    pub(super) async fn end_interrupted(
+        &mut self,
+        myself: &ActorRef<Message>,
+        interruption: Interruption,
+    ) -> anyhow::Result<()> {
+        self.end(myself, interruption.state, interruption.reason)
+            .await?;
+        if let Some(reply) = interruption.reply {
+            let _ = reply.send(Ok(()));
+        }
+        Ok(())
+    }
+
+    pub(super) async fn container_lost(
+        &mut self,
+        myself: &ActorRef<Message>,
+        how: String,
+    ) -> anyhow::Result<()> {
+        if let Some(interruption) = self.interruption.take() {
+            return self.end_interrupted(myself, interruption).await;
+        }
+        self.work = None;
+        self.watchdogs.clear();
+        self.note(&format!("attempt {}: {how}", self.build.attempt))
+            .await?;
+        match next_attempt(&self.build, &how) {
+            (State::Queued, reason) => self.leave(myself, (State::Queued, reason)).await,
+            // The log's last line tells how it ended, as that of any other build.
+            (end, reason) => self.end(myself, end, reason).await,
+        }
+    }
+
+    pub(super) async fn end(
+        &mut self,
+        myself: &ActorRef<Message>,
+        state: State,
+        reason: impl Into<Option<String>>,
+    ) -> anyhow::Result<()> {
+        // Whatever still works for this build would only write into a log that is closed.
+        self.work = None;
+        self.watchdogs.clear();
+        let reason = reason.into();
+        let took = span(Timestamp::now().since(self.build.started.unwrap_or(self.build.queued)));
+        let line = match &reason {
+            Some(reason) => format!("{state}: {reason}"),
+            None => format!("{state} after {took}"),
+        };
+        // A full disk must not keep the build from ending.
+        if let Err(error) = self.note(&line).await {
+            tracing::error!(build = %self.build.id, %error, "cannot write the end of a log");
+        }
+        self.leave(myself, (state, reason)).await
+    }
+
+    /// The last transition of this actor: to an end, or back to the queue. The log is synced before.
+    pub(super) async fn leave(
+        &mut self,
+        myself: &ActorRef<Message>,
+        (state, reason): (State, Option<String>),
+    ) -> anyhow::Result<()> {
+        if let Some(log) = self.log.take() {
+            let closed = tokio::task::spawn_blocking(move || {
+                let mut log = log;
+                let result = if state.is_end() {
+                    log.finish()
+                } else {
+                    log.checkpoint()
+                };
+                (log, result)
+            })
+            .await?;
+            self.log = Some(closed.0);
+            if let Err(error) = closed.1 {
+                tracing::error!(build = %self.build.id, %error, "cannot sync a log");
+            }
+        }
+        if state == State::Queued {
+            // Before the second attempt can make its own, which has the same name.
+            let _ = tokio::time::timeout(REMOVAL, self.remove_container()).await;
+        }
+        self.become_(
+            state,
+            reason,
+            Facts {
+                exit_code: self.build.exit_code,
+                ..Facts::default()
+            },
+        )
+        .await?;
+        if state.is_end() {
+            let took = Timestamp::now().since(self.build.started.unwrap_or(self.build.queued));
+            self.service.metrics.build_ended(state, took.as_secs_f64());
+            tokio::spawn(self.remove_container());
+        }
+        self.service.logs.closed(&self.build.id);
+        self.project
+            .cast(project::Message::Left(Box::new(self.build.clone())))?;
+        myself.stop(None);
+        Ok(())
+    }
+
+    /// By name, as it may have been created without its id being stored. What fails here is done
+    /// by the reaper.
+    fn remove_container(&self) -> impl Future<Output = ()> + use<> {
+        let (service, name) = (Arc::clone(&self.service), self.container_name());
+        async move {
+            if let Err(error) = service.docker.remove(&name).await {
+                service.metrics.docker_failed("remove");
+                tracing::warn!(container = name, %error, "cannot remove a container");
+            }
+        }
+    }
+}
+
+/// For a build whose actor failed: what it was doing is lost, its container included.
+pub async fn give_up_attempt(
+    service: &Service,
+    id: &BuildId,
+    how: &str,
+) -> Result<Build, StoreError> {
+    let name = plan::container_name(&service.config.borrow(), id);
+    if let Err(error) = service.docker.remove(&name).await {
+        tracing::warn!(container = name, %error, "cannot remove a container");
+    }
+    service.logs.closed(id);
+    let build = service.store.build(id.clone()).await?;
+    let (mut to, mut reason) = next_attempt(&build, how);
+    if !build.state.may_become(to) {
+        (to, reason) = (State::Errored, Some(how.to_owned()));
+    }
+    match service
+        .store
+        .transition(Transition {
+            build: id.clone(),
+            to,
+            reason,
+            known: Facts::default(),
+        })
+        .await
+    {
+        // It had reached its end before it failed.
+        Err(StoreError::Refused { .. }) => Ok(build),
+        changed => changed,
+    }
+}

@@ -1,0 +1,19 @@
+//! Stories of autobuilder, told through its front door: webhooks, HTTP, the command line, files.
+//! Docker and git are real. One program, because each that is linked costs time.
+
+mod support;
+
+mod cli;
+mod configuration;
+mod failures;
+mod history;
+mod live;
+mod operations;
+mod publication;
+mod push;
+mod queue;
+mod reconcile;
+mod restart;
+mod secrets;
+mod tcp;
+mod webhook;

@@ -1,0 +1,124 @@
+//! Artifacts of format binary: a versioned name each, and a stable one that moves forward only.
+
+use std::fs;
+use std::path::PathBuf;
+
+use crate::support::{Repository, Service, notes};
+
+const RECIPE: &str = "
+buildscripts: [build.sh]
+build.sh: {artifact: app.bin, format: binary, tag: x64}
+";
+
+struct Published {
+    service: Service,
+    app: Repository,
+}
+
+impl Published {
+    async fn start() -> Self {
+        let service = Service::start();
+        let app = service.repository("acme/app");
+        service.configure("acme/app", "release/2", RECIPE).await;
+        Self { service, app }
+    }
+
+    /// Pushes a commit whose artifact holds this text, and waits for its build.
+    async fn publish(&self, content: &str) -> (String, String) {
+        let script = format!("#!/bin/sh\nprintf {content} > /target/app.bin\n");
+        let commit = self.app.commit(&[("build.sh", &script)]);
+        let build = self.service.pushed(&self.app.push("release/2")).await;
+        self.service.wait_for(&build, "succeeded").await;
+        (build, commit)
+    }
+
+    fn versioned(&self, commit: &str) -> PathBuf {
+        let name = format!("acme-app-x64-release-2-{}.tar.gz", &commit[..10]);
+        self.service.path("binaries").join(name)
+    }
+
+    fn stable(&self) -> PathBuf {
+        self.service.path("binaries/acme-app-x64-release-2.flist")
+    }
+
+    fn points_to(&self) -> PathBuf {
+        let target = fs::read_link(self.stable()).expect("the stable name is a link");
+        assert!(
+            target.is_relative(),
+            "{target:?}: the folder may be served from anywhere"
+        );
+        self.service.path("binaries").join(target)
+    }
+}
+
+#[tokio::test]
+async fn the_stable_name_follows_the_pushes_and_an_older_rebuild_does_not_move_it() {
+    let story = Published::start().await;
+    let (first_build, first) = story.publish("one").await;
+    assert_eq!(fs::read_to_string(story.versioned(&first)).unwrap(), "one");
+    assert_eq!(story.points_to(), story.versioned(&first));
+
+    let (second_build, second) = story.publish("two").await;
+    assert_eq!(story.points_to(), story.versioned(&second));
+    assert_eq!(fs::read_to_string(story.stable()).unwrap(), "two");
+    assert_eq!(fs::read_to_string(story.versioned(&first)).unwrap(), "one");
+
+    // Somebody lost the old file; a rebuild makes that again and nothing else.
+    fs::remove_file(story.versioned(&first)).unwrap();
+    let again = story.service.rebuild(&first_build).await;
+    let again = story.service.wait_for(&again, "succeeded").await;
+    assert_eq!(again["cause"]["type"], "rebuild");
+    assert_eq!(again["cause"]["of"], first_build.as_str());
+    assert_eq!(fs::read_to_string(story.versioned(&first)).unwrap(), "one");
+    assert_eq!(
+        story.points_to(),
+        story.versioned(&second),
+        "an older commit took the stable name"
+    );
+    let log = story.service.log(again["id"].as_str().unwrap()).await;
+    assert!(
+        notes(&log).iter().any(|note| note.contains("newer")),
+        "{log}"
+    );
+
+    // A rebuild of the newest may.
+    fs::remove_file(story.stable()).unwrap();
+    let newest = story.service.rebuild(&second_build).await;
+    story.service.wait_for(&newest, "succeeded").await;
+    assert_eq!(story.points_to(), story.versioned(&second));
+}
+
+#[tokio::test]
+async fn a_forced_push_back_to_an_older_commit_takes_the_stable_name_back() {
+    let story = Published::start().await;
+    let (_, first) = story.publish("one").await;
+    let (_, second) = story.publish("two").await;
+    assert_eq!(story.points_to(), story.versioned(&second));
+
+    story.app.git(&["reset", "--quiet", "--hard", &first]);
+    let build = story
+        .service
+        .pushed(&story.app.force_push("release/2"))
+        .await;
+    story.service.wait_for(&build, "succeeded").await;
+    assert_eq!(story.points_to(), story.versioned(&first));
+}
+
+#[tokio::test]
+async fn a_build_that_fails_moves_nothing() {
+    let story = Published::start().await;
+    let (_, first) = story.publish("one").await;
+    story.app.commit(&[(
+        "build.sh",
+        "#!/bin/sh\nprintf two > /target/app.bin\nexit 1\n",
+    )]);
+    let build = story.service.pushed(&story.app.push("release/2")).await;
+    story.service.wait_for(&build, "failed").await;
+    assert_eq!(story.points_to(), story.versioned(&first));
+    assert_eq!(
+        fs::read_dir(story.service.path("binaries"))
+            .unwrap()
+            .count(),
+        2
+    );
+}

@@ -1,0 +1,117 @@
+//! Pushes that no webhook told of are found by asking git, and are one push with what a webhook
+//! tells later.
+
+use serde_json::json;
+
+use crate::support::{Delivery, HOLD, RECIPE, RESULT, Service, builds_in, until};
+
+#[tokio::test]
+async fn a_push_that_nobody_told_of_is_found_at_the_next_start_and_built_once() {
+    let mut service = Service::start();
+    let app = service.tracked("acme/app").await;
+    let first = service
+        .push_script(&app, &format!("#!/bin/sh\n{RESULT}"))
+        .await;
+    service.wait_for(&first, "succeeded").await;
+
+    service.terminate();
+    app.commit(&[("more", "")]);
+    app.commit(&[("and more", "")]);
+    let push = app.push("main");
+    service.start_again();
+    let found = until("the push is found", async || {
+        let builds = service.builds().await;
+        (builds.len() == 2).then(|| builds[0].clone())
+    })
+    .await;
+    assert_eq!(
+        (&found["cause"]["type"], &found["commit"]),
+        (&json!("reconcile"), &json!(push.commit))
+    );
+    assert_eq!(found["commits"].as_array().unwrap().len(), 2);
+
+    // The webhook comes after all.
+    let late = service.deliver(&Delivery::of(&push)).await;
+    assert_eq!(late.status, 202);
+    assert_eq!(builds_in(&late), [found["id"].as_str().unwrap()]);
+    service
+        .wait_for(found["id"].as_str().unwrap(), "succeeded")
+        .await;
+    assert_eq!(service.builds().await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_branch_seen_for_the_first_time_is_built_or_only_recorded_as_configured() {
+    for (first_sight, builds) in [("build", 1), ("record", 0)] {
+        let mut service = Service::start_with(json!({"github": {"first_sight": first_sight}}));
+        let app = service.repository("acme/app");
+        app.commit(&[("build.sh", &format!("#!/bin/sh\n{RESULT}"))]);
+        app.push("main");
+        service.configure("acme/app", "main", RECIPE).await;
+        until("the head is known", async || {
+            service.knows_head_of(&app).then_some(())
+        })
+        .await;
+        // What is known stays known.
+        service.terminate();
+        service.start_again();
+        let found = service.builds().await;
+        assert_eq!(found.len(), builds, "{first_sight}");
+        for build in found {
+            service
+                .wait_for(build["id"].as_str().unwrap(), "succeeded")
+                .await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_branch_that_was_forced_back_meanwhile_counts_as_newer() {
+    let mut service = Service::start();
+    let app = service.tracked("acme/app").await;
+    let old = app.commit(&[("build.sh", &format!("#!/bin/sh\n{RESULT}"))]);
+    let build = service.pushed(&app.push("main")).await;
+    service.wait_for(&build, "succeeded").await;
+    let running = service
+        .push_script(&app, &format!("#!/bin/sh\n{HOLD}{RESULT}"))
+        .await;
+    service.wait_for_log(&running, "holding").await;
+
+    service.kill();
+    app.git(&["reset", "--quiet", "--hard", &old]);
+    app.force_push("main");
+    service.start_again();
+    service.wait_for(&running, "superseded").await;
+    let back = service.builds().await[0].clone();
+    assert_eq!(
+        (&back["commit"], &back["cause"]["type"]),
+        (&json!(old), &json!("reconcile"))
+    );
+    service
+        .wait_for(back["id"].as_str().unwrap(), "succeeded")
+        .await;
+}
+
+#[tokio::test]
+async fn a_commit_that_asks_for_it_is_skipped() {
+    let service = Service::start();
+    let app = service.tracked("acme/app").await;
+    app.commit(&[("build.sh", &format!("#!/bin/sh\n{RESULT}"))]);
+    app.git(&[
+        "commit",
+        "--quiet",
+        "--allow-empty",
+        "--message",
+        "Only words [skip ci]",
+    ]);
+    let build = service.pushed(&app.push("main")).await;
+    let ended = service.wait_for(&build, "skipped").await;
+    assert!(
+        ended["reason"].as_str().unwrap().contains("skip"),
+        "{}",
+        ended["reason"]
+    );
+    // A person who asks for it gets it all the same.
+    let again = service.rebuild(&build).await;
+    service.wait_for(&again, "succeeded").await;
+}

@@ -1,0 +1,67 @@
+//! A whole autobuilder to tell stories about: the real program as a process of its own, with the
+//! real Docker and git, everything else in a temporary folder.
+//!
+//! A story says what it needs and what it expects; the rest is held for all of them here. When a
+//! story is over, the process is ended, and the story fails if the service has left a container
+//! behind, has panicked, or has logged an error.
+
+mod api;
+mod containers;
+mod live;
+mod process;
+mod repository;
+mod service;
+mod webhook;
+
+use std::time::{Duration, Instant};
+
+pub use api::{Answer, HOLD, RECIPE, RESULT};
+pub use containers::{Creations, docker, docker_answers, inspect};
+pub use live::From;
+pub use repository::{Push, Repository, git};
+pub use service::{Output, Service};
+pub use webhook::{Delivery, builds_in, signature};
+
+/// Long enough for a small build on a machine with two busy cores. Nothing waits this long when
+/// all is well.
+pub const SOON: Duration = Duration::from_secs(60);
+
+/// How often something that cannot tell of its changes is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(25);
+
+/// Waits until `look` finds something.
+pub async fn until<T>(what: &str, look: impl AsyncFnMut() -> Option<T>) -> T {
+    within(SOON, what, look).await
+}
+
+/// Waits at most `limit` until `look` finds something.
+pub async fn within<T>(limit: Duration, what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(begun.elapsed() < limit, "waited {limit:?} in vain: {what}");
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// What the script wrote: the log without the service's own lines.
+pub fn script_output(log: &str) -> String {
+    log.split_inclusive('\n')
+        .filter(|line| !line.starts_with("==> "))
+        .collect()
+}
+
+/// The service's own lines, without what marks them.
+pub fn notes(log: &str) -> Vec<&str> {
+    log.lines()
+        .filter_map(|line| line.strip_prefix("==> "))
+        .collect()
+}
+
+/// SHA-256, in hexadecimal digits.
+pub fn sha256(bytes: &[u8]) -> String {
+    use sha2::Digest;
+    hex::encode(sha2::Sha256::digest(bytes))
+}

@@ -1,0 +1,134 @@
+//! The service's process and its log.
+
+use std::fs::{self, File};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+/// The program that these tests were built with.
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_autobuilder");
+
+/// For a start with a database that has to be recovered, on a busy machine.
+const START_LIMIT: Duration = Duration::from_secs(30);
+
+pub struct Process {
+    child: Child,
+    pub address: SocketAddr,
+    pub instance: String,
+}
+
+impl Process {
+    /// Starts the service and waits until it says that it is ready. Its log is appended to `log`.
+    ///
+    /// # Errors
+    /// What it said, when it ended instead.
+    pub fn start(service_file: &Path, log: &Path) -> Result<Self, String> {
+        let output = File::options().create(true).append(true).open(log).unwrap();
+        // What earlier processes wrote is not this one's.
+        let said_before = output.metadata().unwrap().len() as usize;
+        let mut child = command()
+            .args(["serve", "--log-format", "json", "--config"])
+            .arg(service_file)
+            .env("RUST_LOG", "info,autobuilder=debug")
+            .stdin(Stdio::null())
+            .stdout(output.try_clone().unwrap())
+            .stderr(output)
+            .spawn()
+            .expect("the program can be run");
+        let begun = Instant::now();
+        loop {
+            let ended = child.try_wait().unwrap();
+            let said = fs::read(log).unwrap().split_off(said_before);
+            let said = String::from_utf8_lossy(&said);
+            if let Some((address, instance)) = said.lines().find_map(ready) {
+                return Ok(Self {
+                    child,
+                    address,
+                    instance,
+                });
+            }
+            if ended.is_some() {
+                return Err(said.into_owned());
+            }
+            if begun.elapsed() > START_LIMIT {
+                let _ = child.kill();
+                panic!("the service was not ready within {START_LIMIT:?}:\n{said}");
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// SIGKILL.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// SIGTERM, and the end; SIGKILL when that does not come.
+    pub fn terminate(mut self) -> ExitStatus {
+        let id = i32::try_from(self.child.id()).unwrap();
+        kill_process(Pid::from_raw(id).unwrap(), Signal::TERM).unwrap();
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_secs(15) {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        self.child.kill().unwrap();
+        self.child.wait().unwrap()
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+/// A command of the program under test, which finds no configuration but what it is given.
+pub fn command() -> Command {
+    let mut command = Command::new(PROGRAM);
+    for name in [
+        "AUTOBUILDER_URL",
+        "AUTOBUILDER_TOKEN",
+        "RUST_LOG",
+        "NO_COLOR",
+    ] {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// The address and the instance, from the line that says that all is ready.
+fn ready(line: &str) -> Option<(SocketAddr, String)> {
+    let line: Value = serde_json::from_str(line).ok()?;
+    let fields = line.get("fields").unwrap_or(&line);
+    if fields["message"] != "ready" {
+        return None;
+    }
+    let address = fields["address"].as_str()?.parse().ok()?;
+    Some((address, fields["instance"].as_str()?.to_owned()))
+}
+
+/// Lines of a service's log that should not be there: panics and errors. Whatever a build or an
+/// outsider does wrong is no error of the service.
+pub fn complaints(log: &str) -> Vec<String> {
+    let is_complaint = |line: &str| {
+        let level = serde_json::from_str::<Value>(line)
+            .ok()
+            .map(|line| line["level"].clone());
+        level.is_some_and(|level| level == "ERROR") || line.contains("panicked at")
+    };
+    log.lines()
+        .filter(|line| is_complaint(line))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Where a service in this folder writes its log.
+pub fn log_file(folder: &Path) -> PathBuf {
+    folder.join("service.log")
+}

@@ -1,0 +1,341 @@
+//! A running service, and what a story can do with it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::SOON;
+use super::containers;
+use super::process::{self, Process};
+use super::repository::Repository;
+
+pub const TOKEN: &str = "a-token-for-changes";
+pub const WEBHOOK_SECRET: &str = "a-secret-shared-with-github";
+
+/// How long the containers of ended builds may stay: the service removes them at once, and looks
+/// again from time to time.
+const CONTAINERS_GONE: Duration = Duration::from_secs(30);
+
+pub struct Service {
+    folder: TempDir,
+    settings: Value,
+    process: Option<Process>,
+    instance: String,
+    pub(super) http: reqwest::Client,
+}
+
+/// What a command printed, and its exit code.
+#[derive(Debug)]
+pub struct Output {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Service {
+    pub fn start() -> Self {
+        Self::start_with(json!({}))
+    }
+
+    /// Starts a service whose file differs from that of other stories in these keys.
+    pub fn start_with(changes: Value) -> Self {
+        let folder = tempfile::Builder::new()
+            .prefix("autobuilder-story-")
+            .tempdir()
+            .unwrap();
+        for name in ["git", "configuration"] {
+            fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        let unique = folder
+            .path()
+            .file_name()
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .to_lowercase();
+        let mut settings = json!({
+            "listen": "127.0.0.1:0",
+            "data_directory": "./data",
+            "api_token": TOKEN,
+            "shutdown_grace": "2s",
+            "configuration": {"path": "./configuration"},
+            "github": {
+                "webhook_secret": WEBHOOK_SECRET,
+                "git_url": folder.path().join("git"),
+                "manage_webhooks": false,
+                "first_sight": "record",
+            },
+            "docker": {
+                // A container's name takes only part of what a folder's may hold.
+                "container_prefix": format!("{}-", unique.replace('.', "")),
+                "default_image": "autobuilder/busybox:test",
+                "memory": "256MiB",
+                "pids": 200,
+            },
+            "artifacts": {"binaries": "./binaries"},
+        });
+        merge(&mut settings, changes);
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut service = Self {
+            folder,
+            settings,
+            process: None,
+            instance: String::new(),
+            http: reqwest::Client::builder().no_proxy().build().unwrap(),
+        };
+        service.write_service_file();
+        service.start_again();
+        service
+    }
+
+    // ---- Its process
+
+    /// Starts it on the same data directory.
+    pub fn start_again(&mut self) {
+        assert!(self.process.is_none(), "it runs already");
+        match self.try_start_again() {
+            Ok(()) => {}
+            Err(said) => panic!("the service did not start:\n{said}"),
+        }
+    }
+
+    /// # Errors
+    /// What it said, when it would not start.
+    pub fn try_start_again(&mut self) -> Result<(), String> {
+        let process = Process::start(&self.service_file(), &process::log_file(self.folder()))?;
+        self.instance.clone_from(&process.instance);
+        self.process = Some(process);
+        Ok(())
+    }
+
+    /// Ends it as a power failure would: SIGKILL.
+    pub fn kill(&mut self) {
+        self.process.take().expect("it runs").kill();
+    }
+
+    /// Ends it as an operator would: SIGTERM.
+    pub fn terminate(&mut self) -> ExitStatus {
+        self.process.take().expect("it runs").terminate()
+    }
+
+    /// Kills it as soon as the store says that a build is in this state. False when the build had
+    /// passed it by then.
+    pub fn kill_in(&mut self, state: &str, build: &str) -> bool {
+        self.catch_in(state, build);
+        self.kill();
+        self.stored_state(build).0 == state
+    }
+
+    /// Waits until the store says that a build is in this state, or has ended. The database is
+    /// looked at directly, because a state may last only milliseconds.
+    pub fn catch_in(&self, state: &str, build: &str) {
+        let begun = Instant::now();
+        loop {
+            let (found, ended) = self.stored_state(build);
+            if found == state || ended {
+                return;
+            }
+            assert!(begun.elapsed() < SOON, "the build is still {found}");
+            std::thread::sleep(Duration::from_micros(500));
+        }
+    }
+
+    fn stored_state(&self, build: &str) -> (String, bool) {
+        let look = "SELECT state, ended IS NOT NULL FROM builds WHERE id = ?1";
+        let database = self.database();
+        database
+            .query_row(look, [build], |row| Ok((row.get(0)?, row.get(1)?)))
+            .unwrap()
+    }
+
+    /// Whether it knows where the branch `main` of a repository stands.
+    pub fn knows_head_of(&self, repository: &Repository) -> bool {
+        let count = "SELECT count(*) FROM heads WHERE repository = ?1 AND sha = ?2";
+        let known = (repository.name.as_str(), repository.head());
+        self.database()
+            .query_row(count, known, |row| row.get::<_, u64>(0))
+            .unwrap()
+            > 0
+    }
+
+    /// Reads only, so that what a crash has left is repaired by the service alone.
+    fn database(&self) -> rusqlite::Connection {
+        let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
+        let path = self.path("data/autobuilder.sqlite");
+        let database = rusqlite::Connection::open_with_flags(path, flags).unwrap();
+        database.busy_timeout(Duration::from_secs(5)).unwrap();
+        database
+    }
+
+    pub fn process_id(&self) -> u32 {
+        self.process.as_ref().expect("it runs").id()
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!(
+            "http://{}{path}",
+            self.process.as_ref().expect("it runs").address
+        )
+    }
+
+    pub fn instance(&self) -> &str {
+        &self.instance
+    }
+
+    /// The service's own log, of all its processes.
+    pub fn own_log(&self) -> String {
+        let log = fs::read(process::log_file(self.folder())).unwrap_or_default();
+        String::from_utf8_lossy(&log).into_owned()
+    }
+
+    // ---- Its files
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub fn path(&self, path: &str) -> PathBuf {
+        self.folder.path().join(path)
+    }
+
+    pub fn service_file(&self) -> PathBuf {
+        self.path("config.yaml")
+    }
+
+    /// Changes keys of the service file, whether it runs or not.
+    pub fn change_settings(&mut self, changes: Value) {
+        merge(&mut self.settings, changes);
+        self.write_service_file();
+    }
+
+    fn write_service_file(&self) {
+        fs::write(
+            self.service_file(),
+            serde_yaml::to_string(&self.settings).unwrap(),
+        )
+        .unwrap();
+    }
+
+    pub fn container_prefix(&self) -> &str {
+        self.settings["docker"]["container_prefix"]
+            .as_str()
+            .unwrap()
+    }
+
+    /// The container of a build, as Docker calls it.
+    pub fn container_of(&self, build: &str) -> String {
+        format!("{}{build}", self.container_prefix())
+    }
+
+    /// An empty repository, with no recipe yet.
+    pub fn repository(&self, name: &str) -> Repository {
+        Repository::create(self.folder(), name)
+    }
+
+    /// Writes the file of one branch into the configuration, as an editor would: the new file
+    /// takes the old one's place in one step.
+    pub fn write_configuration(&self, name: &str, branch: &str, text: &str) {
+        let path = self
+            .path("configuration")
+            .join(name)
+            .join(format!("{branch}.yaml"));
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let fresh = self.path("fresh.yaml");
+        fs::write(&fresh, text).unwrap();
+        fs::rename(&fresh, &path).unwrap();
+    }
+
+    pub fn remove_configuration(&self, name: &str, branch: &str) {
+        let path = self
+            .path("configuration")
+            .join(name)
+            .join(format!("{branch}.yaml"));
+        fs::remove_file(path).unwrap();
+    }
+
+    // ---- Commands
+
+    /// Runs a command of the program against this service.
+    pub fn cli(&self, arguments: &[&str]) -> Output {
+        let output = self.cli_command().args(arguments).output().unwrap();
+        Output {
+            code: output.status.code().expect("it was not killed"),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// The program, told where this service is; in an empty folder, so that it finds no file.
+    pub fn cli_command(&self) -> std::process::Command {
+        let mut command = process::command();
+        command.current_dir(self.path("git"));
+        command
+            .env("AUTOBUILDER_URL", self.url(""))
+            .env("AUTOBUILDER_TOKEN", TOKEN);
+        command
+    }
+
+    // ---- The end
+
+    /// What the service should not have left behind while it ran, and did not by itself remove.
+    fn containers_left(&self) -> Vec<String> {
+        let begun = Instant::now();
+        loop {
+            let left = containers::of_instance(&self.instance);
+            if left.is_empty() || begun.elapsed() > CONTAINERS_GONE {
+                return left;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let failed = std::thread::panicking();
+        let mut problems = Vec::new();
+        if !failed && self.process.is_some() {
+            let left = self.containers_left();
+            if !left.is_empty() {
+                problems.push(format!("containers were left behind: {left:?}"));
+            }
+        }
+        if let Some(process) = self.process.take() {
+            let status = process.terminate();
+            if !status.success() {
+                problems.push(format!("it ended with {status} after SIGTERM"));
+            }
+        }
+        if !self.instance.is_empty() {
+            containers::remove_all_of(&self.instance);
+        }
+        let log = self.own_log();
+        problems.extend(process::complaints(&log));
+        if failed || !problems.is_empty() {
+            eprintln!("---- the service's log\n{log}----");
+        }
+        if !failed {
+            assert!(
+                problems.is_empty(),
+                "the service misbehaved:\n{}",
+                problems.join("\n")
+            );
+        }
+    }
+}
+
+/// Puts the keys of `changes` into `settings`, section by section.
+fn merge(settings: &mut Value, changes: Value) {
+    match (settings, changes) {
+        (Value::Object(settings), Value::Object(changes)) => {
+            for (key, change) in changes {
+                merge(settings.entry(key).or_insert(Value::Null), change);
+            }
+        }
+        (setting, change) => *setting = change,
+    }
+}
