@@ -1,6 +1,6 @@
 # `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup build web check test demo
+.PHONY: help setup build web check test bench demo
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 8
@@ -26,6 +26,9 @@ test: web ## everything, with a real Docker engine
 	cd web && npm test && npm run test:e2e
 	cargo test --workspace --exclude autobuilder
 	scripts/with-docker cargo test --package autobuilder --no-fail-fast
+
+bench: ## speed and memory, beside a raw Docker client; QUICK=1 for the version of a minute
+	scripts/bench
 
 demo: ## build real software by a push, and watch it
 	scripts/demo

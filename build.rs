@@ -9,6 +9,10 @@ use std::process::Command;
 
 fn main() {
     println!("cargo::rerun-if-changed=runner/src");
+    // The monitor is embedded as it is built at that moment. A folder that does not exist would
+    // make cargo run this again each time.
+    std::fs::create_dir_all("web/dist").expect("web/ can be written to");
+    println!("cargo::rerun-if-changed=web/dist");
     let variable = |name| env::var(name).unwrap_or_else(|_| panic!("cargo sets {name}"));
     let out = PathBuf::from(variable("OUT_DIR")).join("runner");
 

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
 use headers::{ContentLength, HeaderMapExt};
 use percent_encoding::percent_decode_str;
 use serde::de::DeserializeOwned;
+use tokio::sync::OwnedSemaphorePermit;
 use warp::http::{HeaderMap, Method, StatusCode};
 use warp::{Filter, Rejection};
 
@@ -81,23 +82,40 @@ pub fn decoded(text: &str) -> Result<String, Failure> {
     Ok(text.into_owned())
 }
 
+/// A request's body, and its place among those in memory.
+pub struct Body {
+    pub bytes: Bytes,
+    _place: Option<OwnedSemaphorePermit>,
+}
+
 /// The body, of at most `limit` bytes.
 pub fn body(
+    web: &Arc<Web>,
     limit: usize,
-) -> impl Filter<Extract = (Result<Bytes, Failure>,), Error = Rejection> + Clone + use<> {
-    warp::header::headers_cloned()
+) -> impl Filter<Extract = (Result<Body, Failure>,), Error = Rejection> + Clone + use<> {
+    given(web)
+        .and(warp::header::headers_cloned())
         .and(warp::body::stream())
-        .then(move |headers: HeaderMap, body| async move {
+        .then(move |web: Arc<Web>, headers: HeaderMap, body| async move {
             let announced = headers.typed_get::<ContentLength>().map(|length| length.0);
-            read_body(body, announced, limit).await
+            let read = read_body(&web, body, announced, limit);
+            match tokio::time::timeout(BODY_TIMEOUT, read).await {
+                Ok(body) => body,
+                Err(_) => Err(Failure::new(
+                    StatusCode::REQUEST_TIMEOUT,
+                    "the body did not arrive in time",
+                    format!("a body has {} seconds", BODY_TIMEOUT.as_secs()),
+                )),
+            }
         })
 }
 
 async fn read_body<B: Buf>(
+    web: &Web,
     body: impl Stream<Item = Result<B, warp::Error>>,
     announced: Option<u64>,
     limit: usize,
-) -> Result<Bytes, Failure> {
+) -> Result<Body, Failure> {
     let too_large = || {
         Failure::new(
             StatusCode::PAYLOAD_TOO_LARGE,
@@ -109,45 +127,34 @@ async fn read_body<B: Buf>(
     if announced.is_some_and(|length| length > heard_out as u64) {
         return Err(too_large());
     }
+    let announced = announced.and_then(|length| usize::try_from(length).ok());
+    let place = match announced {
+        // None of it is kept.
+        Some(length) if length > limit => None,
+        announced => web.place_for_body(announced.unwrap_or(limit)).await,
+    };
     let mut body = std::pin::pin!(body);
     let mut bytes = BytesMut::new();
     let mut length = 0;
-    let read = async {
-        while let Some(piece) = body.next().await {
-            let mut piece = piece.map_err(|_| {
-                Failure::bad_request("the body ended early", "send the request again")
-            })?;
-            length += piece.remaining();
-            if length > heard_out {
-                return Err(too_large());
-            }
-            if length > limit {
-                // Nothing of it is of use any more.
-                bytes = BytesMut::new();
-                continue;
-            }
-            while piece.has_remaining() {
-                let chunk = piece.chunk();
-                bytes.extend_from_slice(chunk);
-                let taken = chunk.len();
-                piece.advance(taken);
-            }
+    while let Some(piece) = body.next().await {
+        let mut piece = piece
+            .map_err(|_| Failure::bad_request("the body ended early", "send the request again"))?;
+        length += piece.remaining();
+        if length > heard_out {
+            return Err(too_large());
         }
         if length > limit {
-            Err(too_large())
-        } else {
-            Ok(())
+            // Nothing of it is of use any more.
+            bytes = BytesMut::new();
+            continue;
         }
-    };
-    match tokio::time::timeout(BODY_TIMEOUT, read).await {
-        Ok(result) => result?,
-        Err(_) => {
-            return Err(Failure::new(
-                StatusCode::REQUEST_TIMEOUT,
-                "the body did not arrive in time",
-                format!("a body has {} seconds", BODY_TIMEOUT.as_secs()),
-            ));
-        }
+        bytes.put(&mut piece);
     }
-    Ok(bytes.freeze())
+    if length > limit {
+        return Err(too_large());
+    }
+    Ok(Body {
+        bytes: bytes.freeze(),
+        _place: place,
+    })
 }

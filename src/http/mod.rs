@@ -26,7 +26,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use warp::Filter;
@@ -45,6 +45,13 @@ use crate::service::Service;
 /// for each of hundreds of watchers.
 const DISK_READS: usize = 16;
 
+/// Bodies up to this size are read at once. Almost all deliveries of GitHub are smaller.
+const SMALL_BODY: usize = 64 * 1024;
+
+/// KiB of larger bodies that are in memory at the same time; more of them wait. It is enough for
+/// one of the largest that GitHub sends.
+const BODY_MEMORY: usize = 32 * 1024;
+
 /// What every route is given.
 pub struct Web {
     pub service: Arc<Service>,
@@ -56,6 +63,7 @@ pub struct Web {
     pub live_times: LiveTimes,
     pub changes: Changes,
     disk_reads: Semaphore,
+    body_memory: Arc<Semaphore>,
 }
 
 /// How patient live connections are.
@@ -85,6 +93,7 @@ impl Web {
             live_times,
             changes: Changes::default(),
             disk_reads: Semaphore::new(DISK_READS),
+            body_memory: Arc::new(Semaphore::new(BODY_MEMORY)),
         }
     }
 
@@ -100,6 +109,16 @@ impl Web {
             }
             Err(error) => Err(Failure::internal("reading the log failed", &error)),
         }
+    }
+
+    /// Room for a body of this length, once there is; small ones need none.
+    async fn place_for_body(&self, length: usize) -> Option<OwnedSemaphorePermit> {
+        if length <= SMALL_BODY {
+            return None;
+        }
+        let kib = u32::try_from(length.div_ceil(1024).min(BODY_MEMORY)).unwrap_or(u32::MAX);
+        let body_memory = Arc::clone(&self.body_memory);
+        body_memory.acquire_many_owned(kib).await.ok()
     }
 
     /// The build's log; `None` where nothing was written yet.

@@ -172,7 +172,13 @@ impl Git {
         // program that serves a path gets no command line of ours (git-config(1)).
         std::fs::write(home.join(".gitconfig"), "[safe]\n\tdirectory = *\n")?;
 
-        let (git_url, credential) = split_credential(settings.git_url.trim_end_matches('/'));
+        let (mut git_url, credential) = split_credential(settings.git_url.trim_end_matches('/'));
+        if !git_url.contains(':') {
+            // Git is run inside of mirrors, where a relative path would mean another place.
+            git_url = std::path::absolute(&git_url)?
+                .to_string_lossy()
+                .into_owned();
+        }
         settings.git_url = git_url;
         let protocols = allowed_protocols(&settings.git_url);
         Ok(Self {

@@ -18,6 +18,7 @@ use crate::domain::recipe::Recipe;
 use crate::http::access::{authorize, expect_json};
 use crate::http::answer::{self, Answer, Response, respond};
 use crate::http::failure::{ErrorView, Failure};
+use crate::http::filters::Body;
 use crate::http::view::{BuildView, CausedView, views};
 use crate::http::{Web, filters};
 use crate::store::NewBuild;
@@ -33,7 +34,7 @@ pub fn routes(
         filters::posting(allowed)
             .and(filters::given(web))
             .and(warp::header::headers_cloned())
-            .and(filters::body(LARGEST_BODY))
+            .and(filters::body(web, LARGEST_BODY))
     };
     let ask_for =
         all.and(changing(allowed))
@@ -66,10 +67,10 @@ pub fn routes(
 fn permitted(
     web: &Web,
     headers: &HeaderMap,
-    body: Result<Bytes, Failure>,
+    body: Result<Body, Failure>,
 ) -> Result<Bytes, Failure> {
     authorize(&web.service, headers)?;
-    let body = body?;
+    let body = body?.bytes;
     expect_json(headers, &body)?;
     Ok(body)
 }
@@ -110,7 +111,7 @@ pub struct AskedBuild {
         (status = 502, description = "git could not tell the head of the branch", body = ErrorView),
     )
 )]
-async fn ask(web: &Web, headers: &HeaderMap, body: Result<Bytes, Failure>) -> Answer {
+async fn ask(web: &Web, headers: &HeaderMap, body: Result<Body, Failure>) -> Answer {
     let body = permitted(web, headers, body)?;
     let asked: AskedBuild = serde_json::from_slice(&body).map_err(|error| {
         Failure::bad_request(
@@ -227,7 +228,7 @@ async fn head(
         (status = 503, description = "the service starts or stops", body = ErrorView),
     )
 )]
-async fn cancel(web: &Web, id: &str, headers: &HeaderMap, body: Result<Bytes, Failure>) -> Answer {
+async fn cancel(web: &Web, id: &str, headers: &HeaderMap, body: Result<Body, Failure>) -> Answer {
     permitted(web, headers, body)?;
     let build = find(web, id).await?;
     if build.state.is_end() {
@@ -278,7 +279,7 @@ fn ended_how(state: State) -> &'static str {
         (status = 404, description = "there is no such build", body = ErrorView),
     )
 )]
-async fn rebuild(web: &Web, id: &str, headers: &HeaderMap, body: Result<Bytes, Failure>) -> Answer {
+async fn rebuild(web: &Web, id: &str, headers: &HeaderMap, body: Result<Body, Failure>) -> Answer {
     permitted(web, headers, body)?;
     let old = find(web, id).await?;
     let recipe = recipe_now(web, &old);

@@ -218,3 +218,23 @@ async fn githubs_own_examples_are_answered_sensibly() {
         println!("{name}: {}", json(&response)["reason"]);
     }
 }
+
+#[tokio::test]
+async fn large_deliveries_are_read_one_after_the_other_and_small_ones_at_once() {
+    let fixture = Fixture::new();
+    let held = fixture.web.place_for_body(20 * 1024 * 1024).await;
+    let large = Delivery {
+        body: vec![b' '; 20 * 1024 * 1024],
+        ..Delivery::push(&payload('a'))
+    };
+    let mut sent = std::pin::pin!(large.send(&fixture));
+    tokio::select! {
+        biased;
+        _ = &mut sent => panic!("there was no room for it"),
+        small = async { Delivery::push(&payload('a')).send(&fixture).await } => {
+            assert_eq!(small.status(), 202);
+        }
+    }
+    drop(held);
+    assert_eq!(sent.await.status(), 400);
+}

@@ -10,7 +10,6 @@ mod signature;
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use serde::Deserialize;
 use warp::Filter;
 use warp::filters::BoxedFilter;
@@ -21,6 +20,7 @@ use self::payload::Told;
 use super::access::is_type;
 use super::answer::{self, Answer, Response, respond};
 use super::failure::{ErrorView, Failure};
+use super::filters::Body;
 use super::view::CausedView;
 use super::{Web, filters};
 use crate::domain::build::Cause;
@@ -40,7 +40,7 @@ pub fn routes(web: &Arc<Web>) -> BoxedFilter<(Response,)> {
         .and(filters::posting("POST"))
         .and(filters::given(web))
         .and(warp::header::headers_cloned())
-        .and(filters::body(LARGEST_BODY))
+        .and(filters::body(web, LARGEST_BODY))
         .then(|_project, web: Arc<Web>, headers, body| async move {
             let answer = hook(&web, headers, body).await;
             respond(answer)
@@ -71,7 +71,7 @@ pub fn routes(web: &Arc<Web>) -> BoxedFilter<(Response,)> {
         (status = 415, description = "neither JSON nor a form", body = ErrorView),
     )
 )]
-async fn hook(web: &Web, headers: HeaderMap, body: Result<Bytes, Failure>) -> Answer {
+async fn hook(web: &Web, headers: HeaderMap, body: Result<Body, Failure>) -> Answer {
     let answer = handle(web, &headers, body).await;
     let outcome = match &answer {
         Ok((outcome, _)) => outcome,
@@ -92,17 +92,17 @@ type Outcome = &'static str;
 async fn handle(
     web: &Web,
     headers: &HeaderMap,
-    body: Result<Bytes, Failure>,
+    body: Result<Body, Failure>,
 ) -> Result<(Outcome, Response), Failure> {
     let body = body?;
-    check_signature(web, headers, &body)?;
+    check_signature(web, headers, &body.bytes)?;
     let event = header(headers, "x-github-event").ok_or_else(|| {
         Failure::bad_request(
             "the header X-GitHub-Event is missing",
             "GitHub sends it with every delivery; this address is for GitHub's webhooks",
         )
     })?;
-    let json = json_of(headers, &body)?;
+    let json = json_of(headers, &body.bytes)?;
     match event {
         "push" => {}
         "ping" => return nothing("pong: pushes will be built"),
