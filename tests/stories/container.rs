@@ -200,43 +200,85 @@ async fn builds_that_run_at_the_same_time_cannot_reach_each_other() {
     }
 }
 
+/// An image that is made for one story.
+struct Image(String);
+
+impl Image {
+    /// One that would do everything wrong if it had its way: it ends at once, as another user,
+    /// never healthy, and brings an artifact of its own.
+    fn wilful(service: &Service) -> Self {
+        let image = Self(format!("{}wilful", service.container_prefix()));
+        let maker = format!("{}maker", service.container_prefix());
+        docker(&[
+            "create",
+            "--name",
+            &maker,
+            "autobuilder/busybox:test",
+            "true",
+        ]);
+        let target = service.path("target");
+        std::fs::create_dir(&target).unwrap();
+        std::fs::write(target.join("result.tar.gz"), "stale").unwrap();
+        docker(&["cp", target.to_str().unwrap(), &format!("{maker}:/")]);
+        let mut commit = vec!["commit"];
+        for change in [
+            r#"ENTRYPOINT ["/bin/echo", "the entrypoint ran"]"#,
+            r#"CMD ["the command"]"#,
+            "HEALTHCHECK --interval=1s CMD false",
+            "VOLUME /target",
+            "USER 1000",
+            "WORKDIR /tmp",
+        ] {
+            commit.extend(["--change", change]);
+        }
+        commit.extend([maker.as_str(), image.0.as_str()]);
+        docker(&commit);
+        docker(&["rm", &maker]);
+        image
+    }
+}
+
+impl Drop for Image {
+    fn drop(&mut self) {
+        docker_answers(&["rmi", "--force", &self.0]);
+    }
+}
+
 #[tokio::test]
-async fn an_image_keeps_its_entrypoint_to_itself() {
+async fn an_images_own_wishes_are_put_aside() {
     let service = Service::start();
-    // Would end at once if it were started, and its health check would fail.
-    let image = format!("{}entrypoint", service.container_prefix());
-    let maker = format!("{}maker", service.container_prefix());
-    docker(&[
-        "create",
-        "--name",
-        &maker,
-        "autobuilder/busybox:test",
-        "true",
-    ]);
-    docker(&[
-        "commit",
-        "--change",
-        r#"ENTRYPOINT ["/bin/echo", "the entrypoint ran"]"#,
-        "--change",
-        r#"CMD ["the command"]"#,
-        &maker,
-        &image,
-    ]);
-    docker(&["rm", &maker]);
+    let image = Image::wilful(&service);
     let app = service.repository("acme/app");
     let recipe = format!(
-        "buildscripts: [build.sh]\nbuild.sh: {{artifact: result.tar.gz, baseimage: {image}}}\n"
+        "buildscripts: [build.sh]\nbuild.sh: {{artifact: result.tar.gz, baseimage: {}}}\n",
+        image.0
     );
     service.configure("acme/app", "main", &recipe).await;
 
-    let build = service
-        .push_script(&app, &format!("#!/bin/sh\necho only this\n{RESULT}"))
-        .await;
+    let script = format!("#!/bin/sh\npwd\nstat -c %u /proc/self\nls /target\n{HOLD}{RESULT}");
+    let build = service.push_script(&app, &script).await;
+    service.wait_for_log(&build, "holding").await;
+    let container = inspect(&service.container_of(&build));
+    assert!(
+        container["State"]["Health"].is_null(),
+        "{}",
+        container["State"]
+    );
+    service.release(&build);
     let ended = service.wait_for(&build, "succeeded").await;
-    assert_eq!(ended["image"], image.as_str());
-    assert_eq!(script_output(&service.log(&build).await), "only this\n");
-    until("its container lets go of the image", async || {
-        docker_answers(&["rmi", &image]).then_some(())
+    assert_eq!(ended["image"], image.0.as_str());
+    assert_eq!(
+        script_output(&service.log(&build).await),
+        "/app\n0\nholding\n"
+    );
+
+    // What lies in the image is not what the script has made.
+    let build = service
+        .push_script(&app, "#!/bin/sh\necho nothing made\n")
+        .await;
+    service.wait_for(&build, "failed").await;
+    until("its containers let go of the image", async || {
+        docker_answers(&["rmi", &image.0]).then_some(())
     })
     .await;
 }
