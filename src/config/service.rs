@@ -389,6 +389,9 @@ impl ServiceConfig {
             docker.host,
             docker.certificates,
             docker.container_prefix,
+            // What the mirrors were opened with.
+            github.git_url,
+            github.token,
         );
         (new, changed)
     }
