@@ -200,7 +200,7 @@ async fn a_body_over_25_mib_is_not_read() {
 /// Payloads as GitHub documents them, where there is a folder of them.
 #[tokio::test]
 async fn githubs_own_examples_are_answered_sensibly() {
-    let Ok(folder) = std::env::var("AUTOBUILDER_TEST_GITHUB_PAYLOADS") else {
+    let Ok(folder) = std::env::var("AUTOBUILDER_FIXTURES") else {
         return;
     };
     let fixture = Fixture::new();
