@@ -6,6 +6,7 @@
 //! | | |
 //! | --- | --- |
 //! | `EMITTER_LINES` | how many lines of 100 bytes, line end included |
+//! | `EMITTER_BLOCK` | bytes gathered before they are written: 100 and each line is written alone |
 //! | `EMITTER_RATE` | lines a second, each written alone and with its time; 0: as fast as it goes |
 //!
 //! At the end it writes `<start> <end>`, nanoseconds since 1970, into the build's artifact, or
@@ -20,15 +21,12 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 const LINE: usize = 100;
 
-/// What a C library gathers before it writes to a pipe.
-const BUFFER: usize = 4096;
-
 fn main() {
     let lines = number("EMITTER_LINES");
     let rate = number("EMITTER_RATE");
     let started = now();
     let written = if rate == 0 {
-        at_once(lines)
+        at_once(lines, number("EMITTER_BLOCK"))
     } else {
         paced(lines, rate)
     };
@@ -44,8 +42,8 @@ fn main() {
     .expect("the report has a place");
 }
 
-fn at_once(lines: u64) -> io::Result<()> {
-    let mut out = BufWriter::with_capacity(BUFFER, raw_stdout()?);
+fn at_once(lines: u64, block: u64) -> io::Result<()> {
+    let mut out = BufWriter::with_capacity(block as usize, raw_stdout()?);
     // Looks like a compiler's words, and is made faster than anyone can read it.
     let mut line: [u8; LINE] =
         *b"line 0000000000: [ 42%] Building C object lib/CMakeFiles/example.dir/source/module_with_a_name.cc.o\n";

@@ -19,7 +19,7 @@ pub async fn run(stage: &Stage, measure: &Measure) -> anyhow::Result<()> {
     let container = raw::with_emitter(stage).await?;
     let mut raw = Lines::default();
     let read = |bytes: &[u8]| raw.take(now(), bytes);
-    raw::emit(&container, lines, PACE, read).await?;
+    raw::emit(&container, lines, 0, PACE, read).await?;
     container.remove().await?;
 
     let service = stage.start().await?;

@@ -3,7 +3,7 @@
 use bollard::Docker;
 use bollard::container::LogOutput;
 use bollard::exec::{StartExecOptions, StartExecResults};
-use bollard::models::{ContainerCreateBody, ExecConfig};
+use bollard::models::{ContainerCreateBody, ExecConfig, HostConfig};
 use bollard::query_parameters::{
     CreateContainerOptions, RemoveContainerOptionsBuilder, UploadToContainerOptionsBuilder,
 };
@@ -26,11 +26,16 @@ pub struct Container<'a> {
 
 impl<'a> Container<'a> {
     pub async fn create(stage: &'a Stage) -> anyhow::Result<Self> {
-        let labels = [(RAW_LABEL.to_owned(), stage.name().to_owned())];
+        let labels = [(RAW_LABEL.to_owned(), stage.name())];
+        let host = HostConfig {
+            network_mode: Some(stage.name()),
+            ..Default::default()
+        };
         let body = ContainerCreateBody {
             image: Some(IMAGE.to_owned()),
             entrypoint: Some(vec!["sleep".to_owned(), "3600".to_owned()]),
             labels: Some(labels.into()),
+            host_config: Some(host),
             ..Default::default()
         };
         let docker = &stage.docker;
@@ -120,11 +125,13 @@ pub async fn with_emitter(stage: &Stage) -> anyhow::Result<Container<'_>> {
 pub async fn emit(
     container: &Container<'_>,
     lines: u64,
+    block: u64,
     rate: u64,
     mut read: impl FnMut(&[u8]),
 ) -> anyhow::Result<(super::emitter::Times, i64)> {
     let environment = [
         format!("EMITTER_LINES={lines}"),
+        format!("EMITTER_BLOCK={block}"),
         format!("EMITTER_RATE={rate}"),
     ];
     let mut bytes = 0;

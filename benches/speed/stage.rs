@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use bollard::Docker;
+use bollard::models::NetworkCreateRequest;
 use bollard::query_parameters::{
     ListContainersOptionsBuilder, ListNetworksOptionsBuilder, RemoveContainerOptionsBuilder,
 };
@@ -27,6 +28,7 @@ pub const RAW_LABEL: &str = "autobuilder.benchmark";
 
 /// The branches of the repository with the emitter: what their builds write.
 pub const LINES: &str = "lines";
+pub const BLOCKS: &str = "blocks";
 pub const MANY_LINES: &str = "many-lines";
 pub const PACED: &str = "paced";
 /// Keeps its place for as long as it is let.
@@ -38,6 +40,11 @@ pub const WAITING: &str = "waiting";
 pub const ECHO: &str = "echo";
 
 pub const PACE: u64 = 1000;
+
+/// Bytes in a write: a line, as shells and make and whatever writes to stderr do it; or what a C
+/// library gathers for a pipe.
+pub const LINEWISE: u64 = emitter::LINE;
+pub const BLOCKWISE: u64 = 4096;
 
 /// A line, and the artifact that every build has to leave.
 const ECHO_SCRIPT: &[u8] = b"#!/bin/sh\n\
@@ -95,6 +102,12 @@ impl Stage {
             instance: OnceLock::new(),
         };
         stage.write_configuration(measure)?;
+        let network = NetworkCreateRequest {
+            name: stage.name(),
+            labels: Some([(RAW_LABEL.to_owned(), stage.name())].into()),
+            ..Default::default()
+        };
+        stage.docker.create_network(network).await?;
         Ok(stage)
     }
 
@@ -122,20 +135,22 @@ impl Stage {
         fs::write(self.path("config.yaml"), serde_yaml::to_string(&service)?)?;
         let paced_lines = PACE * measure.paced_seconds;
         let branches = [
-            ("emitter", LINES, measure.lines, 0),
-            ("emitter", MANY_LINES, measure.many_lines, 0),
-            ("emitter", PACED, paced_lines, PACE),
-            ("emitter", HOLD, 1_000_000, 1),
-            ("emitter", WAITING, 1, 0),
-            ("echo", ECHO, 0, 0),
+            ("emitter", LINES, measure.lines, LINEWISE, 0),
+            ("emitter", BLOCKS, measure.lines, BLOCKWISE, 0),
+            ("emitter", MANY_LINES, measure.many_lines, BLOCKWISE, 0),
+            ("emitter", PACED, paced_lines, 0, PACE),
+            ("emitter", HOLD, 1_000_000, 0, 1),
+            ("emitter", WAITING, 1, 0, 1),
+            ("echo", ECHO, 0, 0, 0),
         ];
-        for (repository, branch, lines, rate) in branches {
+        for (repository, branch, lines, block, rate) in branches {
             let recipe = json!({
                 "buildscripts": ["build"],
                 "build": {
                     "artifact": "times",
                     "environment": {
                         "EMITTER_LINES": lines.to_string(),
+                        "EMITTER_BLOCK": block.to_string(),
                         "EMITTER_RATE": rate.to_string(),
                     },
                 },
@@ -148,7 +163,8 @@ impl Stage {
         Ok(())
     }
 
-    /// Unique on this machine, and allowed in the names of containers.
+    /// Unique on this machine, and allowed in the names of containers. It is also that of the raw
+    /// containers' network: builds have a network of their own, too.
     pub fn name(&self) -> String {
         let name = self.folder.path().file_name().unwrap_or_default();
         let name = name.to_string_lossy().to_lowercase();

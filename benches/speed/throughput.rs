@@ -14,30 +14,59 @@ use super::emitter::{LINE, Times};
 use super::figures::{Figure, mebibytes, now, row, seconds, table};
 use super::live::Watcher;
 use super::raw;
-use super::stage::{LINES, Stage};
+use super::stage::{BLOCKS, BLOCKWISE, LINES, LINEWISE, Stage};
 
-const WATCHERS: [usize; 3] = [0, 1, 20];
+/// How a script writes, and with how many watchers that is measured.
+struct Way {
+    name: &'static str,
+    branch: &'static str,
+    block: u64,
+    watchers: &'static [usize],
+}
+
+const WAYS: [Way; 2] = [
+    Way {
+        name: "each written alone",
+        branch: LINES,
+        block: LINEWISE,
+        watchers: &[0, 1, 20],
+    },
+    Way {
+        name: "written in blocks of 4 KiB",
+        branch: BLOCKS,
+        block: BLOCKWISE,
+        watchers: &[0, 1, 20],
+    },
+];
 
 pub async fn run(stage: &Stage, measure: &Measure) -> anyhow::Result<()> {
-    let bytes = measure.lines * LINE;
+    for way in &WAYS {
+        run_way(stage, measure, way).await?;
+    }
+    Ok(())
+}
+
+async fn run_way(stage: &Stage, measure: &Measure, way: &Way) -> anyhow::Result<()> {
+    let lines = measure.lines;
+    let bytes = lines * LINE;
     let mut raw = Case::default();
-    let mut cases = WATCHERS.map(|_| Case::default());
+    let mut cases: Vec<Case> = way.watchers.iter().map(|_| Case::default()).collect();
     // By turns: whatever else the machine does meets all of them.
     for _ in 0..measure.runs {
         let container = raw::with_emitter(stage).await?;
-        let (times, last) = raw::emit(&container, measure.lines, 0, |_| ()).await?;
+        let (times, last) = raw::emit(&container, lines, way.block, 0, |_| ()).await?;
         container.remove().await?;
         raw.whole.add(seconds(last - times.started));
         raw.script.add(seconds(times.took()));
-        for (case, watchers) in cases.iter_mut().zip(WATCHERS) {
-            case.add(&emit(stage, LINES, measure.lines, watchers).await?);
+        for (case, &watchers) in cases.iter_mut().zip(way.watchers) {
+            case.add(&emit(stage, way.branch, lines, watchers).await?);
         }
     }
 
     let speed = |case: &Case| {
         let took = case.whole.median();
         [
-            format!("{:.0}", measure.lines as f64 / took),
+            format!("{:.0}", lines as f64 / took),
             format!("{:.0}", bytes as f64 / 1e6 / took),
             format!("{:.2}", raw.whole.median() / took),
         ]
@@ -58,19 +87,14 @@ pub async fn run(stage: &Stage, measure: &Measure) -> anyhow::Result<()> {
         rows.push(cells);
     };
     line("raw exec, read and thrown away".to_owned(), &raw);
-    for (case, watchers) in cases.iter().zip(WATCHERS) {
+    for (case, watchers) in cases.iter().zip(way.watchers) {
         line(format!("autobuilder, {watchers} watchers"), case);
     }
-    println!(
-        "{}",
-        table(
-            &format!(
-                "Log throughput: {} lines of {LINE} bytes, from the script's start; median (least–most) of {} runs",
-                measure.lines, measure.runs
-            ),
-            &rows
-        )
+    let title = format!(
+        "Log throughput: {lines} lines of {LINE} bytes, {}, from the script's start; median (least–most) of {} runs",
+        way.name, measure.runs
     );
+    println!("{}", table(&title, &rows));
 
     let mut rows = vec![row([
         "",
@@ -80,7 +104,7 @@ pub async fn run(stage: &Stage, measure: &Measure) -> anyhow::Result<()> {
         "of it anonymous, MiB",
         "processor time, s",
     ])];
-    for (case, watchers) in cases.iter().zip(WATCHERS) {
+    for (case, watchers) in cases.iter().zip(way.watchers) {
         rows.push(vec![
             format!("{watchers} watchers"),
             case.first_watcher.show(2),
@@ -151,8 +175,9 @@ pub async fn emit(
     lines: u64,
     watchers: usize,
 ) -> anyhow::Result<Emitted> {
-    let delivery = stage.emitters.push(branch)?;
     let service = stage.start().await?;
+    // Not before: at its start, the service looks for pushes that nobody told of.
+    let delivery = stage.emitters.push(branch)?;
     let mut connected = Vec::new();
     for _ in 0..watchers {
         connected.push(Watcher::connect(service.process.address).await?);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use ractor::ActorRef;
 
 use super::{Failure, Message, plan};
-use crate::adapters::docker::DockerError;
+use crate::adapters::docker::{DockerError, Upload};
 use crate::adapters::git::GitError;
 use crate::config::ServiceConfig;
 use crate::domain::build::Build;
@@ -140,13 +140,14 @@ impl Preparation<'_> {
     async fn upload(&self, container: &str, source: &std::path::Path) -> Result<(), Failure> {
         let begun = Instant::now();
         let docker = &self.service.docker;
-        let job = plan::job(&self.config, self.build);
+        let source = Upload::Folder {
+            from: source.to_owned(),
+            to: plan::source_folder(self.build),
+        };
+        // Last, so that no source can take the runner's place.
+        let job = Upload::Job(plan::job(&self.config, self.build));
         docker
-            .upload_runner(container, &job)
-            .await
-            .map_err(|error| self.docker_failed("upload", &error))?;
-        docker
-            .upload_folder(container, source, &plan::source_folder(self.build))
+            .upload(container, vec![source, job])
             .await
             .map_err(|error| self.docker_failed("upload", &error))?;
         tracing::debug!(build = %self.build.id, seconds = begun.elapsed().as_secs_f64(), "source uploaded");

@@ -3,7 +3,7 @@
 //! The life of a build's container, by its verbs:
 //!
 //! 1. [`Docker::ensure_image`], [`Docker::ensure_network`], [`Docker::create`]
-//! 2. [`Docker::upload_folder`] and [`Docker::upload_runner`], into the container as it is created
+//! 2. [`Docker::upload`], into the container as it is created
 //! 3. [`Docker::start`], then [`Docker::follow`] until [`Frame::End`]; a follower that is lost is
 //!    started again at the offset where it stopped. After a [`Docker::kill`] the rest comes from
 //!    [`Docker::spool_of_stopped`]
@@ -40,6 +40,7 @@ pub use container::{ContainerSpec, LABEL_ATTEMPT, LABEL_BUILD, LABEL_INSTANCE, O
 pub use error::DockerError;
 pub use follow::Frame;
 pub use image::{Credentials, Pull};
+pub use upload::Upload;
 
 /// How long an engine may take for an answer that is no transfer. Generous, because creating and
 /// removing containers on a busy disk takes many seconds, and giving up changes nothing there.

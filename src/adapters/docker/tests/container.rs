@@ -154,7 +154,7 @@ async fn a_folder_arrives_as_it_is_and_belongs_to_root() {
     let container = Container::create(&spec()).await;
     container
         .docker
-        .upload_folder(&container.id, folder.path(), "/deep/app")
+        .upload(&container.id, vec![folder_at(folder.path(), "/deep/app")])
         .await
         .unwrap();
     let script = "cd /deep/app/a; wc -c < b/large; readlink link; stat -c %u:%g b/large link .";
@@ -170,12 +170,12 @@ async fn an_upload_that_cannot_work_says_so() {
     let container = Container::create(&spec()).await;
     let docker = container.docker.clone();
     let error = docker
-        .upload_folder(&container.id, std::path::Path::new("/no/such"), "/app")
+        .upload(&container.id, vec![folder_at("/no/such", "/app")])
         .await
         .unwrap_err();
     assert!(matches!(error, DockerError::File { .. }), "{error}");
     let error = docker
-        .upload_runner("autobuilder-test-none", &job("true"))
+        .upload("autobuilder-test-none", vec![Upload::Job(job("true"))])
         .await
         .unwrap_err();
     assert!(matches!(error, DockerError::NotFound(_)), "{error}");

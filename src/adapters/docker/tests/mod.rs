@@ -49,6 +49,14 @@ pub fn new_name() -> String {
     )
 }
 
+/// A folder of this machine, for an upload.
+pub fn folder_at(from: impl Into<std::path::PathBuf>, to: &str) -> Upload {
+    Upload::Folder {
+        from: from.into(),
+        to: to.to_owned(),
+    }
+}
+
 pub fn spec() -> ContainerSpec {
     let name = new_name();
     ContainerSpec {
@@ -106,7 +114,7 @@ impl Container {
 
     pub async fn run(&self, job: &Job) {
         self.docker
-            .upload_runner(&self.id, job)
+            .upload(&self.id, vec![Upload::Job(job.clone())])
             .await
             .expect("uploaded");
         self.docker.start(&self.id).await.expect("started");

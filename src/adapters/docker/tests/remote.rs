@@ -115,7 +115,7 @@ async fn build_on(docker: Docker) {
     let container = Container::create_on(docker, &spec()).await;
     let docker = &container.docker;
     docker
-        .upload_folder(&container.id, source.path(), "/app")
+        .upload(&container.id, vec![folder_at(source.path(), "/app")])
         .await
         .unwrap();
     let job = Job {

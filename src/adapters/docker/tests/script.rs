@@ -36,7 +36,7 @@ async fn a_script_that_cannot_run_says_why() {
         let container = Container::create(&spec()).await;
         container
             .docker
-            .upload_folder(&container.id, folder.path(), "/app")
+            .upload(&container.id, vec![folder_at(folder.path(), "/app")])
             .await
             .unwrap();
         let arguments = vec![program.to_owned()];
