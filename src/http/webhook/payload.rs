@@ -82,7 +82,12 @@ pub fn parse(json: &[u8]) -> Result<Told, PayloadError> {
         true => None,
         false => Some(checked("before", &payload.before)?),
     };
-    let after: CommitSha = checked("after", &payload.after)?;
+    // Of an annotated tag `after` is the tag's own object; what is built, and gets the status, is
+    // the commit, as a comparison of heads finds it too.
+    let after: CommitSha = match (&reference, &payload.head_commit) {
+        (GitRef::Tag(_), Some(head)) => checked("head_commit.id", &head.id)?,
+        _ => checked("after", &payload.after)?,
+    };
     let default_branch = payload.repository.default_branch;
     // A new branch or a tag brings no commit of its own; people want to see where it stands.
     let mut commits = payload.commits;
@@ -236,6 +241,16 @@ mod tests {
         });
         assert_eq!(push.before, None);
         assert_eq!(push.commits.len(), 1);
+    }
+
+    #[test]
+    fn an_annotated_tag_stands_for_its_commit() {
+        let push = push(|payload| {
+            payload["ref"] = "refs/tags/v1".into();
+            payload["after"] = "c".repeat(40).into();
+            payload["head_commit"] = payload["commits"][0].clone();
+        });
+        assert_eq!(push.after.as_str(), "b".repeat(40));
     }
 
     #[test]
