@@ -7,6 +7,7 @@ mod config;
 mod domain;
 mod http;
 mod log;
+mod memory;
 mod metrics;
 mod serve;
 mod service;
@@ -19,6 +20,7 @@ use clap::Parser;
 use cli::{Arguments, Command};
 
 fn main() -> ExitCode {
+    memory::share_between_threads();
     // Compiled in without a default, so that there is one cryptography in the binary and not two.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let Arguments {
