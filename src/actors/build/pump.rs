@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use ractor::ActorRef;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -17,8 +17,19 @@ use crate::domain::build::Build;
 use crate::domain::time::Timestamp;
 use crate::service::Service;
 
-/// Chunks on their way from Docker to the log. With 64 KiB each that is half a MiB a build.
-const PERMITS: usize = 8;
+/// Chunks on their way from Docker to the log. With 128 KiB each that is half a MiB a build.
+const PERMITS: usize = 4;
+
+/// What has come together goes to the log together, up to this size: each chunk wakes the actor
+/// and a thread that may block, which cost more than the writing (Docker cuts at 32 KiB).
+const LARGEST_CHUNK: usize = 128 * 1024;
+
+/// As many of Docker's pieces as fill a chunk.
+const READY_AT_ONCE: usize = 4;
+
+/// Output that came later than this after the chunk's first byte is a chunk of its own: the log
+/// knows one time for each.
+const TOGETHER_MS: u64 = 10;
 
 /// Pauses between tries to reach an engine that does not answer.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -108,16 +119,19 @@ impl Pump {
     }
 
     async fn follow(&mut self) -> Result<Message, DockerError> {
-        let mut frames = std::pin::pin!(self.service.docker.follow(&self.name, self.offset));
-        while let Some(frame) = frames.next().await {
-            match frame? {
-                Frame::Chunk {
-                    time,
-                    offset,
-                    bytes,
-                } => self.send(time, offset, bytes).await,
-                Frame::Limit => self.tell_limit(),
-                Frame::End(outcome) => return Ok(Message::ScriptEnded(outcome)),
+        let frames = self.service.docker.follow(&self.name, self.offset);
+        let mut frames = std::pin::pin!(frames.ready_chunks(READY_AT_ONCE));
+        while let Some(ready) = frames.next().await {
+            for frame in joined(ready) {
+                match frame? {
+                    Frame::Chunk {
+                        time,
+                        offset,
+                        bytes,
+                    } => self.send(time, offset, bytes).await,
+                    Frame::Limit => self.tell_limit(),
+                    Frame::End(outcome) => return Ok(Message::ScriptEnded(outcome)),
+                }
             }
         }
         Err(DockerError::FollowerLost("its stream ended".to_owned()))
@@ -170,6 +184,30 @@ impl Pump {
     }
 }
 
+/// The same frames with chunks that came together made one.
+fn joined(ready: Vec<Result<Frame, DockerError>>) -> Vec<Result<Frame, DockerError>> {
+    let mut frames: Vec<Result<Frame, DockerError>> = Vec::with_capacity(ready.len());
+    for frame in ready {
+        if let Ok(Frame::Chunk { time, bytes, .. }) = &frame
+            && let Some(Ok(Frame::Chunk {
+                time: first,
+                bytes: before,
+                ..
+            })) = frames.last_mut()
+            && before.len() + bytes.len() <= LARGEST_CHUNK
+            && time.saturating_sub(*first) <= TOGETHER_MS
+        {
+            // Where it is nobody else's, the memory before is only made larger.
+            let mut both = BytesMut::from(std::mem::take(before));
+            both.extend_from_slice(bytes);
+            *before = both.freeze();
+        } else {
+            frames.push(frame);
+        }
+    }
+    frames
+}
+
 /// What ends a build that takes too long, or too much of the disk.
 pub fn watchdogs(
     service: &Arc<Service>,
@@ -210,5 +248,53 @@ async fn watch_disk(service: Arc<Service>, name: String, limit: u64, myself: Act
             // The pump finds out what is wrong with the container.
             Err(error) => tracing::debug!(container = name, %error, "cannot measure disk use"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chunk(time: u64, offset: u64, length: usize) -> Result<Frame, DockerError> {
+        Ok(Frame::Chunk {
+            time,
+            offset,
+            bytes: vec![b'x'; length].into(),
+        })
+    }
+
+    /// Time, offset and length of each chunk; `None` for other frames.
+    fn shape(frames: Vec<Result<Frame, DockerError>>) -> Vec<Option<(u64, u64, usize)>> {
+        let frames = frames.into_iter().map(|frame| match frame {
+            Ok(Frame::Chunk {
+                time,
+                offset,
+                bytes,
+            }) => Some((time, offset, bytes.len())),
+            _ => None,
+        });
+        frames.collect()
+    }
+
+    #[test]
+    fn what_came_together_is_one_chunk_and_all_else_keeps_its_place() {
+        let ready = vec![
+            chunk(5, 0, 10),
+            chunk(6, 10, 20),
+            chunk(6 + TOGETHER_MS, 30, 5),
+            chunk(17, 35, LARGEST_CHUNK),
+            Ok(Frame::Limit),
+            chunk(18, 7, 1),
+            Err(DockerError::FollowerLost(String::new())),
+        ];
+        let expected = [
+            Some((5, 0, 30)),
+            Some((16, 30, 5)),
+            Some((17, 35, LARGEST_CHUNK)),
+            None,
+            Some((18, 7, 1)),
+            None,
+        ];
+        assert_eq!(shape(joined(ready)), expected);
     }
 }
