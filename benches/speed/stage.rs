@@ -1,6 +1,7 @@
 //! What all sections share: a temporary folder with repositories and a configuration, Docker, and
 //! the service, started as often as a section likes on the same data directory.
 
+use std::collections::HashMap;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -53,6 +54,9 @@ const ECHO_SCRIPT: &[u8] = b"#!/bin/sh\n\
 
 /// A build of ten million lines takes some seconds; nothing here takes minutes.
 const BUILD_LIMIT: Duration = Duration::from_secs(120);
+
+/// How long Docker may take to remove what is left at the end.
+const REMOVAL_LIMIT: Duration = Duration::from_secs(30);
 
 pub struct Stage {
     folder: TempDir,
@@ -255,18 +259,7 @@ impl Stage {
         labels.extend(self.instance.get().map(of_instance));
         for label in labels {
             let filters = [("label".to_owned(), vec![label])].into();
-            let options = ListContainersOptionsBuilder::new()
-                .all(true)
-                .filters(&filters)
-                .build();
-            for container in self.docker.list_containers(Some(options)).await? {
-                let id = container.id.unwrap_or_default();
-                let options = RemoveContainerOptionsBuilder::new()
-                    .force(true)
-                    .v(true)
-                    .build();
-                self.docker.remove_container(&id, Some(options)).await?;
-            }
+            self.remove_containers(&filters).await?;
             let options = ListNetworksOptionsBuilder::new().filters(&filters).build();
             for network in self.docker.list_networks(Some(options)).await? {
                 let id = network.id.unwrap_or_default();
@@ -274,6 +267,37 @@ impl Stage {
             }
         }
         Ok(())
+    }
+
+    async fn remove_containers(
+        &self,
+        filters: &HashMap<String, Vec<String>>,
+    ) -> anyhow::Result<()> {
+        let begun = Instant::now();
+        loop {
+            let options = ListContainersOptionsBuilder::new()
+                .all(true)
+                .filters(filters)
+                .build();
+            let left = self.docker.list_containers(Some(options)).await?;
+            if left.is_empty() {
+                return Ok(());
+            }
+            let mut refused = None;
+            for container in left {
+                let id = container.id.unwrap_or_default();
+                let options = RemoveContainerOptionsBuilder::new()
+                    .force(true)
+                    .v(true)
+                    .build();
+                // The service may have asked for it a moment ago: then it is refused, and goes.
+                refused = self.docker.remove_container(&id, Some(options)).await.err();
+            }
+            if begun.elapsed() > REMOVAL_LIMIT {
+                bail!("containers stay: {refused:?}");
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
     }
 }
 
