@@ -184,7 +184,7 @@ impl Service {
 
     /// Lets a script go on that waits in [`HOLD`]. Docker alone does it: the service may be down.
     pub fn release(&self, build: &str) {
-        containers::docker(&["exec", &self.container_of(build), "touch", "/released"]);
+        containers::release(&self.container_of(build));
     }
 }
 

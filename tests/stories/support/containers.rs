@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -11,6 +12,21 @@ pub fn docker(arguments: &[&str]) -> String {
     match try_docker(arguments) {
         Ok(output) => output,
         Err(error) => panic!("docker {arguments:?}: {error}"),
+    }
+}
+
+/// Lets go a script that waits for `/released`. A build is told to be building just before its
+/// container starts.
+pub fn release(container: &str) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        match try_docker(&["exec", container, "touch", "/released"]) {
+            Ok(_) => return,
+            Err(error) if error.contains("is not running") && Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            Err(error) => panic!("cannot release {container}: {error}"),
+        }
     }
 }
 
