@@ -195,8 +195,8 @@ impl State {
 
     fn supersede_rule(&self, build: &Build) -> Supersede {
         build
-            .recipe
-            .supersede
+            .recipe()
+            .and_then(|recipe| recipe.supersede)
             .unwrap_or(self.service.config.borrow().builds.supersede)
     }
 

@@ -10,11 +10,11 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::projects;
 use crate::config::FirstSight;
-use crate::domain::build::Cause;
+use crate::domain::build::{Cause, Work};
 use crate::domain::names::{CommitSha, GitRef, RepositoryName};
 use crate::domain::push::{Commit, MAX_COMMITS, Push};
 use crate::service::Service;
-use crate::store::NewBuild;
+use crate::store::NewBuilds;
 
 pub struct Watcher;
 
@@ -175,9 +175,9 @@ async fn compare_head(
         default_branch: None,
         commits,
     };
-    let new = NewBuild {
+    let new = NewBuilds {
         push,
-        recipes: recipes.to_vec(),
+        work: recipes.iter().cloned().map(Work::from).collect(),
         cause: Cause::Reconcile,
     };
     service.store.hear_push(None, new).await?;

@@ -1,15 +1,17 @@
-//! A build: one script run for one commit, and the states it goes through.
+//! A build: one script run for one commit, or one load of the configuration, and the states it
+//! goes through.
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::names::{
-    ArtifactName, BranchName, BuildId, CommitSha, GitRef, RecipeTag, RepositoryName, ScriptPath,
+    ArtifactName, BranchName, BuildId, CommitSha, GitRef, RecipeTag, RepositoryName,
 };
 use super::push::Commit;
-use super::recipe::Recipe;
+use super::recipe::{Format, Recipe};
 use super::time::Timestamp;
 
 /// Where a build stands.
@@ -18,7 +20,7 @@ use super::time::Timestamp;
 /// queued → preparing → building → collecting → publishing → succeeded
 /// ```
 ///
-/// and from each of these to the ends that [`State::may_become`] allows. An end never changes.
+/// (a load of the configuration has nothing to collect) and from each of these to the ends that [`State::may_become`] allows. An end never changes.
 #[derive(
     Debug,
     Clone,
@@ -37,7 +39,7 @@ pub enum State {
     Queued,
     /// Fetching the commit, pulling the image, making the container.
     Preparing,
-    /// The script runs.
+    /// The script runs, or the configuration's files are read.
     Building,
     /// The script has ended well; its artifact is fetched.
     Collecting,
@@ -108,7 +110,14 @@ impl State {
             Building => {
                 matches!(
                     next,
-                    Collecting | Queued | Failed | Errored | TimedOut | Cancelled | Superseded
+                    Collecting
+                        | Succeeded
+                        | Queued
+                        | Failed
+                        | Errored
+                        | TimedOut
+                        | Cancelled
+                        | Superseded
                 )
             }
             Collecting => matches!(next, Publishing | Failed | Errored | Cancelled | Superseded),
@@ -184,6 +193,13 @@ pub enum Cause {
     },
     /// A branch's head was found to differ from what had been built.
     Reconcile,
+    /// A repository that the script depends on was pushed to.
+    Dependency {
+        #[schema(value_type = String)]
+        repository: RepositoryName,
+        #[schema(value_type = String)]
+        commit: CommitSha,
+    },
     /// A person asked for it.
     Manual,
     /// A person asked for that build once more.
@@ -193,11 +209,58 @@ pub enum Cause {
     },
 }
 
+/// What a build does.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Work {
+    /// Runs a script in a container.
+    Script(Arc<Recipe>),
+    /// Loads the configuration from the commit.
+    Configuration,
+}
+
+impl From<Recipe> for Work {
+    fn from(recipe: Recipe) -> Self {
+        Self::Script(Arc::new(recipe))
+    }
+}
+
+impl Work {
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Script(recipe) => match recipe.format {
+                Format::Flist => Kind::Flist,
+                Format::Binary => Kind::Binary,
+            },
+            Self::Configuration => Kind::Configuration,
+        }
+    }
+
+    /// The script's path in the repository; a load of the configuration has a name in its place.
+    pub fn script(&self) -> &str {
+        match self {
+            Self::Script(recipe) => recipe.script.as_str(),
+            Self::Configuration => Kind::Configuration.as_str(),
+        }
+    }
+
+    pub fn tag(&self) -> Option<&RecipeTag> {
+        self.recipe()?.tag.as_ref()
+    }
+
+    pub fn recipe(&self) -> Option<&Recipe> {
+        match self {
+            Self::Script(recipe) => Some(recipe),
+            Self::Configuration => None,
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     Flist,
     Binary,
+    Configuration,
 }
 
 impl Kind {
@@ -205,6 +268,7 @@ impl Kind {
         match self {
             Self::Flist => "flist",
             Self::Binary => "binary",
+            Self::Configuration => "configuration",
         }
     }
 }
@@ -223,8 +287,7 @@ pub struct Build {
     pub repository: RepositoryName,
     pub reference: GitRef,
     pub commit: CommitSha,
-    pub recipe: Recipe,
-    pub kind: Kind,
+    pub work: Work,
     pub cause: Cause,
     pub state: State,
     /// One line for people: why it stands where it stands.
@@ -250,27 +313,35 @@ impl Build {
         self.reference.short_name()
     }
 
-    pub fn script(&self) -> &ScriptPath {
-        &self.recipe.script
+    pub fn kind(&self) -> Kind {
+        self.work.kind()
+    }
+
+    pub fn script(&self) -> &str {
+        self.work.script()
     }
 
     pub fn tag(&self) -> Option<&RecipeTag> {
-        self.recipe.tag.as_ref()
+        self.work.tag()
+    }
+
+    pub fn recipe(&self) -> Option<&Recipe> {
+        self.work.recipe()
     }
 
     /// Builds of one lane follow each other: they would publish under the same names.
     pub fn lane(&self) -> Lane {
         Lane {
             reference: self.reference.clone(),
-            script: self.recipe.script.clone(),
-            tag: self.recipe.tag.clone(),
+            script: self.script().to_owned(),
+            tag: self.tag().cloned(),
         }
     }
 
     /// The name under which GitHub lists its status on the commit.
     pub fn status_context(&self) -> String {
-        let mut context = format!("autobuilder/{}", self.recipe.script);
-        if let Some(tag) = &self.recipe.tag {
+        let mut context = format!("autobuilder/{}", self.script());
+        if let Some(tag) = self.tag() {
             context.push_str(&format!(" ({tag})"));
         }
         if let GitRef::Tag(name) = &self.reference {
@@ -312,7 +383,7 @@ const SKIP_MARKS: [&str; 2] = ["[skip ci]", "[ci skip]"];
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Lane {
     pub reference: GitRef,
-    pub script: ScriptPath,
+    pub script: String,
     pub tag: Option<RecipeTag>,
 }
 

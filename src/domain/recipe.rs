@@ -80,14 +80,12 @@ impl Catalog {
     }
 
     /// Whether this script of this branch is built at all.
-    pub fn has(
-        &self,
-        repository: &RepositoryName,
-        branch: &BranchName,
-        script: &ScriptPath,
-    ) -> bool {
-        self.recipes(repository, branch)
-            .is_some_and(|recipes| recipes.iter().any(|recipe| recipe.script == *script))
+    pub fn has(&self, repository: &RepositoryName, branch: &BranchName, script: &str) -> bool {
+        self.recipes(repository, branch).is_some_and(|recipes| {
+            recipes
+                .iter()
+                .any(|recipe| recipe.script.as_str() == script)
+        })
     }
 
     pub fn repositories(&self) -> impl Iterator<Item = &RepositoryName> {

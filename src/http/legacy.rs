@@ -14,7 +14,7 @@ use super::answer::{self, Answer, Response, respond};
 use super::builds::{self, checked, stream_whole_log};
 use super::failure::{ErrorView, Failure};
 use super::{Web, filters};
-use crate::domain::build::{Build, State};
+use crate::domain::build::{Build, Kind, State};
 use crate::domain::names::{BranchName, RepositoryName};
 use crate::domain::push::Commit;
 use crate::log::LogReader;
@@ -81,7 +81,8 @@ pub struct OldBuildView {
     pub branch: String,
     /// The last 20 lines of the log.
     pub monitor: Vec<String>,
-    /// The first 10 characters of the container's id; empty while there is none.
+    /// The first 10 characters of the container's id, empty while there is none; `system` for a
+    /// load of the configuration.
     pub docker: String,
     /// Seconds since 1970; of a build that waits, when it was asked for.
     pub started: i64,
@@ -89,7 +90,7 @@ pub struct OldBuildView {
     pub ended: Option<i64>,
     pub error: Option<String>,
     pub commits: Vec<Commit>,
-    pub artifact: String,
+    pub artifact: Option<String>,
     pub tag: Option<String>,
     pub baseimage: Option<String>,
 }
@@ -142,7 +143,10 @@ async fn old_view(web: &Web, build: Build) -> Result<OldBuildView, Failure> {
     let monitor = last_lines(web, &build).await?;
     let status = old_status(build.state);
     let started = build.started.unwrap_or(build.queued);
-    let container = build.container.unwrap_or_default();
+    let container = match build.kind() {
+        Kind::Configuration => "system".to_owned(),
+        _ => build.container.clone().unwrap_or_default(),
+    };
     Ok(OldBuildView {
         status,
         branch: build.reference.short_name().to_string(),
@@ -150,11 +154,14 @@ async fn old_view(web: &Web, build: Build) -> Result<OldBuildView, Failure> {
         docker: container.chars().take(10).collect(),
         started: started.as_millis() / 1000,
         ended: build.ended.map(|ended| ended.as_millis() / 1000),
-        error: build.reason.filter(|_| status == "error"),
+        error: build.reason.clone().filter(|_| status == "error"),
+        artifact: build.recipe().map(|recipe| recipe.artifact.to_string()),
+        tag: build.tag().map(ToString::to_string),
+        baseimage: build
+            .image
+            .clone()
+            .or_else(|| build.recipe()?.baseimage.clone()),
         commits: build.commits,
-        artifact: build.recipe.artifact.into(),
-        tag: build.recipe.tag.map(Into::into),
-        baseimage: build.image.or(build.recipe.baseimage),
         id: build.id.into(),
         name: build.repository.into(),
     })

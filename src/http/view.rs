@@ -33,7 +33,7 @@ pub struct BuildView {
     pub reference: String,
     /// 40 hexadecimal digits.
     pub commit: String,
-    /// Path of the script in the repository.
+    /// Path of the script in the repository; `configuration` for a load of the configuration.
     #[schema(example = "autobuild/build.sh")]
     pub script: String,
     /// The recipe's tag.
@@ -63,7 +63,8 @@ pub struct BuildView {
     pub image: Option<String>,
     /// Id of the container.
     pub container: Option<String>,
-    pub limits: LimitsView,
+    /// Null for a load of the configuration, which runs in no container.
+    pub limits: Option<LimitsView>,
     pub log: LogView,
     pub artifacts: Vec<ArtifactView>,
     /// Newest last.
@@ -219,13 +220,12 @@ fn waits_for(build: &Build, waiting: &Waiting, config: &ServiceConfig) -> Option
 }
 
 fn view(build: Build, config: &ServiceConfig, log: LogView, waiting: Option<String>) -> BuildView {
-    let recipe = &build.recipe;
-    let limits = LimitsView {
+    let limits = build.recipe().map(|recipe| LimitsView {
         memory: recipe.memory.unwrap_or(config.docker.memory),
         cpus: recipe.cpus.or(config.docker.cpus),
         pids: config.docker.pids,
         timeout: recipe.timeout.unwrap_or(config.builds.timeout).as_secs(),
-    };
+    });
     let steps = build
         .steps
         .iter()
@@ -240,14 +240,14 @@ fn view(build: Build, config: &ServiceConfig, log: LogView, waiting: Option<Stri
     let artifacts = artifacts(&build, config);
     BuildView {
         branch: build.branch().to_string(),
+        kind: build.kind(),
         reference: build.reference.to_string(),
         commit: build.commit.to_string(),
-        script: recipe.script.to_string(),
-        tag: recipe.tag.as_ref().map(ToString::to_string),
+        script: build.script().to_owned(),
+        tag: build.tag().map(ToString::to_string),
         url: build_url(config, &build.id),
         id: build.id.into(),
         repository: build.repository.into(),
-        kind: build.kind,
         cause: build.cause,
         state: build.state,
         reason: build.reason,

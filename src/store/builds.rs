@@ -39,14 +39,16 @@ impl Store {
             .await
     }
 
-    /// A repository's builds that wait or run, of those created after a place; oldest first.
+    /// A repository's builds of scripts that wait or run, of those created after a place; oldest
+    /// first.
     pub async fn unfinished_after(
         &self,
         repository: RepositoryName,
         sequence: i64,
     ) -> Result<Vec<Build>> {
         self.read(move |connection| {
-            let condition = "b.repository = ?1 AND b.sequence > ?2 AND b.ended IS NULL";
+            let condition = "b.repository = ?1 AND b.sequence > ?2 AND b.ended IS NULL \
+                             AND b.kind != 'configuration'";
             let query = format!("{} WHERE {condition} ORDER BY b.sequence", rows::BUILD);
             let values = vec![text(repository.as_str()), Value::Integer(sequence)];
             select(connection, &query, values)
@@ -54,11 +56,13 @@ impl Store {
         .await
     }
 
-    /// Repositories with builds that wait or run.
+    /// Repositories with builds of scripts that wait or run.
     pub async fn unfinished_repositories(&self) -> Result<Vec<RepositoryName>> {
         self.read(|connection| {
             let repositories = connection
-                .prepare_cached("SELECT DISTINCT repository FROM builds WHERE ended IS NULL")?
+                .prepare_cached(
+                    "SELECT DISTINCT repository FROM builds WHERE ended IS NULL AND kind != 'configuration'",
+                )?
                 .query_map([], |row| rows::parsed(row, 0))?
                 .collect::<rusqlite::Result<_>>()?;
             Ok(repositories)

@@ -4,33 +4,32 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::transitions::{next_revision, report};
 use super::{Result, Store, StoreError, rows};
-use crate::domain::build::{Build, Cause, Kind, State};
+use crate::domain::build::{Build, Cause, State, Work};
 use crate::domain::names::{BuildId, CommitSha, GitRef, RepositoryName};
 use crate::domain::push::Push;
-use crate::domain::recipe::Recipe;
 use crate::domain::time::Timestamp;
 
 /// What became of a push that was told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Heard {
-    /// Its builds, in the order of its recipes.
+    /// The builds it caused, in the order of its work.
     pub builds: Vec<BuildId>,
     /// It had been heard of before; the builds are those it had then.
     pub known: bool,
 }
 
-/// A build that a person asks for.
+/// A push, and a build for each piece of work.
 #[derive(Debug, Clone)]
-pub struct NewBuild {
+pub struct NewBuilds {
     pub push: Push,
-    pub recipes: Vec<Recipe>,
+    pub work: Vec<Work>,
     pub cause: Cause,
 }
 
 impl Store {
-    /// Records a push with one build for each recipe, unless it is known: by its delivery id, by
+    /// Records a push with its builds, unless it is known: by its delivery id, by
     /// its move (ref, before, after), or because the ref was last heard of at that commit.
-    pub async fn hear_push(&self, delivery: Option<String>, new: NewBuild) -> Result<Heard> {
+    pub async fn hear_push(&self, delivery: Option<String>, new: NewBuilds) -> Result<Heard> {
         self.write(move |connection| {
             if let Some(push) = known_push(connection, delivery.as_deref(), &new.push)? {
                 remember_delivery(connection, delivery.as_deref(), push)?;
@@ -69,7 +68,7 @@ impl Store {
 
     /// Builds that a person asked for. A commit that was pushed to this ref keeps the place of
     /// that push in the order of pushes; another gets the newest place.
-    pub async fn ask_for_builds(&self, new: NewBuild) -> Result<Vec<BuildId>> {
+    pub async fn ask_for_builds(&self, new: NewBuilds) -> Result<Vec<BuildId>> {
         self.write(move |connection| {
             let pushed: Option<u64> = connection
                 .prepare_cached(
@@ -93,13 +92,14 @@ impl Store {
     }
 
     /// The same script of the same commit once more, after the recipe given.
-    pub async fn rebuild(&self, of: BuildId, recipe: Recipe) -> Result<BuildId> {
+    pub async fn rebuild(&self, of: BuildId, work: Work) -> Result<BuildId> {
         self.write(move |connection| {
             let old = super::builds::load(connection, &of)?;
             let cause = Cause::Rebuild { of };
             let build = BuildRow {
-                recipe: &recipe,
+                work: &work,
                 cause: &cause,
+                told_by: None,
                 commits: rows::to_json(&old.commits)?,
             };
             insert_build(
@@ -187,7 +187,7 @@ fn remember_delivery(connection: &Connection, delivery: Option<&str>, push: u64)
 
 fn builds_of(connection: &Connection, push: u64) -> Result<Vec<BuildId>> {
     let builds = connection
-        .prepare_cached("SELECT id FROM builds WHERE push = ?1 ORDER BY sequence")?
+        .prepare_cached("SELECT id FROM builds WHERE told_by = ?1 ORDER BY sequence")?
         .query_map([push], |row| rows::parsed(row, 0))?
         .collect::<rusqlite::Result<_>>()?;
     Ok(builds)
@@ -231,13 +231,15 @@ fn set_head(
     Ok(())
 }
 
-fn insert_builds(connection: &Connection, push: u64, new: &NewBuild) -> Result<Vec<BuildId>> {
+fn insert_builds(connection: &Connection, push: u64, new: &NewBuilds) -> Result<Vec<BuildId>> {
     let commits = rows::to_json(&new.push.commits)?;
-    let mut builds = Vec::with_capacity(new.recipes.len());
-    for recipe in &new.recipes {
+    let told_by = (new.cause != Cause::Manual).then_some(push);
+    let mut builds = Vec::with_capacity(new.work.len());
+    for work in &new.work {
         let build = BuildRow {
-            recipe,
+            work,
             cause: &new.cause,
+            told_by,
             commits: commits.clone(),
         };
         let Push {
@@ -254,8 +256,10 @@ fn insert_builds(connection: &Connection, push: u64, new: &NewBuild) -> Result<V
 }
 
 struct BuildRow<'a> {
-    recipe: &'a Recipe,
+    work: &'a Work,
     cause: &'a Cause,
+    /// The push that caused it.
+    told_by: Option<u64>,
     commits: String,
 }
 
@@ -272,8 +276,8 @@ fn insert_build(
     connection
         .prepare_cached(
             "INSERT INTO builds (id, revision, push, repository, ref, branch, sha, script, tag, kind, recipe, \
-             cause, commits, state, queued, attempt) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, 1)",
+             cause, commits, state, queued, told_by, attempt) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, 1)",
         )?
         .execute(params![
             id.as_str(),
@@ -283,14 +287,15 @@ fn insert_build(
             reference.to_string(),
             reference.short_name().as_str(),
             commit.as_str(),
-            new.recipe.script.as_str(),
-            new.recipe.tag.as_ref().map_or("", |tag| tag.as_str()),
-            Kind::from(new.recipe.format).as_str(),
-            rows::to_json(new.recipe)?,
+            new.work.script(),
+            new.work.tag().map_or("", |tag| tag.as_str()),
+            new.work.kind().as_str(),
+            rows::to_json(&new.work.recipe())?,
             rows::to_json(new.cause)?,
             new.commits,
             State::Queued.as_str(),
             now,
+            new.told_by,
         ])?;
     let sequence = connection.last_insert_rowid();
     connection

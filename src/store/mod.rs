@@ -24,7 +24,7 @@ use rusqlite::{Connection, OpenFlags};
 use tokio::sync::{Semaphore, watch};
 
 pub use builds::BuildFilter;
-pub use deliveries::NewBuild;
+pub use deliveries::NewBuilds;
 pub use transitions::{Facts, Transition};
 pub use waiting::Waiting;
 

@@ -6,19 +6,23 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::{Result, StoreError};
-use crate::domain::build::{Artifact, Build, Step};
-use crate::domain::recipe::{Format, Recipe};
+use crate::domain::build::{Artifact, Build, Kind, Step, Work};
+use crate::domain::recipe::Recipe;
 use crate::domain::time::Timestamp;
 
 /// The columns that [`build`] reads, of `builds` joined with its push.
 pub const BUILD: &str = "SELECT b.sequence, b.id, b.revision, b.push, p.forced, b.repository, b.ref, b.sha, \
-     b.recipe, b.cause, b.commits, b.state, b.reason, b.queued, b.started, b.ended, b.attempt, b.exit_code, \
+     b.kind, b.recipe, b.cause, b.commits, b.state, b.reason, b.queued, b.started, b.ended, b.attempt, b.exit_code, \
      b.image, b.container, b.log_bytes, b.log_lines \
      FROM builds b JOIN pushes p ON p.sequence = b.push";
 
 /// Without steps and artifacts, which [`complete`] adds.
 pub fn build(row: &Row<'_>) -> rusqlite::Result<Build> {
-    let recipe: Recipe = json(row, 8)?;
+    let kind: String = row.get(8)?;
+    let work = match kind == Kind::Configuration.as_str() {
+        true => Work::Configuration,
+        false => json::<Recipe>(row, 9)?.into(),
+    };
     Ok(Build {
         sequence: row.get(0)?,
         id: parsed(row, 1)?,
@@ -28,33 +32,23 @@ pub fn build(row: &Row<'_>) -> rusqlite::Result<Build> {
         repository: parsed(row, 5)?,
         reference: parsed(row, 6)?,
         commit: parsed(row, 7)?,
-        kind: recipe.format.into(),
-        recipe,
-        cause: json(row, 9)?,
-        commits: json(row, 10)?,
-        state: parsed(row, 11)?,
-        reason: row.get(12)?,
-        queued: time(row, 13)?,
-        started: optional_time(row, 14)?,
-        ended: optional_time(row, 15)?,
-        attempt: row.get(16)?,
-        exit_code: row.get(17)?,
-        image: row.get(18)?,
-        container: row.get(19)?,
-        log_bytes: row.get(20)?,
-        log_lines: row.get(21)?,
+        work,
+        cause: json(row, 10)?,
+        commits: json(row, 11)?,
+        state: parsed(row, 12)?,
+        reason: row.get(13)?,
+        queued: time(row, 14)?,
+        started: optional_time(row, 15)?,
+        ended: optional_time(row, 16)?,
+        attempt: row.get(17)?,
+        exit_code: row.get(18)?,
+        image: row.get(19)?,
+        container: row.get(20)?,
+        log_bytes: row.get(21)?,
+        log_lines: row.get(22)?,
         steps: Vec::new(),
         artifacts: Vec::new(),
     })
-}
-
-impl From<Format> for crate::domain::build::Kind {
-    fn from(format: Format) -> Self {
-        match format {
-            Format::Flist => Self::Flist,
-            Format::Binary => Self::Binary,
-        }
-    }
 }
 
 /// Adds what stands in tables of its own.

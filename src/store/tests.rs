@@ -1,6 +1,6 @@
 use super::deliveries::Heard;
 use super::*;
-use crate::domain::build::{Build, Cause};
+use crate::domain::build::{Build, Cause, Work};
 use crate::domain::names::{CommitSha, GitRef};
 use crate::domain::push::{Commit, Push};
 use crate::domain::recipe::{Format, Recipe};
@@ -39,14 +39,14 @@ fn recipe(script: &str) -> Recipe {
     }
 }
 
-fn push(before: Option<char>, after: char) -> NewBuild {
+fn push(before: Option<char>, after: char) -> NewBuilds {
     let commit = Commit {
         id: sha(after),
         message: format!("change {after}"),
         author: "Ada".into(),
         url: None,
     };
-    NewBuild {
+    NewBuilds {
         push: Push {
             repository: "acme/app".parse().unwrap(),
             reference: "refs/heads/main".parse().unwrap(),
@@ -57,7 +57,9 @@ fn push(before: Option<char>, after: char) -> NewBuild {
             default_branch: None,
             commits: vec![commit],
         },
-        recipes: vec![recipe("build.sh"), recipe("test.sh")],
+        work: [recipe("build.sh"), recipe("test.sh")]
+            .map(Work::from)
+            .to_vec(),
         cause: Cause::Push {
             pusher: None,
             forced: false,
@@ -106,10 +108,7 @@ async fn a_push_becomes_one_build_for_each_recipe() {
         .unwrap();
     assert!(!heard.known);
     let unfinished = unfinished(&store).await;
-    let scripts: Vec<&str> = unfinished
-        .iter()
-        .map(|build| build.script().as_str())
-        .collect();
+    let scripts: Vec<&str> = unfinished.iter().map(|build| build.script()).collect();
     assert_eq!(scripts, ["build.sh", "test.sh"]);
     assert_eq!(
         unfinished
@@ -287,7 +286,10 @@ async fn the_outbox_holds_pending_and_then_the_end_and_only_the_newest_build_spe
     }
     assert!(store.waiting_statuses(10).await.unwrap().is_empty());
 
-    let newer = store.rebuild(id.clone(), recipe("build.sh")).await.unwrap();
+    let newer = store
+        .rebuild(id.clone(), recipe("build.sh").into())
+        .await
+        .unwrap();
     advance(&store, &id, &[State::Preparing, State::Failed]).await;
     let waiting = store.waiting_statuses(10).await.unwrap();
     assert_eq!(waiting.len(), 1, "the older build's end is not news");

@@ -7,16 +7,21 @@ use ractor::ActorRef;
 use super::{Failure, Message, plan};
 use crate::adapters::docker::{ArtifactError, DockerError};
 use crate::domain::build::{Artifact, Build};
+use crate::domain::recipe::Recipe;
 use crate::service::Service;
 use crate::service::files::move_durably;
 
-pub async fn collect(service: Arc<Service>, build: Build, myself: ActorRef<Message>) {
-    let result = fetch(&service, &build).await;
+pub async fn collect(
+    service: Arc<Service>,
+    build: Build,
+    recipe: Arc<Recipe>,
+    myself: ActorRef<Message>,
+) {
+    let result = fetch(&service, &build, &recipe).await;
     let _ = myself.cast(Message::Collected(result));
 }
 
-async fn fetch(service: &Service, build: &Build) -> Result<Artifact, Failure> {
-    let recipe = &build.recipe;
+async fn fetch(service: &Service, build: &Build, recipe: &Recipe) -> Result<Artifact, Failure> {
     let container = plan::container_name(&service.config.borrow(), &build.id);
     let folder = service.logs.artifacts(&build.id);
     std::fs::create_dir_all(&folder).map_err(Failure::errored)?;

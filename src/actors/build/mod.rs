@@ -24,7 +24,8 @@ use self::pump::Chunk;
 use super::project;
 use super::projects::CancelError;
 use crate::adapters::docker::Outcome;
-use crate::domain::build::{Artifact, Build, State};
+use crate::domain::build::{Artifact, Build, State, Work};
+use crate::domain::recipe::Recipe;
 use crate::domain::time::Timestamp;
 use crate::log::LogWriter;
 use crate::service::Service;
@@ -98,6 +99,7 @@ pub struct Arguments {
 pub struct Machine {
     service: Arc<Service>,
     build: Build,
+    recipe: Arc<Recipe>,
     project: ActorRef<project::Message>,
     /// `None` while a blocking thread writes.
     log: Option<LogWriter>,
@@ -129,8 +131,12 @@ impl Actor for BuildActor {
             })
             .await??
         };
+        let Work::Script(recipe) = &build.work else {
+            return Err(format!("build {} runs no script", build.id).into());
+        };
         let mut machine = Machine {
             service,
+            recipe: Arc::clone(recipe),
             build,
             project,
             log: Some(log),
@@ -174,6 +180,7 @@ impl Machine {
                 self.run(prepare::prepare(
                     Arc::clone(&self.service),
                     self.build.clone(),
+                    Arc::clone(&self.recipe),
                     myself.clone(),
                 ));
             }
@@ -204,7 +211,7 @@ impl Machine {
             Message::TimeIsUp => {
                 let limit = humantime::format_duration(plan::timeout(
                     &self.service.config.borrow(),
-                    &self.build,
+                    &self.recipe,
                 ));
                 let reason = format!("timed out after {limit}");
                 self.interrupt(
@@ -249,13 +256,14 @@ impl Machine {
             offset,
             myself.clone(),
         ));
-        self.watchdogs = pump::watchdogs(&self.service, &self.build, myself);
+        self.watchdogs = pump::watchdogs(&self.service, &self.build, &self.recipe, myself);
     }
 
     fn collect(&mut self, myself: &ActorRef<Message>) {
         self.run(collect::collect(
             Arc::clone(&self.service),
             self.build.clone(),
+            Arc::clone(&self.recipe),
             myself.clone(),
         ));
     }
@@ -264,6 +272,7 @@ impl Machine {
         self.run(publish::publish(
             Arc::clone(&self.service),
             self.build.clone(),
+            Arc::clone(&self.recipe),
             myself.clone(),
         ));
     }
@@ -345,7 +354,7 @@ impl Machine {
         let took = self.building_for();
         let verdict = verdict::of(
             &end,
-            &plan::Limits::of(&self.service.config.borrow(), &self.build),
+            &plan::Limits::of(&self.service.config.borrow(), &self.recipe),
         );
         let code = verdict::exit_code(end.exit);
         self.build.exit_code = Some(code);

@@ -13,6 +13,7 @@ use crate::config::{self, ServiceConfig};
 use crate::domain::build::Build;
 use crate::domain::mask::Masker;
 use crate::domain::names::BuildId;
+use crate::domain::recipe::Recipe;
 
 /// How much a build may use.
 #[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
@@ -30,29 +31,28 @@ pub struct Limits {
 }
 
 impl Limits {
-    pub fn of(config: &ServiceConfig, build: &Build) -> Self {
+    pub fn of(config: &ServiceConfig, recipe: &Recipe) -> Self {
         Self {
-            memory: build.recipe.memory.unwrap_or(config.docker.memory),
-            cpus: build.recipe.cpus.or(config.docker.cpus),
+            memory: recipe.memory.unwrap_or(config.docker.memory),
+            cpus: recipe.cpus.or(config.docker.cpus),
             pids: config.docker.pids,
             disk: config.docker.disk,
-            timeout: timeout(config, build).as_secs(),
+            timeout: timeout(config, recipe).as_secs(),
         }
     }
 }
 
 /// How long the script may take.
-pub fn timeout(config: &ServiceConfig, build: &Build) -> Duration {
-    build.recipe.timeout.unwrap_or(config.builds.timeout)
+pub fn timeout(config: &ServiceConfig, recipe: &Recipe) -> Duration {
+    recipe.timeout.unwrap_or(config.builds.timeout)
 }
 
 pub fn container_name(config: &ServiceConfig, build: &BuildId) -> String {
     format!("{}{build}", config.docker.container_prefix)
 }
 
-pub fn image(config: &ServiceConfig, build: &Build) -> String {
-    build
-        .recipe
+pub fn image(config: &ServiceConfig, recipe: &Recipe) -> String {
+    recipe
         .baseimage
         .clone()
         .unwrap_or_else(|| config.docker.default_image.clone())
@@ -103,10 +103,11 @@ pub fn container(
     config: &ServiceConfig,
     instance: &str,
     build: &Build,
+    recipe: &Recipe,
     image: String,
     network: String,
 ) -> ContainerSpec {
-    let limits = Limits::of(config, build);
+    let limits = Limits::of(config, recipe);
     ContainerSpec {
         name: container_name(config, &build.id),
         image,
@@ -115,8 +116,8 @@ pub fn container(
             (LABEL_INSTANCE.to_owned(), instance.to_owned()),
             (LABEL_ATTEMPT.to_owned(), build.attempt.to_string()),
         ]),
-        environment: variables(config, build),
-        archives: build.recipe.archives.to_string(),
+        environment: variables(config, build, recipe),
+        archives: recipe.archives.to_string(),
         memory: Some(limits.memory),
         cpus: limits.cpus,
         pids: u32::try_from(limits.pids).ok(),
@@ -141,8 +142,7 @@ pub fn job(config: &ServiceConfig, build: &Build) -> Job {
 
 /// Later ones win: the recipe over the service, and what the service says of the build itself
 /// over both.
-fn variables(config: &ServiceConfig, build: &Build) -> BTreeMap<String, String> {
-    let recipe = &build.recipe;
+fn variables(config: &ServiceConfig, build: &Build, recipe: &Recipe) -> BTreeMap<String, String> {
     let tag = recipe.tag.as_ref().map_or("", |tag| tag.as_str());
     let of_the_build = [
         ("CI", "true"),

@@ -10,6 +10,7 @@ use crate::adapters::docker::{DockerError, Upload};
 use crate::adapters::git::GitError;
 use crate::config::ServiceConfig;
 use crate::domain::build::Build;
+use crate::domain::recipe::Recipe;
 use crate::service::Service;
 
 /// How often a name that a left-over container holds is tried, and the pause between.
@@ -24,12 +25,18 @@ pub struct Prepared {
     pub container: String,
 }
 
-pub async fn prepare(service: Arc<Service>, build: Build, myself: ActorRef<Message>) {
+pub async fn prepare(
+    service: Arc<Service>,
+    build: Build,
+    recipe: Arc<Recipe>,
+    myself: ActorRef<Message>,
+) {
     let config = Arc::clone(&service.config.borrow());
     let preparation = Preparation {
         service: &service,
         config,
         build: &build,
+        recipe: &recipe,
         myself: &myself,
     };
     let result = preparation.run().await;
@@ -40,13 +47,14 @@ struct Preparation<'a> {
     service: &'a Service,
     config: Arc<ServiceConfig>,
     build: &'a Build,
+    recipe: &'a Recipe,
     myself: &'a ActorRef<Message>,
 }
 
 impl Preparation<'_> {
     async fn run(&self) -> Result<Prepared, Failure> {
         let source = self.check_out().await?;
-        let image = plan::image(&self.config, self.build);
+        let image = plan::image(&self.config, self.recipe);
         let image_id = self.make_sure_of_the_image(&image).await?;
         let container = self.create(image_id).await?;
         self.upload(&container, source.path()).await?;
@@ -72,7 +80,7 @@ impl Preparation<'_> {
             .checkout(repository, commit, reference, folder.path(), &progress)
             .await
             .map_err(|error: GitError| Failure::errored(error))?;
-        let script = folder.path().join(self.build.script().as_str());
+        let script = folder.path().join(self.recipe.script.as_str());
         make_executable(&script).map_err(|error| {
             Failure::failed(format!(
                 "{} is not a file of commit {}: {error}",
@@ -107,7 +115,14 @@ impl Preparation<'_> {
                 .await
                 .map_err(|error| self.docker_failed("network", &error))?,
         };
-        let spec = &plan::container(&self.config, instance, self.build, image, network);
+        let spec = &plan::container(
+            &self.config,
+            instance,
+            self.build,
+            self.recipe,
+            image,
+            network,
+        );
         let mut tries = 1;
         let created = loop {
             let taken = match docker.create(spec).await {

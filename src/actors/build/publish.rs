@@ -6,26 +6,33 @@ use std::sync::Arc;
 use ractor::ActorRef;
 
 use super::{Failure, Message};
-use crate::domain::build::{Build, Kind};
+use crate::domain::build::Build;
 use crate::domain::publication::{self, Candidate};
+use crate::domain::recipe::{Format, Recipe};
 use crate::service::Service;
 use crate::service::files::{copy_durably, swap_link};
 
 /// The place of the stable names of format `binary`, as the store lists it.
 const BINARIES: &str = "binaries";
 
-pub async fn publish(service: Arc<Service>, build: Build, myself: ActorRef<Message>) {
-    let result = match build.kind {
-        Kind::Binary => {
+pub async fn publish(
+    service: Arc<Service>,
+    build: Build,
+    recipe: Arc<Recipe>,
+    myself: ActorRef<Message>,
+) {
+    let result = match recipe.format {
+        Format::Binary => {
             Binary {
                 service: &service,
                 build: &build,
+                recipe: &recipe,
                 myself: &myself,
             }
             .publish()
             .await
         }
-        Kind::Flist => {
+        Format::Flist => {
             let line = "no hub is configured: the artifact is kept by this service only";
             let _ = myself.cast(Message::Note(line.to_owned()));
             Ok(())
@@ -37,6 +44,7 @@ pub async fn publish(service: Arc<Service>, build: Build, myself: ActorRef<Messa
 struct Binary<'a> {
     service: &'a Service,
     build: &'a Build,
+    recipe: &'a Recipe,
     myself: &'a ActorRef<Message>,
 }
 
@@ -53,7 +61,7 @@ impl Binary<'_> {
             .service
             .logs
             .artifacts(&build.id)
-            .join(build.recipe.artifact.as_str());
+            .join(self.recipe.artifact.as_str());
         let to = folder.join(&file);
         blocking(move || copy_durably(&from, &to))
             .await

@@ -14,6 +14,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::{Message, plan};
 use crate::adapters::docker::{DockerError, Frame};
 use crate::domain::build::Build;
+use crate::domain::recipe::Recipe;
 use crate::domain::time::Timestamp;
 use crate::service::Service;
 
@@ -212,13 +213,14 @@ fn joined(ready: Vec<Result<Frame, DockerError>>) -> Vec<Result<Frame, DockerErr
 pub fn watchdogs(
     service: &Arc<Service>,
     build: &Build,
+    recipe: &Recipe,
     myself: &ActorRef<Message>,
 ) -> Vec<AbortOnDropHandle<()>> {
     let ran = build
         .building_since()
         .map_or(Duration::ZERO, |since| Timestamp::now().since(since));
     let config = Arc::clone(&service.config.borrow());
-    let left = plan::timeout(&config, build).saturating_sub(ran);
+    let left = plan::timeout(&config, recipe).saturating_sub(ran);
     let clock = myself.clone();
     let mut watchdogs = vec![AbortOnDropHandle::new(tokio::spawn(async move {
         tokio::time::sleep(left).await;

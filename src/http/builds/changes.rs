@@ -11,7 +11,7 @@ use warp::http::{HeaderMap, StatusCode};
 
 use super::find;
 use crate::actors::CancelError;
-use crate::domain::build::{Build, Cause, State};
+use crate::domain::build::{Build, Cause, State, Work};
 use crate::domain::names::{BranchName, CommitSha, GitRef, RecipeTag, RepositoryName, ScriptPath};
 use crate::domain::push::Push;
 use crate::domain::recipe::Recipe;
@@ -21,7 +21,7 @@ use crate::http::failure::{ErrorView, Failure};
 use crate::http::filters::Body;
 use crate::http::view::{BuildView, CausedView, views};
 use crate::http::{Web, filters};
-use crate::store::NewBuild;
+use crate::store::NewBuilds;
 
 const LARGEST_BODY: usize = 64 * 1024;
 
@@ -124,7 +124,7 @@ async fn ask(web: &Web, headers: &HeaderMap, body: Result<Body, Failure>) -> Ans
         Some(commit) => commit,
         None => head(web, &asked.repository, &asked.branch).await?,
     };
-    let new = NewBuild {
+    let new = NewBuilds {
         push: Push {
             repository: asked.repository.clone(),
             reference: GitRef::Branch(asked.branch),
@@ -135,7 +135,7 @@ async fn ask(web: &Web, headers: &HeaderMap, body: Result<Body, Failure>) -> Ans
             default_branch: None,
             commits: Vec::new(),
         },
-        recipes,
+        work: recipes.into_iter().map(Work::from).collect(),
         cause: Cause::Manual,
     };
     let builds = web.service.store.ask_for_builds(new).await?;
@@ -277,14 +277,21 @@ fn ended_how(state: State) -> &'static str {
         (status = 202, description = "the new build is stored", body = CausedView),
         (status = 401, description = "the token is missing or wrong", body = ErrorView),
         (status = 404, description = "there is no such build", body = ErrorView),
+        (status = 409, description = "it is a load of the configuration", body = ErrorView),
     )
 )]
 async fn rebuild(web: &Web, id: &str, headers: &HeaderMap, body: Result<Body, Failure>) -> Answer {
     permitted(web, headers, body)?;
     let old = find(web, id).await?;
-    let recipe = recipe_now(web, &old);
+    let Some(then) = old.recipe() else {
+        return Err(Failure::conflict(
+            "the configuration is loaded by itself whenever its branch changes",
+            "push to its repository; what could not be loaded is tried again by itself",
+        ));
+    };
+    let work = Work::from(recipe_now(web, &old, then));
     let repository = old.repository.clone();
-    let build = web.service.store.rebuild(old.id, recipe).await?;
+    let build = web.service.store.rebuild(old.id, work).await?;
     web.projects.heard(&repository);
     let caused = CausedView::of(&[build], &web.service.config.borrow());
     Ok(answer::json(StatusCode::ACCEPTED, &caused))
@@ -292,14 +299,14 @@ async fn rebuild(web: &Web, id: &str, headers: &HeaderMap, body: Result<Body, Fa
 
 /// What the configuration says today of that script and tag; where it no longer says anything,
 /// what it said then.
-fn recipe_now(web: &Web, old: &Build) -> Recipe {
+fn recipe_now(web: &Web, old: &Build, then: &Recipe) -> Recipe {
     let catalog = Arc::clone(&web.service.catalog.borrow());
     let recipes = catalog
         .recipes(&old.repository, old.branch())
         .unwrap_or_default();
     recipes
         .iter()
-        .find(|recipe| recipe.script == old.recipe.script && recipe.tag == old.recipe.tag)
-        .unwrap_or(&old.recipe)
+        .find(|recipe| recipe.script == then.script && recipe.tag == then.tag)
+        .unwrap_or(then)
         .clone()
 }

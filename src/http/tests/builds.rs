@@ -488,8 +488,8 @@ async fn a_person_asks_for_builds_of_a_commit() {
         .unwrap();
     let build = fixture.store().build(id).await.unwrap();
     assert_eq!(
-        (build.commit, build.cause, build.recipe.script.as_str()),
-        (sha('e'), Cause::Manual, "test.sh")
+        (&build.commit, &build.cause, build.script()),
+        (&sha('e'), &Cause::Manual, "test.sh")
     );
 
     let refused = async |asked| failure(&fixture.post("/api/v1/builds", asked).await);
@@ -555,12 +555,12 @@ async fn a_rebuild_takes_todays_recipe() {
     };
     let build = rebuilt().await;
     assert_eq!(
-        (build.commit, build.cause),
-        (sha('a'), Cause::Rebuild { of: old.clone() })
+        (&build.commit, &build.cause),
+        (&sha('a'), &Cause::Rebuild { of: old.clone() })
     );
-    assert_eq!(build.recipe, newer);
+    assert_eq!(build.recipe(), Some(&newer));
     fixture.catalog.send_replace(Arc::default());
-    assert_eq!(rebuilt().await.recipe, recipe("build.sh"));
+    assert_eq!(rebuilt().await.recipe(), Some(&recipe("build.sh")));
 }
 
 #[tokio::test]

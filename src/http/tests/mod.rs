@@ -23,7 +23,7 @@ use crate::adapters::docker::{Docker, DockerSettings};
 use crate::adapters::git::{self, Git};
 use crate::config::ServiceConfig;
 use crate::config::secret::Secret;
-use crate::domain::build::{Artifact, Build, Cause, State};
+use crate::domain::build::{Artifact, Build, Cause, State, Work};
 use crate::domain::mask::Masker;
 use crate::domain::names::{BuildId, CommitSha};
 use crate::domain::push::{Commit, Push};
@@ -31,7 +31,7 @@ use crate::domain::recipe::{Catalog, Format, Recipe};
 use crate::log::LogWriter;
 use crate::metrics::Metrics;
 use crate::service::{Component, DataDirectory, Logs, Service};
-use crate::store::{BuildFilter, Facts, NewBuild, Store, Transition};
+use crate::store::{BuildFilter, Facts, NewBuilds, Store, Transition};
 
 pub const TOKEN: &str = "open sesame";
 
@@ -244,8 +244,8 @@ fn catalog() -> Catalog {
     catalog
 }
 
-pub fn new_build(after: char) -> NewBuild {
-    NewBuild {
+pub fn new_build(after: char) -> NewBuilds {
+    NewBuilds {
         push: Push {
             repository: "acme/app".parse().unwrap(),
             reference: "refs/heads/main".parse().unwrap(),
@@ -261,7 +261,9 @@ pub fn new_build(after: char) -> NewBuild {
                 url: None,
             }],
         },
-        recipes: vec![recipe("build.sh"), recipe("test.sh")],
+        work: [recipe("build.sh"), recipe("test.sh")]
+            .map(Work::from)
+            .to_vec(),
         cause: Cause::Push {
             pusher: Some("ada".into()),
             forced: false,

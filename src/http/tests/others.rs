@@ -242,7 +242,7 @@ async fn a_badge_shows_the_worst_of_the_newest_push() {
     assert_eq!(word().await, "failing");
     let again = fixture
         .store()
-        .rebuild(builds[1].clone(), recipe("test.sh"))
+        .rebuild(builds[1].clone(), recipe("test.sh").into())
         .await
         .unwrap();
     fixture.advance(&again, &to_success).await;

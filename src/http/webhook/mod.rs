@@ -23,9 +23,9 @@ use super::failure::{ErrorView, Failure};
 use super::filters::Body;
 use super::view::CausedView;
 use super::{Web, filters};
-use crate::domain::build::Cause;
+use crate::domain::build::{Cause, Work};
 use crate::domain::push::Push;
-use crate::store::NewBuild;
+use crate::store::NewBuilds;
 
 /// GitHub drops payloads above this by itself.
 /// Source: <https://docs.github.com/en/webhooks/webhook-events-and-payloads#payload-cap>.
@@ -140,8 +140,8 @@ async fn accept(
         forced: push.forced,
     };
     let commit = push.after.clone();
-    let new = NewBuild {
-        recipes: recipes.to_vec(),
+    let new = NewBuilds {
+        work: recipes.iter().cloned().map(Work::from).collect(),
         cause,
         push,
     };

@@ -73,7 +73,7 @@ export interface Build {
   exit_code: number | null;
   image: string | null;
   container: string | null;
-  limits: Limits;
+  limits: Limits | null;
   log: { bytes: number; lines: number };
   artifacts: Artifact[];
   /** Newest last. */

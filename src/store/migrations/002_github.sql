@@ -1,0 +1,20 @@
+-- The push that caused a build: its own, or that of a repository it depends on. Null where a person
+-- asked for it.
+ALTER TABLE builds ADD COLUMN told_by INTEGER;
+UPDATE builds SET told_by = push WHERE cause LIKE '{"type":"push"%' OR cause LIKE '{"type":"reconcile"%';
+CREATE INDEX builds_by_told_by ON builds (told_by);
+
+-- How far the delivery of a status has come.
+ALTER TABLE outbox ADD COLUMN attempts INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE outbox ADD COLUMN not_before INTEGER NOT NULL DEFAULT 0; -- when to try again
+ALTER TABLE outbox ADD COLUMN problem TEXT;                          -- why the last try failed
+ALTER TABLE outbox ADD COLUMN given_up INTEGER NOT NULL DEFAULT 0;   -- 1: no try can help
+
+-- The webhooks that carry our secret. GitHub never shows a secret, so what was set is remembered as
+-- a keyed digest.
+CREATE TABLE hooks (
+    repository TEXT NOT NULL,
+    id         INTEGER NOT NULL,
+    digest     TEXT NOT NULL,
+    PRIMARY KEY (repository, id)
+) STRICT, WITHOUT ROWID;
