@@ -49,6 +49,42 @@ pub struct ByOutcome {
     outcome: &'static str,
 }
 
+/// What is counted by the caller at the moment when `/metrics` is asked for.
+#[derive(Debug, Default)]
+pub struct Moment {
+    /// Builds in each state that is not an end.
+    pub unfinished: Vec<(State, u64)>,
+    pub statuses_waiting: u64,
+    /// How long the status that waits longest does; seconds, zero where none waits.
+    pub oldest_status: f64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ByRequest {
+    kind: &'static str,
+    status: String,
+}
+
+/// Requests to GitHub. Clones count together.
+#[derive(Clone, Default)]
+pub struct GithubMetrics {
+    requests: Family<ByRequest, Counter>,
+    remaining: Gauge<u64, AtomicU64>,
+}
+
+impl GithubMetrics {
+    /// `status` is `None` where there was no answer; `remaining` is what GitHub still allows.
+    pub fn asked(&self, kind: &'static str, status: Option<u16>, remaining: Option<u64>) {
+        let status = status.map_or_else(|| "none".to_owned(), |status| status.to_string());
+        self.requests
+            .get_or_create(&ByRequest { kind, status })
+            .inc();
+        if let Some(remaining) = remaining {
+            self.remaining.set(remaining);
+        }
+    }
+}
+
 pub struct Metrics {
     registry: Registry,
     builds_waiting: Gauge<u64, AtomicU64>,
@@ -57,6 +93,11 @@ pub struct Metrics {
     docker_errors: Family<ByOperation, Counter>,
     actor_restarts: Family<ByActor, Counter>,
     deliveries: Family<ByOutcome, Counter>,
+    statuses: Family<ByOutcome, Counter>,
+    statuses_waiting: Gauge<u64, AtomicU64>,
+    oldest_status: Gauge<f64, AtomicU64>,
+    pub status_corrections: Counter,
+    pub github: GithubMetrics,
     pub log_bytes: Counter,
     pub live_clients: Gauge,
 }
@@ -71,6 +112,11 @@ impl Default for Metrics {
             docker_errors: Family::default(),
             actor_restarts: Family::default(),
             deliveries: Family::default(),
+            statuses: Family::default(),
+            statuses_waiting: Gauge::default(),
+            oldest_status: Gauge::default(),
+            status_corrections: Counter::default(),
+            github: GithubMetrics::default(),
             log_bytes: Counter::default(),
             live_clients: Gauge::default(),
             registry: Registry::default(),
@@ -117,6 +163,7 @@ impl Default for Metrics {
             "Webhooks, by what became of them",
             metrics.deliveries.clone(),
         );
+        metrics.register_github(&mut registry);
         Self {
             registry,
             ..metrics
@@ -125,10 +172,45 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// The text of `/metrics`. Queue and running builds are counted by the caller at that moment.
-    pub fn encode(&self, unfinished: &[(State, u64)]) -> String {
+    fn register_github(&self, registry: &mut Registry) {
+        registry.register(
+            "statuses_waiting",
+            "Commit statuses that GitHub has not been told of yet",
+            self.statuses_waiting.clone(),
+        );
+        registry.register_with_unit(
+            "statuses_oldest_waiting",
+            "For how long the commit status that waits longest has waited",
+            Unit::Seconds,
+            self.oldest_status.clone(),
+        );
+        registry.register(
+            "statuses",
+            "Tries to send a commit status, by what became of them",
+            self.statuses.clone(),
+        );
+        registry.register(
+            "status_corrections",
+            "Commit statuses that GitHub showed otherwise and that were sent again",
+            self.status_corrections.clone(),
+        );
+        registry.register(
+            "github_requests",
+            "Requests to GitHub, by what was asked and the status of the answer",
+            self.github.requests.clone(),
+        );
+        registry.register(
+            "github_rate_limit_remaining",
+            "Requests that GitHub allows before its limit is reset, as it said last",
+            self.github.remaining.clone(),
+        );
+    }
+
+    /// The text of `/metrics`.
+    pub fn encode(&self, moment: &Moment) -> String {
         let count = |wanted: fn(State) -> bool| {
-            unfinished
+            moment
+                .unfinished
                 .iter()
                 .filter(|(state, _)| wanted(*state))
                 .map(|(_, count)| count)
@@ -137,6 +219,8 @@ impl Metrics {
         self.builds_waiting
             .set(count(|state| state == State::Queued));
         self.builds_running.set(count(State::is_running));
+        self.statuses_waiting.set(moment.statuses_waiting);
+        self.oldest_status.set(moment.oldest_status);
         let mut text = String::new();
         encode(&mut text, &self.registry).expect("writing to a string cannot fail");
         text
@@ -160,6 +244,11 @@ impl Metrics {
         self.actor_restarts.get_or_create(&ByActor { actor }).inc();
     }
 
+    /// `outcome`: `reported`, `failed` (it is tried again) or `given_up`.
+    pub fn status_tried(&self, outcome: &'static str) {
+        self.statuses.get_or_create(&ByOutcome { outcome }).inc();
+    }
+
     /// `outcome`: `built`, `known`, `ignored`, `malformed` or `unsigned`.
     pub fn delivered(&self, outcome: &'static str) {
         self.deliveries.get_or_create(&ByOutcome { outcome }).inc();
@@ -175,11 +264,29 @@ mod tests {
         let metrics = Metrics::default();
         metrics.build_ended(State::TimedOut, 3.0);
         metrics.docker_failed("create");
-        let text = metrics.encode(&[
-            (State::Queued, 5),
-            (State::Building, 1),
-            (State::Publishing, 1),
-        ]);
+        metrics.github.asked("set_status", Some(201), Some(4999));
+        metrics.github.asked("set_status", None, None);
+        metrics.status_tried("reported");
+        let text = metrics.encode(&Moment {
+            unfinished: vec![
+                (State::Queued, 5),
+                (State::Building, 1),
+                (State::Publishing, 1),
+            ],
+            statuses_waiting: 2,
+            oldest_status: 1.5,
+        });
+        for line in [
+            "autobuilder_statuses_waiting 2\n",
+            "autobuilder_statuses_oldest_waiting_seconds 1.5\n",
+            "autobuilder_statuses_total{outcome=\"reported\"} 1\n",
+            "autobuilder_status_corrections_total 0\n",
+            "autobuilder_github_requests_total{kind=\"set_status\",status=\"201\"} 1\n",
+            "autobuilder_github_requests_total{kind=\"set_status\",status=\"none\"} 1\n",
+            "autobuilder_github_rate_limit_remaining 4999\n",
+        ] {
+            assert!(text.contains(line), "{line} is not in\n{text}");
+        }
         assert!(text.contains("autobuilder_builds_queued 5\n"), "{text}");
         assert!(text.contains("autobuilder_builds_running 2\n"), "{text}");
         assert!(

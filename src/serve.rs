@@ -12,11 +12,12 @@ use tokio::sync::{Mutex, oneshot, watch};
 use crate::actors::{self, Sources};
 use crate::adapters::docker::{Docker, DockerSettings};
 use crate::adapters::git::{self, Credential, Git};
+use crate::adapters::github::Github;
 use crate::config::{self, ServiceConfig};
 use crate::domain::recipe::Catalog;
 use crate::http;
 use crate::metrics::Metrics;
-use crate::service::{Component, DataDirectory, Logs, Service};
+use crate::service::{self, Component, DataDirectory, Logs, Service};
 use crate::store::Store;
 
 /// The user that GitHub expects beside a token.
@@ -105,15 +106,22 @@ fn open(
     if let Some(token) = &now.github.token {
         git.set_credential(Some(Credential::basic(TOKEN_USER, token.expose())));
     }
+    let metrics = Metrics::default();
+    let github = Github::new(
+        service::github::github_settings(&now),
+        service::github::github_observer(&metrics),
+    );
     Ok(Service {
         store: Store::open(&directory.database())?,
         logs: Logs::new(directory.builds()),
         git,
         docker,
-        metrics: Metrics::default(),
+        github,
+        metrics,
         config,
         catalog,
         readiness,
+        obstacles: watch::Sender::new(Vec::new()),
         publishing: Mutex::new(()),
         directory,
     })

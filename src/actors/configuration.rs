@@ -16,6 +16,7 @@ use crate::config::{self, Configuration as Source, FileState, ServiceConfig};
 use crate::domain::mask::SHORTEST_SECRET;
 use crate::domain::recipe::Catalog;
 use crate::service::Service;
+use crate::service::github::github_settings;
 
 pub struct Configuration;
 
@@ -146,6 +147,8 @@ impl State {
             ),
         };
         self.report("service file, keys", text);
+        // Before others hear of the new values: what was refused is tried again at once.
+        self.service.github.configure(github_settings(&new));
         if self
             .sources
             .config

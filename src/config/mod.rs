@@ -38,7 +38,7 @@ pub use catalog::{FileState, Files, LastGood, resolve};
 pub use directory::load_directory;
 pub use finding::{Finding, Findings};
 pub use interpolation::Environment;
-pub use service::{Configuration, FirstSight, Pull, ServiceConfig};
+pub use service::{Configuration, FirstSight, Github, Pull, ServiceConfig};
 
 /// The environment of this process, for [`ServiceConfig::load`]. A variable that is not UTF-8
 /// counts as not set.

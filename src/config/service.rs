@@ -17,7 +17,7 @@ use super::values::{
     HostAndPort, HostName, HttpUrl, Image, Line, Listen, Memory, Network, Period, Size,
     Superseding, VariableName, VariableValue, list, optional, table, via,
 };
-use crate::domain::names::{BranchName, RepositoryName, ScriptPath};
+use crate::domain::names::{BranchName, BuildId, RepositoryName, ScriptPath};
 use crate::domain::recipe::Supersede;
 
 /// Everything that an operator decides. Paths are already relative to the process, not to the
@@ -391,9 +391,13 @@ impl ServiceConfig {
             docker.container_prefix,
             // What the mirrors were opened with.
             github.git_url,
-            github.token,
         );
         (new, changed)
+    }
+
+    /// The build's page, which GitHub links to.
+    pub fn build_url(&self, build: &BuildId) -> String {
+        format!("{}/monitor/builds/{build}", self.public_url.as_str())
     }
 
     /// Where downloads are spooled.

@@ -10,6 +10,7 @@ mod badge;
 mod builds;
 mod failure;
 mod filters;
+mod github;
 mod health;
 mod legacy;
 mod live;
@@ -150,6 +151,8 @@ pub fn routes(web: &Arc<Web>) -> BoxedFilter<(Response,)> {
         .or(legacy::routes(web))
         .unify()
         .or(badge::routes(web))
+        .unify()
+        .or(github::routes(web))
         .unify()
         .or(health::routes(web))
         .unify()

@@ -3,7 +3,9 @@
 
 pub mod directory;
 pub mod files;
+pub mod github;
 mod logs;
+mod obstacles;
 
 use std::sync::Arc;
 
@@ -11,9 +13,11 @@ use tokio::sync::{Mutex, watch};
 
 pub use directory::DataDirectory;
 pub use logs::Logs;
+pub use obstacles::{Obstacle, Whom};
 
 use crate::adapters::docker::Docker;
 use crate::adapters::git::Git;
+use crate::adapters::github::Github;
 use crate::config::ServiceConfig;
 use crate::domain::recipe::Catalog;
 use crate::metrics::Metrics;
@@ -25,6 +29,7 @@ pub struct Service {
     pub logs: Logs,
     pub docker: Docker,
     pub git: Git,
+    pub github: Github,
     pub metrics: Metrics,
     /// Replaced whole when the service file changes.
     pub config: watch::Receiver<Arc<ServiceConfig>>,
@@ -32,6 +37,8 @@ pub struct Service {
     pub catalog: watch::Receiver<Arc<Catalog>>,
     /// What the service needs and whether it is there.
     pub readiness: watch::Receiver<Vec<Component>>,
+    /// What keeps statuses from GitHub at the moment, by the status reporter.
+    pub obstacles: watch::Sender<Vec<Obstacle>>,
     /// Held while a stable name is compared and moved.
     pub publishing: Mutex<()>,
 }

@@ -2,7 +2,8 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::transitions::{next_revision, report};
+use super::outbox::report;
+use super::transitions::next_revision;
 use super::{Result, Store, StoreError, rows};
 use crate::domain::build::{Build, Cause, State, Work};
 use crate::domain::names::{BuildId, CommitSha, GitRef, RepositoryName};

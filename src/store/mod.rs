@@ -13,6 +13,7 @@ mod publications;
 mod retention;
 mod rows;
 mod schema;
+mod shown;
 mod transitions;
 mod waiting;
 mod writer;
@@ -25,6 +26,8 @@ use tokio::sync::{Semaphore, watch};
 
 pub use builds::BuildFilter;
 pub use deliveries::NewBuilds;
+pub use outbox::{Backlog, Outcome, Status};
+pub use shown::Delivery;
 pub use transitions::{Facts, Transition};
 pub use waiting::Waiting;
 

@@ -21,6 +21,7 @@ use super::{LiveTimes, Web, routes};
 use crate::actors::Projects;
 use crate::adapters::docker::{Docker, DockerSettings};
 use crate::adapters::git::{self, Git};
+use crate::adapters::github::{Credential as GithubCredential, Github, Settings};
 use crate::config::ServiceConfig;
 use crate::config::secret::Secret;
 use crate::domain::build::{Artifact, Build, Cause, State, Work};
@@ -70,6 +71,11 @@ impl Fixture {
             logs: Logs::new(directory.builds()),
             docker: Docker::connect(&nowhere).unwrap(),
             git: Git::new(git).unwrap(),
+            github: Github::new(
+                Settings::new("http://127.0.0.1:1", GithubCredential::None),
+                Arc::new(|_| {}),
+            ),
+            obstacles: watch::Sender::new(Vec::new()),
             publishing: Mutex::new(()),
             metrics: Metrics::default(),
             config: config_receiver,
