@@ -3,6 +3,7 @@
 
 pub mod directory;
 pub mod files;
+pub mod github;
 mod logs;
 
 use std::sync::Arc;
@@ -14,6 +15,7 @@ pub use logs::Logs;
 
 use crate::adapters::docker::Docker;
 use crate::adapters::git::Git;
+use crate::adapters::github::Github;
 use crate::config::ServiceConfig;
 use crate::domain::recipe::Catalog;
 use crate::metrics::Metrics;
@@ -25,6 +27,7 @@ pub struct Service {
     pub logs: Logs,
     pub docker: Docker,
     pub git: Git,
+    pub github: Github,
     pub metrics: Metrics,
     /// Replaced whole when the service file changes.
     pub config: watch::Receiver<Arc<ServiceConfig>>,
