@@ -97,9 +97,9 @@ pub struct Metrics {
     statuses_waiting: Gauge<u64, AtomicU64>,
     oldest_status: Gauge<f64, AtomicU64>,
     pub status_corrections: Counter,
-    pub github: GithubMetrics,
     pub log_bytes: Counter,
     pub live_clients: Gauge,
+    pub github: GithubMetrics,
 }
 
 impl Default for Metrics {
@@ -116,9 +116,9 @@ impl Default for Metrics {
             statuses_waiting: Gauge::default(),
             oldest_status: Gauge::default(),
             status_corrections: Counter::default(),
-            github: GithubMetrics::default(),
             log_bytes: Counter::default(),
             live_clients: Gauge::default(),
+            github: GithubMetrics::default(),
             registry: Registry::default(),
         };
         registry.register(
@@ -154,6 +154,16 @@ impl Default for Metrics {
             metrics.docker_errors.clone(),
         );
         registry.register(
+            "github_requests",
+            "Requests to GitHub's API, by what for and the status of the answer",
+            metrics.github.requests.clone(),
+        );
+        registry.register(
+            "github_rate_limit_remaining",
+            "Requests that GitHub still allowed at its last answer",
+            metrics.github.remaining.clone(),
+        );
+        registry.register(
             "actor_restarts",
             "Actors that failed and were started again",
             metrics.actor_restarts.clone(),
@@ -163,7 +173,7 @@ impl Default for Metrics {
             "Webhooks, by what became of them",
             metrics.deliveries.clone(),
         );
-        metrics.register_github(&mut registry);
+        metrics.register_statuses(&mut registry);
         Self {
             registry,
             ..metrics
@@ -172,7 +182,7 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    fn register_github(&self, registry: &mut Registry) {
+    fn register_statuses(&self, registry: &mut Registry) {
         registry.register(
             "statuses_waiting",
             "Commit statuses that GitHub has not been told of yet",
@@ -193,16 +203,6 @@ impl Metrics {
             "status_corrections",
             "Commit statuses that GitHub showed otherwise and that were sent again",
             self.status_corrections.clone(),
-        );
-        registry.register(
-            "github_requests",
-            "Requests to GitHub, by what was asked and the status of the answer",
-            self.github.requests.clone(),
-        );
-        registry.register(
-            "github_rate_limit_remaining",
-            "Requests that GitHub allows before its limit is reset, as it said last",
-            self.github.remaining.clone(),
         );
     }
 

@@ -65,6 +65,7 @@ impl Fixture {
             host: Some("unix:///nonexistent/docker.sock".into()),
             certificates: None,
         };
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let git = git::Settings::new(origin(folder.path()), directory.mirrors());
         let service = Service {
             store: Store::open(&directory.database()).unwrap(),
