@@ -25,6 +25,8 @@ pub enum Message {
     Touched,
     /// Nothing has changed for [`QUIET`] since.
     Load,
+    /// A load was stored.
+    Heard,
 }
 
 /// Where the newest values go, and where the service file is.
@@ -118,6 +120,7 @@ impl Actor for Configuration {
                 state.load_service_file();
                 state.load_catalog().await?;
             }
+            Message::Heard => {}
         }
         Ok(())
     }

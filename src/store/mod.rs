@@ -8,6 +8,7 @@
 mod builds;
 mod configuration;
 mod deliveries;
+mod heads;
 mod outbox;
 mod publications;
 mod retention;
@@ -25,7 +26,8 @@ use rusqlite::{Connection, OpenFlags};
 use tokio::sync::{Semaphore, watch};
 
 pub use builds::BuildFilter;
-pub use deliveries::NewBuilds;
+pub use deliveries::{Heard, NewBuilds};
+pub use heads::{HeadNote, KnownHead, KnownHeads};
 pub use outbox::{Backlog, Outcome, Status};
 pub use shown::Delivery;
 pub use transitions::{Facts, Transition};
