@@ -1,8 +1,15 @@
 //! Everything beside builds: errors, health, the old addresses, badges, the monitor, OpenAPI.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use super::*;
+use crate::adapters::github::Token;
+use crate::domain::names::RepositoryName;
+use crate::domain::time::Timestamp;
+use crate::service::{Obstacle, Whom};
+use crate::store::Outcome;
 
 #[tokio::test]
 async fn every_answer_is_hardened_and_every_error_is_json() {
@@ -355,7 +362,7 @@ async fn how_far_github_was_told_is_shown_with_the_build_and_in_all() {
         })
     );
 
-    let token = Credential::Token(Token::new("a token"));
+    let token = GithubCredential::Token(Token::new("a token"));
     let settings = Settings::new("http://127.0.0.1:1", token);
     service.github.configure(settings);
     assert_eq!(
@@ -389,14 +396,29 @@ async fn how_far_github_was_told_is_shown_with_the_build_and_in_all() {
     assert_eq!(standing["statuses"]["blocked_until"], until.to_string());
 
     // What GitHub has taken is not held up by anything.
-    let mut due = service.store.due_statuses(false, 1, |_| true).await.unwrap();
+    let mut due = service
+        .store
+        .due_statuses(false, 1, |_| true)
+        .await
+        .unwrap();
     let taken = due.remove(0);
     let outcome = Outcome::Reported;
-    service.store.status_tried(taken.clone(), outcome).await.unwrap();
+    service
+        .store
+        .status_tried(taken.clone(), outcome)
+        .await
+        .unwrap();
     let reported = shown(&taken.build).await;
     assert!(reported["reported"].is_string(), "{reported}");
-    assert_eq!((&reported["problem"], &reported["next_try"]), (&json!(null), &json!(null)));
+    assert_eq!(
+        (&reported["problem"], &reported["next_try"]),
+        (&json!(null), &json!(null))
+    );
     let of = Work::from(recipe("build.sh"));
-    fixture.store().rebuild(builds[0].clone(), of).await.unwrap();
+    fixture
+        .store()
+        .rebuild(builds[0].clone(), of)
+        .await
+        .unwrap();
     assert_eq!(shown(&builds[0]).await, json!(null), "the newer one speaks");
 }
