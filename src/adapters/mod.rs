@@ -6,8 +6,8 @@ pub mod git;
     not(test),
     expect(
         dead_code,
-        unused_imports,
         reason = "the status reporter and the care for webhooks come next"
     )
 )]
+#[allow(unused_imports, reason = "as above")]
 pub mod github;

@@ -21,7 +21,7 @@ use super::{LiveTimes, Web, routes};
 use crate::actors::Projects;
 use crate::adapters::docker::{Docker, DockerSettings};
 use crate::adapters::git::{self, Git};
-use crate::adapters::github::{Credential as GithubCredential, Github, Settings};
+use crate::adapters::github::Github;
 use crate::config::ServiceConfig;
 use crate::config::secret::Secret;
 use crate::domain::build::{Artifact, Build, Cause, State, Work};
@@ -31,6 +31,7 @@ use crate::domain::push::{Commit, Push};
 use crate::domain::recipe::{Catalog, Format, Recipe};
 use crate::log::LogWriter;
 use crate::metrics::Metrics;
+use crate::service::github::{github_observer, github_settings};
 use crate::service::{Component, DataDirectory, Logs, Service};
 use crate::store::{BuildFilter, Facts, NewBuilds, Store, Transition};
 
@@ -66,19 +67,21 @@ impl Fixture {
             certificates: None,
         };
         let _ = rustls::crypto::ring::default_provider().install_default();
+        let metrics = Metrics::default();
+        let github = Github::new(
+            github_settings(&ServiceConfig::default()),
+            github_observer(&metrics),
+        );
         let git = git::Settings::new(origin(folder.path()), directory.mirrors());
         let service = Service {
             store: Store::open(&directory.database()).unwrap(),
             logs: Logs::new(directory.builds()),
             docker: Docker::connect(&nowhere).unwrap(),
             git: Git::new(git).unwrap(),
-            github: Github::new(
-                Settings::new("http://127.0.0.1:1", GithubCredential::None),
-                Arc::new(|_| {}),
-            ),
+            github,
             obstacles: watch::Sender::new(Vec::new()),
             publishing: Mutex::new(()),
-            metrics: Metrics::default(),
+            metrics,
             config: config_receiver,
             catalog: catalog_receiver,
             readiness: readiness_receiver,

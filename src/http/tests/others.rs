@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::*;
-use crate::adapters::github::Token;
+use crate::adapters::github::{Credential, Settings, Token};
 use crate::domain::names::RepositoryName;
 use crate::domain::time::Timestamp;
 use crate::service::{Obstacle, Whom};
@@ -362,7 +362,7 @@ async fn how_far_github_was_told_is_shown_with_the_build_and_in_all() {
         })
     );
 
-    let token = GithubCredential::Token(Token::new("a token"));
+    let token = Credential::Token(Token::new("a token"));
     let settings = Settings::new("http://127.0.0.1:1", token);
     service.github.configure(settings);
     assert_eq!(

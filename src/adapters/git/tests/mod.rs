@@ -2,6 +2,7 @@
 //! `file://`, and sockets that never answer.
 
 mod checkout;
+mod credential;
 mod mirror;
 mod server;
 

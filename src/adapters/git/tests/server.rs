@@ -102,7 +102,7 @@ async fn the_server_is_shown_the_credential_and_nobody_else() {
         matches!(error, GitError::RepositoryNotFound { .. }),
         "{error:?}"
     );
-    assert!(!error.to_string().contains("t0ken"));
+    assert!(!error.to_string().contains("pass"));
 }
 
 #[tokio::test]
