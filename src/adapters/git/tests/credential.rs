@@ -90,8 +90,11 @@ async fn the_provider_is_asked_for_each_command_and_each_repository() {
     let settings = Settings::new(server.uri(), folder.path().join("mirrors"));
     let (provider, asked) = provider(Ok(Some(token())));
     let git = Git::with_provider(settings, Some(provider)).unwrap();
-    assert_eq!(git.heads(&app()).await.unwrap()[0].commit.as_str(), COMMIT);
-    git.heads(&app()).await.unwrap();
+    assert_eq!(
+        git.refs(&app()).await.unwrap().heads[0].commit.as_str(),
+        COMMIT
+    );
+    git.refs(&app()).await.unwrap();
     assert_eq!(shown(&server).await, [true; 4]);
     assert_eq!(*asked.lock().unwrap(), [app(), app()]);
 }
@@ -102,7 +105,10 @@ async fn another_server_is_not_shown_the_credential() {
     repository(&other).await;
     let server = redirecting(&other).await;
     let (git, _folder) = world(&server.uri(), Ok(Some(token())));
-    assert_eq!(git.heads(&app()).await.unwrap()[0].commit.as_str(), COMMIT);
+    assert_eq!(
+        git.refs(&app()).await.unwrap().heads[0].commit.as_str(),
+        COMMIT
+    );
     assert_eq!(shown(&other).await, [false, false]);
     // With it at first, and again without, as only then a redirect is followed.
     assert_eq!(shown(&server).await, [true, false]);
@@ -117,7 +123,7 @@ async fn a_private_repository_that_moved_is_told_so() {
         .and(|request: &wiremock::Request| !request.headers.contains_key("authorization"));
     private.respond_with(refusal).mount(&server).await;
     let (git, _folder) = world(&server.uri(), Ok(Some(token())));
-    let error = git.heads(&app()).await.unwrap_err().to_string();
+    let error = git.refs(&app()).await.unwrap_err().to_string();
     assert!(
         error.contains("if the repository was renamed, use its new name"),
         "{error}"
@@ -131,7 +137,7 @@ async fn a_public_repository_is_read_when_there_is_no_credential_for_it() {
     let server = MockServer::start().await;
     repository(&server).await;
     let (git, _folder) = world(&server.uri(), Err("GitHub is down".to_owned()));
-    assert_eq!(git.heads(&app()).await.unwrap().len(), 1);
+    assert_eq!(git.refs(&app()).await.unwrap().heads.len(), 1);
     assert_eq!(shown(&server).await, [false, false]);
 }
 
@@ -141,7 +147,7 @@ async fn a_repository_that_is_not_found_without_its_credential_says_why() {
     let (git, _folder) = world(&server.uri(), Err("GitHub is down".to_owned()));
     let url = format!("{}/acme/app", server.uri());
     for error in [
-        git.heads(&app()).await.unwrap_err(),
+        git.refs(&app()).await.unwrap_err(),
         git.update(&app(), SILENT).await.unwrap_err(),
     ] {
         assert_eq!(
@@ -166,7 +172,7 @@ async fn what_stands_in_git_url_is_shown_where_the_provider_has_nothing() {
         (Ok(Some(token())), &token()),
     ] {
         let (git, _folder) = world(&url, answer);
-        git.heads(&app()).await.unwrap();
+        git.refs(&app()).await.unwrap();
         let (_, value) = expected.header.split_once(": ").unwrap();
         let requests = server.received_requests().await.unwrap();
         assert_eq!(requests.last().unwrap().headers["authorization"], value);
@@ -182,7 +188,7 @@ async fn where_the_server_is_a_path_nobody_is_asked_for_a_credential() {
     settings.attempts = 1;
     let (provider, asked) = provider(Ok(Some(token())));
     let git = Git::with_provider(settings, Some(provider)).unwrap();
-    git.heads(&app()).await.unwrap_err();
+    git.refs(&app()).await.unwrap_err();
     assert!(asked.lock().unwrap().is_empty());
 }
 
