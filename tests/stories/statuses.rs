@@ -360,7 +360,7 @@ async fn one_name_shows_the_verdict_of_all_scripts() {
     let recipes = "
 buildscripts: [build.sh, test.sh]
 build.sh: {artifact: result.tar.gz}
-test.sh: {artifact: result.tar.gz}
+test.sh: {artifact: result.tar.gz, tag: checks}
 ";
     service.configure(APP, "main", recipes).await;
     app.commit(&[
@@ -383,7 +383,7 @@ test.sh: {artifact: result.tar.gz}
         last.description
             .as_ref()
             .unwrap()
-            .contains("test.sh: exit code 1")
+            .contains("test.sh (checks): exit code 1")
     );
 
     // Under another name from now on, without a restart.
