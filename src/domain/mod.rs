@@ -4,6 +4,7 @@
 //! trusted from there on.
 
 pub mod admission;
+pub mod app_key;
 pub mod build;
 pub mod mask;
 pub mod names;
