@@ -16,7 +16,7 @@ use crate::config::{self, ServiceConfig};
 use crate::domain::recipe::Catalog;
 use crate::http;
 use crate::metrics::Metrics;
-use crate::service::{Component, DataDirectory, Logs, Service};
+use crate::service::{Component, DataDirectory, Logs, Service, Webhooks};
 use crate::store::Store;
 
 /// The user that GitHub expects beside a token.
@@ -114,6 +114,7 @@ fn open(
         config,
         catalog,
         readiness,
+        webhooks: Webhooks::default(),
         publishing: Mutex::new(()),
         directory,
     })

@@ -14,8 +14,4 @@ pub mod recipe;
 pub mod restart;
 pub mod time;
 pub mod tracking;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "watchers set webhooks once GitHub's API is there")
-)]
 pub mod webhooks;

@@ -4,6 +4,7 @@
 pub mod directory;
 pub mod files;
 mod logs;
+mod webhooks;
 
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use tokio::sync::{Mutex, watch};
 
 pub use directory::DataDirectory;
 pub use logs::Logs;
+pub use webhooks::{WebhookState, Webhooks};
 
 use crate::adapters::docker::Docker;
 use crate::adapters::git::Git;
@@ -32,6 +34,7 @@ pub struct Service {
     pub catalog: watch::Receiver<Arc<Catalog>>,
     /// What the service needs and whether it is there.
     pub readiness: watch::Receiver<Vec<Component>>,
+    pub webhooks: Webhooks,
     /// Held while a stable name is compared and moved.
     pub publishing: Mutex<()>,
 }

@@ -9,6 +9,7 @@ mod builds;
 mod configuration;
 mod deliveries;
 mod heads;
+mod hooks;
 mod outbox;
 mod publications;
 mod retention;
