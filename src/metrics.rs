@@ -49,6 +49,32 @@ pub struct ByOutcome {
     outcome: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ByRequest {
+    kind: &'static str,
+    status: String,
+}
+
+/// Requests to GitHub. Clones count together.
+#[derive(Clone, Default)]
+pub struct GithubMetrics {
+    requests: Family<ByRequest, Counter>,
+    remaining: Gauge<u64, AtomicU64>,
+}
+
+impl GithubMetrics {
+    /// `status` is `None` where there was no answer; `remaining` is what GitHub still allows.
+    pub fn asked(&self, kind: &'static str, status: Option<u16>, remaining: Option<u64>) {
+        let status = status.map_or_else(|| "none".to_owned(), |status| status.to_string());
+        self.requests
+            .get_or_create(&ByRequest { kind, status })
+            .inc();
+        if let Some(remaining) = remaining {
+            self.remaining.set(remaining);
+        }
+    }
+}
+
 pub struct Metrics {
     registry: Registry,
     builds_waiting: Gauge<u64, AtomicU64>,
@@ -59,6 +85,7 @@ pub struct Metrics {
     deliveries: Family<ByOutcome, Counter>,
     pub log_bytes: Counter,
     pub live_clients: Gauge,
+    pub github: GithubMetrics,
 }
 
 impl Default for Metrics {
@@ -73,6 +100,7 @@ impl Default for Metrics {
             deliveries: Family::default(),
             log_bytes: Counter::default(),
             live_clients: Gauge::default(),
+            github: GithubMetrics::default(),
             registry: Registry::default(),
         };
         registry.register(
@@ -106,6 +134,16 @@ impl Default for Metrics {
             "docker_errors",
             "Requests to Docker that failed, by what was tried",
             metrics.docker_errors.clone(),
+        );
+        registry.register(
+            "github_requests",
+            "Requests to GitHub's API, by what for and the status of the answer",
+            metrics.github.requests.clone(),
+        );
+        registry.register(
+            "github_rate_limit_remaining",
+            "Requests that GitHub still allowed at its last answer",
+            metrics.github.remaining.clone(),
         );
         registry.register(
             "actor_restarts",
@@ -175,6 +213,8 @@ mod tests {
         let metrics = Metrics::default();
         metrics.build_ended(State::TimedOut, 3.0);
         metrics.docker_failed("create");
+        metrics.github.asked("hooks", Some(200), Some(4990));
+        metrics.github.asked("hooks", None, None);
         let text = metrics.encode(&[
             (State::Queued, 5),
             (State::Building, 1),
@@ -190,5 +230,12 @@ mod tests {
             text.contains("autobuilder_docker_errors_total{operation=\"create\"} 1\n"),
             "{text}"
         );
+        for line in [
+            "autobuilder_github_requests_total{kind=\"hooks\",status=\"200\"} 1\n",
+            "autobuilder_github_requests_total{kind=\"hooks\",status=\"none\"} 1\n",
+            "autobuilder_github_rate_limit_remaining 4990\n",
+        ] {
+            assert!(text.contains(line), "{text}");
+        }
     }
 }

@@ -11,17 +11,14 @@ use tokio::sync::{Mutex, oneshot, watch};
 
 use crate::actors::{self, Sources};
 use crate::adapters::docker::{Docker, DockerSettings};
-use crate::adapters::git::{self, Credential, Git};
+use crate::adapters::git::{self, Git};
+use crate::adapters::github::{CredentialKind, Github};
 use crate::config::{self, ServiceConfig};
 use crate::domain::recipe::Catalog;
 use crate::http;
 use crate::metrics::Metrics;
-use crate::service::{Component, DataDirectory, Logs, Service, Webhooks};
+use crate::service::{self, Component, DataDirectory, Logs, Service, Webhooks};
 use crate::store::Store;
-
-/// The user that GitHub expects beside a token.
-/// Source: <https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-github-app/authenticating-as-a-github-app-installation>.
-const TOKEN_USER: &str = "x-access-token";
 
 pub async fn serve(service_file: &Path) -> anyhow::Result<()> {
     let (config, warnings) = match ServiceConfig::load(service_file, &config::process_environment) {
@@ -40,9 +37,6 @@ pub async fn serve(service_file: &Path) -> anyhow::Result<()> {
             "github.webhook_secret is not set: whoever reaches the webhook can start builds"
         );
     }
-    if config.github.token.is_none() && config.github.app.is_none() {
-        tracing::info!("no GitHub credential: statuses are kept in the outbox and not sent");
-    }
     let grace = config.shutdown_grace;
 
     let (config_sender, config) = watch::channel(Arc::new(config));
@@ -53,6 +47,8 @@ pub async fn serve(service_file: &Path) -> anyhow::Result<()> {
     };
     let (readiness_sender, readiness) = watch::channel(vec![starting]);
     let service = Arc::new(open(directory, config, catalog, readiness)?);
+
+    report_credential(service.github.clone());
 
     let sources = Sources {
         service_file: service_file.to_owned(),
@@ -101,16 +97,22 @@ fn open(
         host: now.docker.host.clone(),
         certificates: now.docker.certificates.clone(),
     })?;
-    let git = Git::new(git::Settings::new(&now.github.git_url, directory.mirrors()))?;
-    if let Some(token) = &now.github.token {
-        git.set_credential(Some(Credential::basic(TOKEN_USER, token.expose())));
-    }
+    let metrics = Metrics::default();
+    let github = Github::new(
+        service::github::github_settings(&now),
+        service::github::github_observer(&metrics),
+    );
+    let git = Git::with_provider(
+        git::Settings::new(&now.github.git_url, directory.mirrors()),
+        Some(service::github::git_credentials(&github)),
+    )?;
     Ok(Service {
         store: Store::open(&directory.database())?,
         logs: Logs::new(directory.builds()),
         git,
+        github,
         docker,
-        metrics: Metrics::default(),
+        metrics,
         config,
         catalog,
         readiness,
@@ -118,6 +120,23 @@ fn open(
         publishing: Mutex::new(()),
         directory,
     })
+}
+
+/// One line that says what the credential is good for; the start does not wait for GitHub.
+fn report_credential(github: Github) {
+    if github.credential() == CredentialKind::None {
+        tracing::info!(
+            "no GitHub credential: statuses are kept and not sent, webhooks are not managed, \
+             private repositories are not fetched; set github.token or github.app"
+        );
+        return;
+    }
+    tokio::spawn(async move {
+        match github.check().await {
+            Ok(credential) => tracing::info!(credential, "GitHub knows the credential"),
+            Err(error) => tracing::warn!(%error, "the GitHub credential could not be checked"),
+        }
+    });
 }
 
 async fn termination() -> anyhow::Result<&'static str> {

@@ -16,6 +16,7 @@ use crate::config::{self, Configuration as Source, FileState, ServiceConfig};
 use crate::domain::mask::SHORTEST_SECRET;
 use crate::domain::recipe::Catalog;
 use crate::service::Service;
+use crate::service::github::github_settings;
 
 pub struct Configuration;
 
@@ -156,6 +157,8 @@ impl State {
         {
             tracing::info!(file = %file.display(), "the service file was loaded again");
             self.report_short_secrets();
+            let settings = github_settings(&self.sources.config.borrow());
+            self.service.github.configure(settings);
             let _ = self.root.cast(root::Message::ConfigurationChanged);
         }
     }

@@ -3,7 +3,9 @@
 use super::document::Node;
 use super::finding::{Finding, Place};
 use super::service::{Configuration, ServiceConfig};
+use crate::domain::app_key::AppKey;
 use crate::domain::tracking::ConfigurationBranch;
+
 /// What is shorter stands in any log by chance, and masking it would make the log unreadable.
 const MIN_SECRET_LENGTH: usize = 6;
 
@@ -79,6 +81,17 @@ fn check_github(config: &ServiceConfig, report: &mut Report) {
             &["github", "app"],
             "both `token` and `app` are given",
             "statuses and webhooks are made either by a user's token or by an App",
+        );
+    }
+    // Without the value: it is a key, or what was taken for one.
+    if let Some(app) = &github.app
+        && let Err(error) = AppKey::from_pem(app.private_key.expose())
+    {
+        report.error(
+            &["github", "app", "private_key"],
+            error.to_string(),
+            "give the file that GitHub made when a private key was generated for the App; it \
+             begins with -----BEGIN RSA PRIVATE KEY-----",
         );
     }
     if github.webhook_secret.is_none() && !config.listen.ip().is_loopback() {

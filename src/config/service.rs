@@ -398,7 +398,6 @@ impl ServiceConfig {
             docker.container_prefix,
             // What the mirrors were opened with.
             github.git_url,
-            github.token,
         );
         (new, changed)
     }

@@ -3,6 +3,7 @@
 
 pub mod directory;
 pub mod files;
+pub mod github;
 mod logs;
 mod webhooks;
 
@@ -16,6 +17,7 @@ pub use webhooks::{WebhookState, Webhooks};
 
 use crate::adapters::docker::Docker;
 use crate::adapters::git::Git;
+use crate::adapters::github::Github;
 use crate::config::ServiceConfig;
 use crate::domain::recipe::Catalog;
 use crate::metrics::Metrics;
@@ -27,6 +29,7 @@ pub struct Service {
     pub logs: Logs,
     pub docker: Docker,
     pub git: Git,
+    pub github: Github,
     pub metrics: Metrics,
     /// Replaced whole when the service file changes.
     pub config: watch::Receiver<Arc<ServiceConfig>>,

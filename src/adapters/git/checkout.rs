@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use super::command::gist;
 use super::mirror::{DAMAGED, is_damage};
-use super::server::is_unreachable;
+use super::server::{is_redirected, is_unreachable};
 use super::{Git, GitError, Progress, branch_ref};
 use crate::domain::names::{CommitSha, GitRef, RepositoryName};
 
@@ -144,8 +144,9 @@ impl Git {
         let since = Instant::now();
         let mut attempts = self.attempts(progress);
         loop {
+            let access = attempts.access(self, repository).await;
             let attempt = async {
-                let command = self.remote("submodule").inside(into).args([
+                let command = self.remote("submodule", access).inside(into).args([
                     "--quiet",
                     "update",
                     "--init",
@@ -160,6 +161,9 @@ impl Git {
                     _ if is_unreachable(&output.stderr) => Err(GitError::Unreachable {
                         url: format!("a submodule of {repository}"),
                         reason: gist(&output.stderr).to_owned(),
+                    }),
+                    _ if is_redirected(&output.stderr) => Err(GitError::Redirected {
+                        url: format!("a submodule of {repository}"),
                     }),
                     _ => Err(output.into_failure()),
                 }

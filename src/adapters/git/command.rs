@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Command;
 
-use super::{Credential, Git, GitError};
+use super::{Access, Git, GitError};
 
 /// What git writes to its standard output is kept up to here: the refs of a repository with
 /// 200,000 of them.
@@ -72,7 +72,7 @@ pub(super) struct GitCommand<'a> {
     arguments: Vec<OsString>,
     configuration: Vec<(String, String)>,
     protocols: &'a str,
-    credential: Option<Credential>,
+    access: Access,
     stdin: Option<File>,
     timeout: Duration,
 }
@@ -90,6 +90,8 @@ pub(super) struct Output {
     pub stderr: String,
     /// How many refs git said it changed: `old -> new`, in all of its standard error.
     pub changed_refs: usize,
+    /// Why the server was shown no credential though there should be one.
+    pub anonymous_because: Option<String>,
 }
 
 impl Git {
@@ -100,16 +102,16 @@ impl Git {
             arguments: vec![subcommand.into()],
             configuration: Vec::new(),
             protocols: &self.shared.protocols,
-            credential: None,
+            access: Access::default(),
             stdin: None,
             timeout: self.shared.settings.local_timeout,
         }
     }
 
-    /// `git <subcommand>`, which asks a server.
-    pub(super) fn remote(&self, subcommand: &str) -> GitCommand<'_> {
+    /// `git <subcommand>`, which asks a server and shows it this.
+    pub(super) fn remote(&self, subcommand: &str, access: Access) -> GitCommand<'_> {
         GitCommand {
-            credential: self.credential(),
+            access,
             timeout: self.shared.settings.network_timeout,
             ..self.local(subcommand)
         }
@@ -159,8 +161,9 @@ impl GitCommand<'_> {
     ///
     /// `TimedOut`, and `Io` when git cannot be run. Git and its children are then gone, as they
     /// are when the returned future is dropped.
-    pub async fn output(self) -> Result<Output, GitError> {
+    pub async fn output(mut self) -> Result<Output, GitError> {
         let name = self.name();
+        let anonymous_because = self.access.anonymous_because.take();
         let running = |source| GitError::Io {
             action: format!("running {name}"),
             source,
@@ -196,6 +199,7 @@ impl GitCommand<'_> {
             is_cut,
             stderr: String::from_utf8_lossy(&stderr).into_owned(),
             changed_refs,
+            anonymous_because,
         })
     }
 
@@ -253,14 +257,22 @@ impl GitCommand<'_> {
             .env("GIT_OPTIONAL_LOCKS", "0")
             .env("LC_ALL", "C");
 
-        let credential = self.credential.map(|credential| {
-            let key = format!("http.{}/.extraHeader", self.git.shared.settings.git_url);
-            (key, credential.header)
+        let git_url = &self.git.shared.settings.git_url;
+        let access = self.access.credential.into_iter().flat_map(|credential| {
+            [
+                (format!("http.{git_url}/.extraHeader"), credential.header),
+                // Behind a redirect to another host, git's second request would show it there:
+                // curl leaves such a header out only where it follows the redirect itself.
+                (
+                    format!("http.{git_url}/.followRedirects"),
+                    "false".to_owned(),
+                ),
+            ]
         });
         let configuration = CONFIGURATION
             .iter()
             .map(|&(key, value)| (key.to_owned(), value.to_owned()))
-            .chain(credential)
+            .chain(access)
             .chain(self.configuration);
         let mut count = 0;
         for (key, value) in configuration {

@@ -294,9 +294,10 @@ impl Held<'_> {
             if !self.state.is_clean {
                 self.tidy().await?;
             }
+            let access = attempts.access(self.git, self.repository).await;
             let command = self
                 .git
-                .remote("fetch")
+                .remote("fetch", access)
                 .inside(self.folder)
                 .args([
                     "--force",

@@ -22,10 +22,11 @@ use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use base64::Engine;
+use futures_util::future::BoxFuture;
 
 use crate::domain::names::{BranchName, CommitSha, GitRef, RepositoryName};
 
@@ -82,6 +83,14 @@ impl Credential {
     }
 }
 
+/// Asked before each command that reaches the server of a repository, because a GitHub App's
+/// token lasts an hour and is of one owner. `None`: the server is shown nothing. An error is why
+/// there is no credential though there should be one; git then goes on without, as the
+/// repository may be public.
+pub type CredentialProvider = Box<
+    dyn Fn(RepositoryName) -> BoxFuture<'static, Result<Option<Credential>, String>> + Send + Sync,
+>;
+
 impl fmt::Debug for Credential {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("Credential(…)")
@@ -98,11 +107,19 @@ pub enum GitError {
         repository: RepositoryName,
         commit: CommitSha,
     },
-    #[error("repository {repository} does not exist at {url}, or may not be read from here")]
+    #[error(
+        "repository {repository} does not exist at {url}, or may not be read from here{}",
+        anonymously(anonymous_because)
+    )]
     RepositoryNotFound {
         repository: RepositoryName,
         url: String,
+        /// Why the server was shown no credential though there should be one.
+        anonymous_because: Option<String>,
     },
+    /// Git follows redirects only without a credential.
+    #[error("{url} redirects elsewhere; if the repository was renamed, use its new name")]
+    Redirected { url: String },
     #[error("{url} cannot be reached: {reason}")]
     Unreachable { url: String, reason: String },
     #[error("{command} took longer than {} s", after.as_secs_f64())]
@@ -118,6 +135,13 @@ impl GitError {
     /// Whether the same may succeed a little later.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Unreachable { .. } | Self::TimedOut { .. })
+    }
+}
+
+fn anonymously(because: &Option<String>) -> String {
+    match because {
+        Some(reason) => format!("; it was asked for without a credential, because {reason}"),
+        None => String::new(),
     }
 }
 
@@ -154,24 +178,41 @@ pub struct Git {
     shared: Arc<Shared>,
 }
 
-#[derive(Debug)]
 struct Shared {
     settings: Settings,
     /// Protocols that git may use, as `GIT_ALLOW_PROTOCOL` takes them.
     protocols: String,
     /// Git's home, in which nothing is but a configuration of ours.
     home: PathBuf,
-    credential: RwLock<Option<Credential>>,
+    /// What stood in `git_url`.
+    credential: Option<Credential>,
+    provider: Option<CredentialProvider>,
     mirrors: Mutex<HashMap<RepositoryName, Arc<mirror::Mirror>>>,
 }
 
+impl fmt::Debug for Shared {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.settings.fmt(formatter)
+    }
+}
+
 impl Git {
-    /// Creates the mirrors' folder; looks at no server.
+    /// Git that shows no server more than what stands in `git_url`.
+    #[cfg(test)]
+    pub fn new(settings: Settings) -> io::Result<Self> {
+        Self::with_provider(settings, None)
+    }
+
+    /// Creates the mirrors' folder; looks at no server. The provider's credential is stronger
+    /// than that in `git_url`.
     ///
     /// # Errors
     ///
     /// What the disk says.
-    pub fn new(mut settings: Settings) -> io::Result<Self> {
+    pub fn with_provider(
+        mut settings: Settings,
+        provider: Option<CredentialProvider>,
+    ) -> io::Result<Self> {
         // No repository's owner can have this name, as @ is not in GitHub's alphabet.
         let home = std::path::absolute(settings.mirrors.join("@home"))?;
         std::fs::create_dir_all(&home)?;
@@ -194,19 +235,11 @@ impl Git {
                 settings,
                 protocols,
                 home,
-                credential: RwLock::new(credential),
+                credential,
+                provider,
                 mirrors: Mutex::default(),
             }),
         })
-    }
-
-    /// What is shown to the server from now on; a GitHub app's token lasts an hour.
-    pub fn set_credential(&self, credential: Option<Credential>) {
-        *self
-            .shared
-            .credential
-            .write()
-            .unwrap_or_else(PoisonError::into_inner) = credential;
     }
 
     /// Where a repository is, without any credential: what `origin` is in a checkout.
@@ -214,16 +247,42 @@ impl Git {
         format!("{}/{repository}", self.shared.settings.git_url)
     }
 
-    fn credential(&self) -> Option<Credential> {
-        self.shared
-            .credential
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+    /// What the server is shown for this repository, or why nothing.
+    async fn access(&self, repository: &RepositoryName) -> Access {
+        let fixed = self.shared.credential.clone();
+        let is_http = self.shared.settings.git_url.starts_with("http");
+        let Some(provider) = self.shared.provider.as_ref().filter(|_| is_http) else {
+            return Access::with(fixed);
+        };
+        match provider(repository.clone()).await {
+            Ok(credential) => Access::with(credential.or(fixed)),
+            Err(_) if fixed.is_some() => Access::with(fixed),
+            Err(reason) => Access {
+                credential: None,
+                anonymous_because: Some(reason),
+            },
+        }
     }
 
     fn home(&self) -> &Path {
         &self.shared.home
+    }
+}
+
+/// What a server is shown in one command.
+#[derive(Default)]
+struct Access {
+    credential: Option<Credential>,
+    /// Why there is none though there should be one.
+    anonymous_because: Option<String>,
+}
+
+impl Access {
+    fn with(credential: Option<Credential>) -> Self {
+        Self {
+            credential,
+            anonymous_because: None,
+        }
     }
 }
 

@@ -149,8 +149,9 @@ impl Git {
     ) -> Result<String, GitError> {
         let mut attempts = self.attempts(SILENT);
         let output = loop {
+            let access = attempts.access(self, repository).await;
             let command = self
-                .remote("ls-remote")
+                .remote("ls-remote", access)
                 .args(options)
                 .arg("--end-of-options")
                 .arg(self.url(repository))

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::command::{GitCommand, Output, gist};
-use super::{Git, GitError, Progress};
+use super::{Access, Git, GitError, Progress};
 use crate::domain::names::RepositoryName;
 
 /// What git says where a repository is not there, or not for us. GitHub answers for a private
@@ -44,6 +44,9 @@ const UNREACHABLE: [&str; 21] = [
     "The requested URL returned error: 429",
 ];
 
+/// What git says where it was sent on and may not follow.
+const REDIRECTED: [&str; 4] = ["error: 301", "error: 302", "error: 307", "error: 308"];
+
 impl Git {
     /// Runs a command that asks the server of this repository; it has to succeed.
     pub(super) async fn ask(
@@ -61,10 +64,15 @@ impl Git {
                 url: self.url(repository),
                 reason: gist(&output.stderr).to_owned(),
             })
+        } else if is_redirected(&output.stderr) {
+            Err(GitError::Redirected {
+                url: self.url(repository),
+            })
         } else if says(&output.stderr, &NOT_FOUND) {
             Err(GitError::RepositoryNotFound {
                 repository: repository.clone(),
                 url: self.url(repository),
+                anonymous_because: output.anonymous_because,
             })
         } else {
             Err(output.into_failure())
@@ -77,6 +85,7 @@ impl Git {
         Attempts {
             left: settings.attempts.saturating_sub(1),
             pause: settings.retry_after,
+            redirects: 0,
             progress,
         }
     }
@@ -89,12 +98,36 @@ impl Git {
 pub(super) struct Attempts<'a> {
     left: u32,
     pause: Duration,
+    redirects: u32,
     progress: Progress<'a>,
 }
 
+/// Twice for submodules: of those, some may need the credential and others a redirect; what one
+/// attempt fetched, the next finds there.
+const MAX_REDIRECTS: u32 = 2;
+
 impl Attempts<'_> {
+    /// What the server is shown in this attempt: nothing where git has to follow a redirect.
+    pub(super) async fn access(&self, git: &Git, repository: &RepositoryName) -> Access {
+        match self.redirects % 2 {
+            0 => git.access(repository).await,
+            _ => Access {
+                credential: None,
+                anonymous_because: Some(
+                    "the server redirects elsewhere, where the credential is not sent (if the \
+                     repository was renamed, use its new name)"
+                        .to_owned(),
+                ),
+            },
+        }
+    }
+
     /// Whether to try again after this error; if so, the pause is over. It doubles each time.
     pub(super) async fn again(&mut self, error: &GitError) -> bool {
+        if matches!(error, GitError::Redirected { .. }) && self.redirects < MAX_REDIRECTS {
+            self.redirects += 1;
+            return true;
+        }
         if self.left == 0 || !error.is_transient() {
             return false;
         }
@@ -113,6 +146,11 @@ impl Attempts<'_> {
 /// Whether these are git's words for a network or a server at fault.
 pub(super) fn is_unreachable(stderr: &str) -> bool {
     says(stderr, &UNREACHABLE)
+}
+
+/// Whether git was sent on and did not follow.
+pub(super) fn is_redirected(stderr: &str) -> bool {
+    says(stderr, &REDIRECTED)
 }
 
 fn says(stderr: &str, phrases: &[&str]) -> bool {
