@@ -7,6 +7,7 @@ pub mod admission;
 pub mod build;
 pub mod mask;
 pub mod names;
+pub mod paths;
 pub mod publication;
 pub mod push;
 pub mod recipe;

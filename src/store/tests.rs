@@ -31,6 +31,7 @@ fn recipe(script: &str) -> Recipe {
         tag: None,
         format: Format::Binary,
         dependencies: Vec::new(),
+        path_filter: None,
         timeout: None,
         supersede: None,
         memory: None,

@@ -219,6 +219,7 @@ pub fn recipe(script: &str) -> Recipe {
         tag: None,
         format: Format::Binary,
         dependencies: Vec::new(),
+        path_filter: None,
         timeout: None,
         supersede: None,
         memory: None,
