@@ -75,3 +75,47 @@ impl fmt::Debug for AppKey {
         formatter.write_str("AppKey(…)")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ring::signature::{RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
+    use rustls::pki_types::SubjectPublicKeyInfoDer;
+
+    use super::*;
+
+    const KEY: &str = include_str!("../../tests/keys/app.pem");
+
+    #[test]
+    fn what_it_signs_is_verified_with_the_public_key() {
+        let public = include_bytes!("../../tests/keys/app.pub.pem");
+        let public = SubjectPublicKeyInfoDer::from_pem_slice(public).unwrap();
+        for form in [KEY, include_str!("../../tests/keys/app.pkcs8.pem")] {
+            let signature = AppKey::from_pem(form).unwrap().sign(b"a message");
+            // ring wants the RSA key within.
+            let rsa = &public[public.len() - 270..];
+            let public = UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, rsa);
+            assert_eq!(public.verify(b"a message", &signature), Ok(()));
+            assert!(public.verify(b"another", &signature).is_err());
+        }
+    }
+
+    #[test]
+    fn what_is_no_such_key_is_refused_and_not_repeated() {
+        let cut: String = KEY.lines().take(5).collect::<Vec<_>>().join("\n");
+        let damaged = KEY.replacen("MII", "MIA", 1);
+        let other = include_str!("../../tests/keys/ec.pem");
+        let cases = [
+            ("", AppKeyError::NotPem),
+            ("hunter2", AppKeyError::NotPem),
+            (&cut, AppKeyError::NotPem),
+            (&damaged, AppKeyError::Damaged),
+            (other, AppKeyError::NotRsa),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(AppKey::from_pem(text).unwrap_err(), expected, "{text}");
+        }
+        let key = AppKey::from_pem(KEY).unwrap();
+        assert_eq!(format!("{key:?}"), "AppKey(…)");
+        assert_eq!(key, AppKey::from_pem(KEY).unwrap());
+    }
+}

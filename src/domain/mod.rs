@@ -8,6 +8,7 @@ pub mod app_key;
 pub mod build;
 pub mod mask;
 pub mod names;
+pub mod paths;
 pub mod publication;
 pub mod push;
 pub mod recipe;

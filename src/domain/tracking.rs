@@ -113,6 +113,7 @@ mod tests {
             memory: None,
             cpus: None,
             environment: Default::default(),
+            path_filter: None,
         }
     }
 

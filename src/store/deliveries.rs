@@ -204,6 +204,27 @@ impl Store {
         })
         .await
     }
+
+    /// Where its ref stood before a push. `None` where a comparison with that would not tell all
+    /// that is new to this service: the ref was created, or was last heard of elsewhere, so that
+    /// a push between was missed or is late.
+    pub async fn comparable_with(&self, push: u64) -> Result<Option<CommitSha>> {
+        self.read(move |connection| {
+            connection
+                .prepare_cached(
+                    "SELECT p.before_sha FROM pushes p WHERE p.sequence = ?1 AND p.before_sha != '' \
+                     AND p.before_sha = coalesce( \
+                        (SELECT earlier.after_sha FROM pushes earlier WHERE earlier.repository = p.repository \
+                         AND earlier.ref = p.ref AND earlier.asked = 0 AND earlier.sequence < p.sequence \
+                         ORDER BY earlier.sequence DESC LIMIT 1), \
+                        p.before_sha)",
+                )?
+                .query_row([push], |row| rows::parsed(row, 0))
+                .optional()
+                .map_err(StoreError::from)
+        })
+        .await
+    }
 }
 
 fn known_push(

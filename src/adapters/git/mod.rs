@@ -163,6 +163,16 @@ pub struct Head {
     pub commit: CommitSha,
 }
 
+/// Which files a push changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ChangedFiles {
+    /// The names of all of them, from the repository's root; of a renamed file, both. What is not
+    /// UTF-8 in a name is replaced.
+    These(Vec<String>),
+    /// They cannot be told, for this reason: any file may be among them.
+    Any(&'static str),
+}
+
 /// A commit, for the history of a push.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Commit {

@@ -21,6 +21,7 @@ use super::{LiveTimes, Web, routes};
 use crate::actors::Projects;
 use crate::adapters::docker::{Docker, DockerSettings};
 use crate::adapters::git::{self, Git};
+use crate::adapters::github::Github;
 use crate::config::ServiceConfig;
 use crate::config::secret::Secret;
 use crate::domain::build::{Artifact, Build, Cause, State, Work};
@@ -30,7 +31,8 @@ use crate::domain::push::{Commit, Push};
 use crate::domain::recipe::{Catalog, Format, Recipe};
 use crate::log::LogWriter;
 use crate::metrics::Metrics;
-use crate::service::{Component, DataDirectory, Logs, Service};
+use crate::service::github::{github_observer, github_settings};
+use crate::service::{Component, DataDirectory, Logs, Service, Webhooks};
 use crate::store::{BuildFilter, Facts, NewBuilds, Store, Transition};
 
 pub const TOKEN: &str = "open sesame";
@@ -64,14 +66,21 @@ impl Fixture {
             host: Some("unix:///nonexistent/docker.sock".into()),
             certificates: None,
         };
+        let metrics = Metrics::default();
+        let github = Github::new(
+            github_settings(&ServiceConfig::default()),
+            github_observer(&metrics),
+        );
         let git = git::Settings::new(origin(folder.path()), directory.mirrors());
         let service = Service {
             store: Store::open(&directory.database()).unwrap(),
             logs: Logs::new(directory.builds()),
             docker: Docker::connect(&nowhere).unwrap(),
             git: Git::new(git).unwrap(),
+            github,
+            webhooks: Webhooks::default(),
             publishing: Mutex::new(()),
-            metrics: Metrics::default(),
+            metrics,
             config: config_receiver,
             catalog: catalog_receiver,
             readiness: readiness_receiver,
@@ -219,6 +228,7 @@ pub fn recipe(script: &str) -> Recipe {
         tag: None,
         format: Format::Binary,
         dependencies: Vec::new(),
+        path_filter: None,
         timeout: None,
         supersede: None,
         memory: None,

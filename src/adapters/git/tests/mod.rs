@@ -1,6 +1,7 @@
 //! Stories with real git: servers are repositories in temporary folders, reached by path and by
 //! `file://`, and sockets that never answer.
 
+mod changes;
 mod checkout;
 mod mirror;
 mod server;
