@@ -6,6 +6,7 @@ mod support;
 mod cli;
 mod configuration;
 mod container;
+mod dependencies;
 mod failures;
 mod history;
 mod live;

@@ -154,6 +154,15 @@ impl Service {
             > 0
     }
 
+    /// Whether it has looked at all refs of a repository.
+    pub fn has_seen(&self, repository: &Repository) -> bool {
+        let count = "SELECT count(*) FROM seen_repositories WHERE repository = ?1";
+        self.database()
+            .query_row(count, [&repository.name], |row| row.get::<_, u64>(0))
+            .unwrap()
+            > 0
+    }
+
     /// Reads only, so that what a crash has left is repaired by the service alone.
     fn database(&self) -> rusqlite::Connection {
         let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
