@@ -14,6 +14,7 @@ mod command;
 mod mirror;
 mod query;
 mod server;
+mod tree;
 
 #[cfg(test)]
 mod tests;
@@ -26,6 +27,8 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use base64::Engine;
+
+pub use tree::{Content, TreeLimits};
 
 use crate::domain::names::{BranchName, CommitSha, GitRef, RepositoryName};
 
@@ -97,6 +100,13 @@ pub enum GitError {
     CommitGone {
         repository: RepositoryName,
         commit: CommitSha,
+    },
+    /// The files of a commit are more than are read.
+    #[error("commit {} of {repository} {how}", commit.short())]
+    TooLarge {
+        repository: RepositoryName,
+        commit: CommitSha,
+        how: String,
     },
     #[error("repository {repository} does not exist at {url}, or may not be read from here")]
     RepositoryNotFound {

@@ -4,6 +4,7 @@
 mod checkout;
 mod mirror;
 mod server;
+mod tree;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
