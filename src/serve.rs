@@ -16,7 +16,7 @@ use crate::config::{self, ServiceConfig};
 use crate::domain::recipe::Catalog;
 use crate::http;
 use crate::metrics::Metrics;
-use crate::service::{Component, DataDirectory, Logs, Service};
+use crate::service::{Component, DataDirectory, LoadedConfiguration, Logs, Service};
 use crate::store::Store;
 
 /// The user that GitHub expects beside a token.
@@ -47,17 +47,19 @@ pub async fn serve(service_file: &Path) -> anyhow::Result<()> {
 
     let (config_sender, config) = watch::channel(Arc::new(config));
     let (catalog_sender, catalog) = watch::channel(Arc::new(Catalog::default()));
+    let (loaded_sender, loaded) = watch::channel(None);
     let starting = Component {
         name: "docker",
         problem: Some("not asked yet".to_owned()),
     };
     let (readiness_sender, readiness) = watch::channel(vec![starting]);
-    let service = Arc::new(open(directory, config, catalog, readiness)?);
+    let service = Arc::new(open(directory, config, catalog, loaded, readiness)?);
 
     let sources = Sources {
         service_file: service_file.to_owned(),
         config: config_sender,
         catalog: catalog_sender,
+        loaded: loaded_sender,
     };
     let (projects, root, mut root_ended) =
         actors::start(Arc::clone(&service), sources, readiness_sender).await?;
@@ -94,6 +96,7 @@ fn open(
     directory: DataDirectory,
     config: watch::Receiver<Arc<ServiceConfig>>,
     catalog: watch::Receiver<Arc<Catalog>>,
+    loaded: watch::Receiver<Option<Arc<LoadedConfiguration>>>,
     readiness: watch::Receiver<Vec<Component>>,
 ) -> anyhow::Result<Service> {
     let now = Arc::clone(&config.borrow());
@@ -113,6 +116,7 @@ fn open(
         metrics: Metrics::default(),
         config,
         catalog,
+        loaded,
         readiness,
         publishing: Mutex::new(()),
         directory,

@@ -45,7 +45,7 @@ const LIBRARIES: [(&str, &str); 8] = [
     ("bollard", "src/adapters/docker"),
     ("rusqlite", "src/store"),
     ("ractor", "src/actors"),
-    ("notify", "src/actors/configuration.rs"),
+    ("notify", "src/actors/configuration"),
     ("warp", "src/http"),
     ("reqwest", "src/cli"),
     ("saphyr_parser", "src/config"),

@@ -1,6 +1,7 @@
 //! What all actors share and HTTP is given: the store, the logs, the adapters, and the newest
 //! configuration. Values only; who does something is an actor.
 
+mod configuration;
 pub mod directory;
 pub mod files;
 mod logs;
@@ -9,6 +10,7 @@ use std::sync::Arc;
 
 use tokio::sync::{Mutex, watch};
 
+pub use configuration::{LoadedConfiguration, Source};
 pub use directory::DataDirectory;
 pub use logs::Logs;
 
@@ -30,6 +32,8 @@ pub struct Service {
     pub config: watch::Receiver<Arc<ServiceConfig>>,
     /// Replaced whole when the configuration changes.
     pub catalog: watch::Receiver<Arc<Catalog>>,
+    /// What the catalog was made of; `None` until that is known.
+    pub loaded: watch::Receiver<Option<Arc<LoadedConfiguration>>>,
     /// What the service needs and whether it is there.
     pub readiness: watch::Receiver<Vec<Component>>,
     /// Held while a stable name is compared and moved.

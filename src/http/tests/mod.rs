@@ -30,7 +30,7 @@ use crate::domain::push::{Commit, Push};
 use crate::domain::recipe::{Catalog, Format, Recipe};
 use crate::log::LogWriter;
 use crate::metrics::Metrics;
-use crate::service::{Component, DataDirectory, Logs, Service};
+use crate::service::{Component, DataDirectory, LoadedConfiguration, Logs, Service};
 use crate::store::{BuildFilter, Facts, NewBuilds, Store, Transition};
 
 pub const TOKEN: &str = "open sesame";
@@ -41,6 +41,7 @@ pub struct Fixture {
     pub routes: BoxedFilter<(super::Response,)>,
     pub config: watch::Sender<Arc<ServiceConfig>>,
     pub catalog: watch::Sender<Arc<Catalog>>,
+    pub loaded: watch::Sender<Option<Arc<LoadedConfiguration>>>,
     pub readiness: watch::Sender<Vec<Component>>,
     pub folder: TempDir,
 }
@@ -59,6 +60,7 @@ impl Fixture {
         };
         let (config, config_receiver) = watch::channel(Arc::new(config));
         let (catalog, catalog_receiver) = watch::channel(Arc::new(catalog()));
+        let (loaded, loaded_receiver) = watch::channel(None);
         let (readiness, readiness_receiver) = watch::channel(Vec::new());
         let nowhere = DockerSettings {
             host: Some("unix:///nonexistent/docker.sock".into()),
@@ -74,6 +76,7 @@ impl Fixture {
             metrics: Metrics::default(),
             config: config_receiver,
             catalog: catalog_receiver,
+            loaded: loaded_receiver,
             readiness: readiness_receiver,
             directory,
         };
@@ -83,6 +86,7 @@ impl Fixture {
             web,
             config,
             catalog,
+            loaded,
             readiness,
             folder,
         }
