@@ -211,6 +211,8 @@ fn waits_for(build: &Build, waiting: &Waiting, config: &ServiceConfig) -> Option
     match waiting.ahead.get(&build.id) {
         Some(State::Queued) => Some("waits for an earlier push of its branch".to_owned()),
         Some(_) => Some("waits for its branch's running build".to_owned()),
+        // A load of the configuration needs no place.
+        None if build.recipe().is_none() => None,
         None => {
             let places = config.builds.concurrency;
             if waiting.running >= places {

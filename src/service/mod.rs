@@ -1,6 +1,7 @@
 //! What all actors share and HTTP is given: the store, the logs, the adapters, and the newest
 //! configuration. Values only; who does something is an actor.
 
+mod configuration;
 pub mod directory;
 pub mod files;
 pub mod github;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 
 use tokio::sync::{Mutex, watch};
 
+pub use configuration::{LoadedConfiguration, Source};
 pub use directory::DataDirectory;
 pub use logs::Logs;
 pub use webhooks::{WebhookState, Webhooks};
@@ -35,6 +37,8 @@ pub struct Service {
     pub config: watch::Receiver<Arc<ServiceConfig>>,
     /// Replaced whole when the configuration changes.
     pub catalog: watch::Receiver<Arc<Catalog>>,
+    /// What the catalog was made of; `None` until that is known.
+    pub loaded: watch::Receiver<Option<Arc<LoadedConfiguration>>>,
     /// What the service needs and whether it is there.
     pub readiness: watch::Receiver<Vec<Component>>,
     pub webhooks: Webhooks,

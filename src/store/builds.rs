@@ -141,7 +141,7 @@ pub fn load(connection: &Connection, id: &BuildId) -> Result<Build> {
     rows::complete(connection, build)
 }
 
-fn select(connection: &Connection, query: &str, values: Vec<Value>) -> Result<Vec<Build>> {
+pub fn select(connection: &Connection, query: &str, values: Vec<Value>) -> Result<Vec<Build>> {
     connection
         .prepare_cached(query)?
         .query_map(params_from_iter(values), rows::build)?

@@ -26,6 +26,7 @@ use rusqlite::{Connection, OpenFlags};
 use tokio::sync::{Semaphore, watch};
 
 pub use builds::BuildFilter;
+pub use configuration::StoredConfiguration;
 pub use deliveries::{Heard, NewBuilds};
 pub use heads::{HeadNote, KnownHead, KnownHeads};
 pub use transitions::{Facts, Transition};

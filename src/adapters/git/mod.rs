@@ -14,6 +14,7 @@ mod command;
 mod mirror;
 mod query;
 mod server;
+mod tree;
 
 #[cfg(test)]
 mod tests;
@@ -27,6 +28,8 @@ use std::time::Duration;
 
 use base64::Engine;
 use futures_util::future::BoxFuture;
+
+pub use tree::{Content, TreeLimits};
 
 use crate::domain::names::{BranchName, CommitSha, GitRef, RepositoryName};
 
@@ -106,6 +109,13 @@ pub enum GitError {
     CommitGone {
         repository: RepositoryName,
         commit: CommitSha,
+    },
+    /// The files of a commit are more than are read.
+    #[error("commit {} of {repository} {how}", commit.short())]
+    TooLarge {
+        repository: RepositoryName,
+        commit: CommitSha,
+        how: String,
     },
     #[error(
         "repository {repository} does not exist at {url}, or may not be read from here{}",

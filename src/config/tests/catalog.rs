@@ -7,8 +7,9 @@ use std::path::Path;
 use insta::assert_snapshot;
 
 use super::super::branch::parse_branch_file;
+use super::super::catalog::LastGood;
 use super::super::catalog::Loaded;
-use super::super::{FileState, Files, LastGood, load_directory, resolve};
+use super::super::{FileState, Files, load_directory, resolve};
 use crate::domain::recipe::{Format, Supersede};
 
 const GOOD: &str = "buildscripts: [build.sh]\nbuild.sh: {artifact: result.tar.gz}\n";

@@ -541,3 +541,27 @@ async fn writes_at_once_are_all_there() {
     }
     assert_eq!(unfinished(&store).await.len(), 1000);
 }
+
+#[tokio::test]
+async fn the_configuration_in_force_survives_a_restart_as_a_whole() {
+    let Fixture { store, folder } = fixture();
+    assert_eq!(
+        store.configuration().await.unwrap(),
+        StoredConfiguration::default()
+    );
+    let of = |texts: &[(&str, &str)], report: &str| StoredConfiguration {
+        last_good: texts
+            .iter()
+            .map(|(path, text)| ((*path).to_owned(), (*text).to_owned()))
+            .collect(),
+        report: Some(report.to_owned()),
+    };
+    let first = of(&[("a.yaml", "1"), ("b.yaml", "2")], "first");
+    let second = of(&[("b.yaml", "3"), ("c.yaml", "4")], "second");
+    for configuration in [first, second.clone()] {
+        store.set_configuration(configuration).await.unwrap();
+    }
+    drop(store);
+    let store = Store::open(&folder.path().join("test.sqlite")).unwrap();
+    assert_eq!(store.configuration().await.unwrap(), second);
+}

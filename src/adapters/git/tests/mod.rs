@@ -5,6 +5,7 @@ mod changes;
 mod checkout;
 mod mirror;
 mod server;
+mod tree;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
