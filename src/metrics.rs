@@ -49,6 +49,16 @@ pub struct ByOutcome {
     outcome: &'static str,
 }
 
+/// What is counted by the caller at the moment when `/metrics` is asked for.
+#[derive(Debug, Default)]
+pub struct Moment {
+    /// Builds in each state that is not an end.
+    pub unfinished: Vec<(State, u64)>,
+    pub statuses_waiting: u64,
+    /// How long the status that waits longest does; seconds, zero where none waits.
+    pub oldest_status: f64,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ByRequest {
     kind: &'static str,
@@ -83,6 +93,10 @@ pub struct Metrics {
     docker_errors: Family<ByOperation, Counter>,
     actor_restarts: Family<ByActor, Counter>,
     deliveries: Family<ByOutcome, Counter>,
+    statuses: Family<ByOutcome, Counter>,
+    statuses_waiting: Gauge<u64, AtomicU64>,
+    oldest_status: Gauge<f64, AtomicU64>,
+    pub status_corrections: Counter,
     pub log_bytes: Counter,
     pub live_clients: Gauge,
     pub github: GithubMetrics,
@@ -98,6 +112,10 @@ impl Default for Metrics {
             docker_errors: Family::default(),
             actor_restarts: Family::default(),
             deliveries: Family::default(),
+            statuses: Family::default(),
+            statuses_waiting: Gauge::default(),
+            oldest_status: Gauge::default(),
+            status_corrections: Counter::default(),
             log_bytes: Counter::default(),
             live_clients: Gauge::default(),
             github: GithubMetrics::default(),
@@ -155,6 +173,7 @@ impl Default for Metrics {
             "Webhooks, by what became of them",
             metrics.deliveries.clone(),
         );
+        metrics.register_statuses(&mut registry);
         Self {
             registry,
             ..metrics
@@ -163,10 +182,35 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// The text of `/metrics`. Queue and running builds are counted by the caller at that moment.
-    pub fn encode(&self, unfinished: &[(State, u64)]) -> String {
+    fn register_statuses(&self, registry: &mut Registry) {
+        registry.register(
+            "statuses_waiting",
+            "Commit statuses that GitHub has not been told of yet",
+            self.statuses_waiting.clone(),
+        );
+        registry.register_with_unit(
+            "statuses_oldest_waiting",
+            "For how long the commit status that waits longest has waited",
+            Unit::Seconds,
+            self.oldest_status.clone(),
+        );
+        registry.register(
+            "statuses",
+            "Tries to send a commit status, by what became of them",
+            self.statuses.clone(),
+        );
+        registry.register(
+            "status_corrections",
+            "Commit statuses that GitHub showed otherwise and that were sent again",
+            self.status_corrections.clone(),
+        );
+    }
+
+    /// The text of `/metrics`.
+    pub fn encode(&self, moment: &Moment) -> String {
         let count = |wanted: fn(State) -> bool| {
-            unfinished
+            moment
+                .unfinished
                 .iter()
                 .filter(|(state, _)| wanted(*state))
                 .map(|(_, count)| count)
@@ -175,6 +219,8 @@ impl Metrics {
         self.builds_waiting
             .set(count(|state| state == State::Queued));
         self.builds_running.set(count(State::is_running));
+        self.statuses_waiting.set(moment.statuses_waiting);
+        self.oldest_status.set(moment.oldest_status);
         let mut text = String::new();
         encode(&mut text, &self.registry).expect("writing to a string cannot fail");
         text
@@ -198,6 +244,11 @@ impl Metrics {
         self.actor_restarts.get_or_create(&ByActor { actor }).inc();
     }
 
+    /// `outcome`: `reported`, `failed` (it is tried again) or `given_up`.
+    pub fn status_tried(&self, outcome: &'static str) {
+        self.statuses.get_or_create(&ByOutcome { outcome }).inc();
+    }
+
     /// `outcome`: `built`, `known`, `ignored`, `malformed` or `unsigned`.
     pub fn delivered(&self, outcome: &'static str) {
         self.deliveries.get_or_create(&ByOutcome { outcome }).inc();
@@ -213,13 +264,29 @@ mod tests {
         let metrics = Metrics::default();
         metrics.build_ended(State::TimedOut, 3.0);
         metrics.docker_failed("create");
-        metrics.github.asked("hooks", Some(200), Some(4990));
-        metrics.github.asked("hooks", None, None);
-        let text = metrics.encode(&[
-            (State::Queued, 5),
-            (State::Building, 1),
-            (State::Publishing, 1),
-        ]);
+        metrics.github.asked("set_status", Some(201), Some(4999));
+        metrics.github.asked("set_status", None, None);
+        metrics.status_tried("reported");
+        let text = metrics.encode(&Moment {
+            unfinished: vec![
+                (State::Queued, 5),
+                (State::Building, 1),
+                (State::Publishing, 1),
+            ],
+            statuses_waiting: 2,
+            oldest_status: 1.5,
+        });
+        for line in [
+            "autobuilder_statuses_waiting 2\n",
+            "autobuilder_statuses_oldest_waiting_seconds 1.5\n",
+            "autobuilder_statuses_total{outcome=\"reported\"} 1\n",
+            "autobuilder_status_corrections_total 0\n",
+            "autobuilder_github_requests_total{kind=\"set_status\",status=\"201\"} 1\n",
+            "autobuilder_github_requests_total{kind=\"set_status\",status=\"none\"} 1\n",
+            "autobuilder_github_rate_limit_remaining 4999\n",
+        ] {
+            assert!(text.contains(line), "{line} is not in\n{text}");
+        }
         assert!(text.contains("autobuilder_builds_queued 5\n"), "{text}");
         assert!(text.contains("autobuilder_builds_running 2\n"), "{text}");
         assert!(
@@ -230,12 +297,5 @@ mod tests {
             text.contains("autobuilder_docker_errors_total{operation=\"create\"} 1\n"),
             "{text}"
         );
-        for line in [
-            "autobuilder_github_requests_total{kind=\"hooks\",status=\"200\"} 1\n",
-            "autobuilder_github_requests_total{kind=\"hooks\",status=\"none\"} 1\n",
-            "autobuilder_github_rate_limit_remaining 4990\n",
-        ] {
-            assert!(text.contains(line), "{text}");
-        }
     }
 }

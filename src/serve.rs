@@ -123,6 +123,7 @@ fn open(
         loaded,
         readiness,
         webhooks: Webhooks::default(),
+        obstacles: watch::Sender::new(Vec::new()),
         publishing: Mutex::new(()),
         directory,
     })

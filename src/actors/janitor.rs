@@ -229,10 +229,11 @@ fn not_found_is_fine<T: Default>(error: io::Error) -> io::Result<T> {
 
 async fn retain(service: &Service) -> anyhow::Result<()> {
     let retention = service.config.borrow().retention.clone();
+    let reported = service.reports_statuses();
     loop {
         let builds = service
             .store
-            .builds_beyond(retention.builds, AT_ONCE)
+            .builds_beyond(retention.builds, reported, AT_ONCE)
             .await?;
         if builds.is_empty() {
             break;

@@ -9,6 +9,7 @@
 //! ├─ projects          the queue and the places
 //! │   └─ project       one repository's queue
 //! │       └─ build     one build; beside it the pump, a task
+//! ├─ status reporter   tells GitHub what is in the outbox
 //! └─ janitor           containers, logs and artifacts that may go; is Docker there
 //! ```
 
@@ -18,6 +19,7 @@ mod filter;
 mod janitor;
 mod project;
 mod projects;
+mod reporter;
 mod root;
 mod supervision;
 mod watcher;

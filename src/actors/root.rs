@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use super::configuration::{self, Configuration};
 use super::janitor::{self, Janitor};
 use super::projects::{self, CancelError};
+use super::reporter::{self, Pace, Reporter};
 use super::supervision::failure;
 use super::watchers::{self, Watchers};
 use crate::domain::names::{BuildId, RepositoryName};
@@ -37,14 +38,16 @@ pub enum Child {
     Projects,
     Configuration,
     Watchers,
+    StatusReporter,
     Janitor,
 }
 
 impl Child {
-    const ALL: [Child; 4] = [
+    const ALL: [Child; 5] = [
         Child::Projects,
         Child::Configuration,
         Child::Watchers,
+        Child::StatusReporter,
         Child::Janitor,
     ];
 
@@ -53,6 +56,7 @@ impl Child {
             Child::Projects => "projects",
             Child::Configuration => "configuration",
             Child::Watchers => "watchers",
+            Child::StatusReporter => "status reporter",
             Child::Janitor => "janitor",
         }
     }
@@ -258,6 +262,14 @@ impl State {
                 };
                 let (actor, _) = Watchers::spawn_linked(None, Watchers, arguments, cell).await?;
                 self.watchers = Some(actor.clone());
+                actor.get_cell()
+            }
+            Child::StatusReporter => {
+                let arguments = reporter::Arguments {
+                    service,
+                    pace: Pace::default(),
+                };
+                let (actor, _) = Reporter::spawn_linked(None, Reporter, arguments, cell).await?;
                 actor.get_cell()
             }
             Child::Janitor => {

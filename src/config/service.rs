@@ -17,7 +17,7 @@ use super::values::{
     HostAndPort, HostName, HttpUrl, Image, Line, Listen, Memory, Network, Period, Size,
     Superseding, VariableName, VariableValue, list, optional, table, via,
 };
-use crate::domain::names::{BranchName, RepositoryName, ScriptPath};
+use crate::domain::names::{BranchName, BuildId, RepositoryName, ScriptPath};
 use crate::domain::recipe::{Catalog, Supersede};
 use crate::domain::tracking::{ConfigurationBranch, Tracking};
 
@@ -400,6 +400,11 @@ impl ServiceConfig {
             github.git_url,
         );
         (new, changed)
+    }
+
+    /// The build's page, which GitHub links to.
+    pub fn build_url(&self, build: &BuildId) -> String {
+        format!("{}/monitor/builds/{build}", self.public_url.as_str())
     }
 
     /// Everything whose pushes matter.

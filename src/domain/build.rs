@@ -171,6 +171,8 @@ pub enum CommitStatus {
 }
 
 impl CommitStatus {
+    pub const ALL: [CommitStatus; 4] = [Self::Pending, Self::Success, Self::Failure, Self::Error];
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "pending",
@@ -178,6 +180,28 @@ impl CommitStatus {
             Self::Failure => "failure",
             Self::Error => "error",
         }
+    }
+
+    /// What several scripts come to together: nothing while one is not done, then the worst.
+    pub fn combined(statuses: impl IntoIterator<Item = Self>) -> Option<Self> {
+        let weight = |status: &Self| match status {
+            Self::Success => 0,
+            Self::Failure => 1,
+            Self::Error => 2,
+            Self::Pending => 3,
+        };
+        statuses.into_iter().max_by_key(weight)
+    }
+}
+
+impl FromStr for CommitStatus {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL
+            .into_iter()
+            .find(|status| status.as_str() == text)
+            .ok_or_else(|| format!("{text:?} is not a commit status"))
     }
 }
 
@@ -350,6 +374,15 @@ impl Build {
         context
     }
 
+    /// The line that GitHub shows beside its status.
+    pub fn status_description(&self) -> String {
+        match (&self.reason, self.state.commit_status()) {
+            (Some(reason), _) => one_short_line(reason),
+            (None, CommitStatus::Pending) => State::Queued.to_string(),
+            (None, _) => self.state.to_string(),
+        }
+    }
+
     /// What the pushed commit's message says, if it says that nothing is to be built. Who asks for
     /// a build in another way means it.
     pub fn skip_mark(&self) -> Option<&'static str> {
@@ -377,6 +410,23 @@ impl Build {
             .rev()
             .find(|step| step.state == Building && step.attempt == self.attempt)
             .map(|step| step.started)
+    }
+}
+
+/// GitHub refuses a longer one: `description is too long (maximum is 140 characters)`.
+/// Source: <https://github.com/sclorg/testing-farm-as-github-action/pull/187>.
+const LONGEST_DESCRIPTION: usize = 140;
+
+/// The beginning of a text as one line that GitHub takes as a description.
+pub fn one_short_line(text: &str) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(LONGEST_DESCRIPTION) {
+        None => line,
+        Some(_) => line
+            .chars()
+            .take(LONGEST_DESCRIPTION - 1)
+            .chain(['…'])
+            .collect(),
     }
 }
 
@@ -457,6 +507,33 @@ mod tests {
         for state in [Collecting, Publishing] {
             assert!(!state.may_become(Queued) && !state.may_become(Building));
         }
+    }
+
+    #[test]
+    fn a_commit_is_pending_until_all_is_done_and_then_shows_the_worst() {
+        use CommitStatus::{Error, Failure, Pending, Success};
+        for (statuses, expected) in [
+            (vec![], None),
+            (vec![Success, Success], Some(Success)),
+            (vec![Success, Failure, Success], Some(Failure)),
+            (vec![Error, Failure], Some(Error)),
+            (vec![Error, Pending, Success], Some(Pending)),
+        ] {
+            assert_eq!(CommitStatus::combined(statuses), expected);
+        }
+    }
+
+    #[test]
+    fn a_description_is_one_line_that_github_takes() {
+        assert_eq!(
+            one_short_line("exit code 2\n  after\t41 s "),
+            "exit code 2 after 41 s"
+        );
+        let exact = "é".repeat(LONGEST_DESCRIPTION);
+        assert_eq!(one_short_line(&exact), exact);
+        let cut = one_short_line(&format!("{exact}!"));
+        assert_eq!(cut.chars().count(), LONGEST_DESCRIPTION);
+        assert!(cut.ends_with("é…"), "{cut}");
     }
 
     #[test]

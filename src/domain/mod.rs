@@ -6,6 +6,7 @@
 pub mod admission;
 pub mod app_key;
 pub mod build;
+pub mod delivery;
 pub mod mask;
 pub mod names;
 pub mod paths;

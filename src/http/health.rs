@@ -10,6 +10,8 @@ use warp::http::{HeaderValue, StatusCode};
 
 use super::answer::{self, Answer, Response, TEXT, respond};
 use super::{Web, filters};
+use crate::domain::time::Timestamp;
+use crate::metrics::Moment;
 
 const READING: &str = "GET, HEAD";
 
@@ -99,7 +101,13 @@ fn readyz(web: &Web) -> Response {
     responses((status = 200, description = "OpenMetrics text", body = String, content_type = "application/openmetrics-text"))
 )]
 async fn metrics(web: &Web) -> Answer {
-    let unfinished = web.service.store.unfinished_counts().await?;
-    let text = web.service.metrics.encode(&unfinished);
+    let service = &web.service;
+    let backlog = service.status_backlog().await?;
+    let waits = |since: Timestamp| Timestamp::now().since(since).as_secs_f64();
+    let text = service.metrics.encode(&Moment {
+        unfinished: service.store.unfinished_counts().await?,
+        statuses_waiting: backlog.statuses,
+        oldest_status: backlog.oldest.map_or(0.0, waits),
+    });
     Ok(answer::with_type(OPEN_METRICS, text))
 }

@@ -11,6 +11,7 @@ mod builds;
 mod configuration;
 mod failure;
 mod filters;
+mod github;
 mod health;
 mod legacy;
 mod live;
@@ -153,6 +154,8 @@ pub fn routes(web: &Arc<Web>) -> BoxedFilter<(Response,)> {
         .or(badge::routes(web))
         .unify()
         .or(configuration::routes(web))
+        .unify()
+        .or(github::routes(web))
         .unify()
         .or(health::routes(web))
         .unify()

@@ -40,6 +40,7 @@ const READING: &str = "GET, HEAD";
         super::legacy::report,
         super::badge::badge,
         super::configuration::configuration,
+        super::github::github,
         super::health::healthz,
         super::health::readyz,
         super::health::metrics,

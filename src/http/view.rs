@@ -1,5 +1,6 @@
 //! A build as the outside sees it: the one place where the domain's build becomes JSON.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -13,7 +14,7 @@ use crate::domain::names::{ArtifactName, BuildId};
 use crate::domain::push::Commit;
 use crate::domain::time::Timestamp;
 use crate::service::Service;
-use crate::store::Waiting;
+use crate::store::{Delivery, Waiting};
 
 /// A build.
 #[derive(Debug, Serialize, ToSchema)]
@@ -69,8 +70,35 @@ pub struct BuildView {
     pub artifacts: Vec<ArtifactView>,
     /// Newest last.
     pub commits: Vec<Commit>,
+    /// How far GitHub has been told. Null where a newer build of the same script and commit speaks
+    /// for both, and where the service has no credential for GitHub.
+    pub status: Option<StatusView>,
     /// Its page in the monitor.
     pub url: String,
+}
+
+/// How far GitHub has been told of a build.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(title = "Status")]
+pub struct StatusView {
+    /// Under which name it is listed on the commit.
+    #[schema(example = "autobuilder/build.sh")]
+    pub context: String,
+    /// What GitHub is to show.
+    #[schema(value_type = String, example = "success")]
+    pub state: &'static str,
+    /// When GitHub took it; null: it waits, or was given up.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub reported: Option<Timestamp>,
+    /// How often it was sent.
+    pub attempts: u32,
+    /// Why GitHub does not show it, in one line.
+    pub problem: Option<String>,
+    /// When it is tried again.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub next_try: Option<Timestamp>,
+    /// GitHub refuses it for good; it is not sent any more.
+    pub given_up: bool,
 }
 
 /// A stay in one state.
@@ -154,7 +182,7 @@ impl CausedView {
             .iter()
             .map(|build| CausedBuildView {
                 id: build.to_string(),
-                url: build_url(config, build),
+                url: config.build_url(build),
             })
             .collect();
         Self {
@@ -175,12 +203,19 @@ impl CausedView {
 pub async fn views(service: &Service, builds: Vec<Build>) -> Result<Vec<BuildView>, Failure> {
     let config = Arc::clone(&service.config.borrow());
     let waiting = service.store.waiting(&builds).await?;
+    let mut deliveries = match service.reports_statuses() {
+        true => service.store.deliveries(&builds).await?,
+        false => HashMap::new(),
+    };
     let views = builds
         .into_iter()
         .map(|build| {
             let log = log_length(service, &build);
             let waits_for = waits_for(&build, &waiting, &config);
-            view(build, &config, log, waits_for)
+            let status = deliveries
+                .remove(&build.id)
+                .map(|delivery| status(service, &build, delivery));
+            view(build, &config, log, waits_for, status)
         })
         .collect();
     Ok(views)
@@ -201,6 +236,28 @@ fn log_length(service: &Service, build: &Build) -> LogView {
             bytes: build.log_bytes,
             lines: build.log_lines,
         },
+    }
+}
+
+/// A status that waits need not have been tried: what stopped another stops it too.
+fn status(service: &Service, build: &Build, delivery: Delivery) -> StatusView {
+    let is_waiting = delivery.reported.is_none() && !delivery.given_up;
+    let obstacle = service
+        .obstacle_to(&build.repository)
+        .filter(|_| is_waiting);
+    let (problem, until) = match obstacle {
+        Some(obstacle) => (Some(obstacle.problem), Some(obstacle.until)),
+        None => (delivery.problem, None),
+    };
+    let not_before = (is_waiting && delivery.attempts > 0).then_some(delivery.not_before);
+    StatusView {
+        context: delivery.context,
+        state: delivery.state.as_str(),
+        reported: delivery.reported,
+        attempts: delivery.attempts,
+        problem,
+        next_try: until.max(not_before),
+        given_up: delivery.given_up,
     }
 }
 
@@ -227,7 +284,13 @@ fn waits_for(build: &Build, waiting: &Waiting, config: &ServiceConfig) -> Option
     }
 }
 
-fn view(build: Build, config: &ServiceConfig, log: LogView, waiting: Option<String>) -> BuildView {
+fn view(
+    build: Build,
+    config: &ServiceConfig,
+    log: LogView,
+    waiting: Option<String>,
+    status: Option<StatusView>,
+) -> BuildView {
     let limits = build.recipe().map(|recipe| LimitsView {
         memory: recipe.memory.unwrap_or(config.docker.memory),
         cpus: recipe.cpus.or(config.docker.cpus),
@@ -253,7 +316,7 @@ fn view(build: Build, config: &ServiceConfig, log: LogView, waiting: Option<Stri
         commit: build.commit.to_string(),
         script: build.script().to_owned(),
         tag: build.tag().map(ToString::to_string),
-        url: build_url(config, &build.id),
+        url: config.build_url(&build.id),
         id: build.id.into(),
         repository: build.repository.into(),
         cause: build.cause,
@@ -272,6 +335,7 @@ fn view(build: Build, config: &ServiceConfig, log: LogView, waiting: Option<Stri
         log,
         artifacts,
         commits: build.commits,
+        status,
     }
 }
 
@@ -286,11 +350,6 @@ pub fn artifacts(build: &Build, config: &ServiceConfig) -> Vec<ArtifactView> {
             url: artifact_url(config, &build.id, &artifact.name),
         })
         .collect()
-}
-
-/// The build's page, which GitHub links to.
-pub fn build_url(config: &ServiceConfig, build: &BuildId) -> String {
-    format!("{}/monitor/builds/{build}", config.public_url.as_str())
 }
 
 /// What stays as it is in a path component.

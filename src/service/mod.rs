@@ -6,6 +6,7 @@ pub mod directory;
 pub mod files;
 pub mod github;
 mod logs;
+mod obstacles;
 mod webhooks;
 
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use tokio::sync::{Mutex, watch};
 pub use configuration::{LoadedConfiguration, Source};
 pub use directory::DataDirectory;
 pub use logs::Logs;
+pub use obstacles::{Obstacle, Whom};
 pub use webhooks::{WebhookState, Webhooks};
 
 use crate::adapters::docker::Docker;
@@ -42,6 +44,8 @@ pub struct Service {
     /// What the service needs and whether it is there.
     pub readiness: watch::Receiver<Vec<Component>>,
     pub webhooks: Webhooks,
+    /// What keeps statuses from GitHub at the moment, by the status reporter.
+    pub obstacles: watch::Sender<Vec<Obstacle>>,
     /// Held while a stable name is compared and moved.
     pub publishing: Mutex<()>,
 }

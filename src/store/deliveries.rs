@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::heads::{self, KnownHead};
-use super::transitions::{next_revision, report};
+use super::outbox::report;
+use super::transitions::next_revision;
 use super::{Result, Store, StoreError, rows};
 use crate::domain::build::{Build, Cause, State, Work, skip_mark};
 use crate::domain::names::{BranchName, BuildId, CommitSha, GitRef, RepositoryName};

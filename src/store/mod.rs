@@ -15,6 +15,7 @@ mod publications;
 mod retention;
 mod rows;
 mod schema;
+mod shown;
 mod transitions;
 mod waiting;
 mod writer;
@@ -29,6 +30,8 @@ pub use builds::BuildFilter;
 pub use configuration::StoredConfiguration;
 pub use deliveries::{Heard, NewBuilds};
 pub use heads::{HeadNote, KnownHead, KnownHeads};
+pub use outbox::{Backlog, Outcome, Status};
+pub use shown::Delivery;
 pub use transitions::{Facts, Transition};
 pub use waiting::Waiting;
 

@@ -1,22 +1,44 @@
 //! What may go: old builds, and the logs and artifacts of old builds.
 
+use std::time::Duration;
+
 use rusqlite::params;
 
 use super::{Result, Store, rows};
 use crate::domain::names::BuildId;
 use crate::domain::time::Timestamp;
 
+/// So long a build is kept for the sake of a status that GitHub has not taken yet.
+const STATUS_WAITS: Duration = Duration::from_secs(24 * 3600);
+
 impl Store {
-    /// Ended builds beyond the newest `keep` of each repository, at most `limit` of them.
-    pub async fn builds_beyond(&self, keep: u64, limit: usize) -> Result<Vec<BuildId>> {
+    /// Ended builds beyond the newest `keep` of each repository, at most `limit` of them. Where
+    /// statuses are `reported` at all, a build whose status still waits stays for up to a day: its
+    /// page is what GitHub links to. After that it goes, and its status with it.
+    pub async fn builds_beyond(
+        &self,
+        keep: u64,
+        reported: bool,
+        limit: usize,
+    ) -> Result<Vec<BuildId>> {
         self.read(move |connection| {
+            let now = Timestamp::now();
+            let waits_since = match reported {
+                true => now.before(STATUS_WAITS),
+                false => now,
+            };
             let builds = connection
                 .prepare_cached(
                     "SELECT id FROM (SELECT id, ended, sequence, row_number() OVER \
                      (PARTITION BY repository ORDER BY sequence DESC) AS place FROM builds) \
-                     WHERE place > ?1 AND ended IS NOT NULL ORDER BY sequence LIMIT ?2",
+                     WHERE place > ?1 AND ended IS NOT NULL AND NOT EXISTS (SELECT 1 FROM outbox \
+                     WHERE build = id AND reported IS NULL AND given_up = 0 AND context != '' AND written > ?3) \
+                     ORDER BY sequence LIMIT ?2",
                 )?
-                .query_map(params![keep, limit], |row| rows::parsed(row, 0))?
+                .query_map(
+                    params![keep, limit, waits_since.as_millis()],
+                    |row| rows::parsed(row, 0),
+                )?
                 .collect::<rusqlite::Result<_>>()?;
             Ok(builds)
         })

@@ -3,8 +3,9 @@
 
 use rusqlite::{Connection, params};
 
+use super::outbox::report;
 use super::{Result, Store, StoreError, builds, rows};
-use crate::domain::build::{Artifact, Build, CommitStatus, State};
+use crate::domain::build::{Artifact, Build, State};
 use crate::domain::names::BuildId;
 use crate::domain::time::Timestamp;
 
@@ -128,34 +129,4 @@ pub fn next_revision(connection: &Connection) -> Result<i64> {
         .prepare_cached("UPDATE instance SET revision = revision + 1 RETURNING revision")?
         .query_row([], |row| row.get(0))?;
     Ok(revision)
-}
-
-/// Puts the build's status into the outbox. The newest build of a context speaks for it: an older
-/// one that ends late says nothing.
-pub fn report(connection: &Connection, build: &Build) -> Result<()> {
-    let status = build.state.commit_status();
-    let description = match (&build.reason, status) {
-        (Some(reason), _) => reason.as_str(),
-        (None, CommitStatus::Pending) => "queued",
-        (None, _) => build.state.as_str(),
-    };
-    connection
-        .prepare_cached(
-            "INSERT INTO outbox (repository, sha, context, build, sequence, state, description, written) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) \
-             ON CONFLICT (repository, sha, context) DO UPDATE SET build = excluded.build, \
-             sequence = excluded.sequence, state = excluded.state, description = excluded.description, \
-             written = excluded.written, reported = NULL WHERE excluded.sequence >= outbox.sequence",
-        )?
-        .execute(params![
-            build.repository.as_str(),
-            build.commit.as_str(),
-            build.status_context(),
-            build.id.as_str(),
-            build.sequence,
-            status.as_str(),
-            description,
-            Timestamp::now().as_millis(),
-        ])?;
-    Ok(())
 }

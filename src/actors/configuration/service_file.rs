@@ -30,6 +30,8 @@ impl State {
             ),
         };
         self.report("service file, keys", text);
+        // Before others hear of the new values: what was refused is tried again at once.
+        self.service.github.configure(github_settings(&new));
         if self
             .sources
             .config
@@ -37,8 +39,6 @@ impl State {
         {
             tracing::info!(file = %file.display(), "the service file was loaded again");
             self.report_short_secrets();
-            let settings = github_settings(&self.sources.config.borrow());
-            self.service.github.configure(settings);
             let _ = self.root.cast(root::Message::ConfigurationChanged);
         }
     }

@@ -68,6 +68,7 @@ impl Fixture {
             host: Some("unix:///nonexistent/docker.sock".into()),
             certificates: None,
         };
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let metrics = Metrics::default();
         let github = Github::new(
             github_settings(&ServiceConfig::default()),
@@ -81,6 +82,7 @@ impl Fixture {
             git: Git::new(git).unwrap(),
             github,
             webhooks: Webhooks::default(),
+            obstacles: watch::Sender::new(Vec::new()),
             publishing: Mutex::new(()),
             metrics,
             config: config_receiver,

@@ -9,6 +9,15 @@ ALTER TABLE outbox ADD COLUMN attempts INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE outbox ADD COLUMN not_before INTEGER NOT NULL DEFAULT 0; -- when to try again
 ALTER TABLE outbox ADD COLUMN problem TEXT;                          -- why the last try failed
 ALTER TABLE outbox ADD COLUMN given_up INTEGER NOT NULL DEFAULT 0;   -- 1: no try can help
+ALTER TABLE outbox ADD COLUMN corrected INTEGER NOT NULL DEFAULT 0;  -- when GitHub last showed something else
+
+-- Context '' is the verdict of all scripts of a commit together. It waits for ever where it has no
+-- name on GitHub (`github.legacy_context`), so it is kept out of the way of the others.
+DROP INDEX outbox_waiting;
+CREATE INDEX outbox_waiting ON outbox (written) WHERE reported IS NULL AND given_up = 0 AND context != '';
+CREATE INDEX outbox_combined ON outbox (written) WHERE reported IS NULL AND given_up = 0 AND context = '';
+CREATE INDEX outbox_by_written ON outbox (written);
+CREATE INDEX outbox_by_build ON outbox (build);
 
 -- The webhooks that carry our secret. GitHub never shows a secret, so what was set is remembered as
 -- a keyed digest.

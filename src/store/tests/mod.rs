@@ -1,4 +1,5 @@
 mod pushes;
+mod statuses;
 
 use super::deliveries::Heard;
 use super::*;
@@ -332,48 +333,6 @@ async fn a_second_attempt_starts_with_nothing_of_the_first() {
 }
 
 #[tokio::test]
-async fn the_outbox_holds_pending_and_then_the_end_and_only_the_newest_build_speaks() {
-    let Fixture {
-        store,
-        folder: _folder,
-    } = fixture();
-    let id = store.hear_push(None, push(None, 'a')).await.unwrap().builds[0].clone();
-    let waiting = store.waiting_statuses(10).await.unwrap();
-    assert_eq!(
-        waiting
-            .iter()
-            .filter(|status| status.state == "pending")
-            .count(),
-        2
-    );
-    for status in waiting {
-        store.status_reported(status).await.unwrap();
-    }
-    assert!(store.waiting_statuses(10).await.unwrap().is_empty());
-
-    let newer = store
-        .rebuild(id.clone(), recipe("build.sh").into())
-        .await
-        .unwrap();
-    advance(&store, &id, &[State::Preparing, State::Failed]).await;
-    let waiting = store.waiting_statuses(10).await.unwrap();
-    assert_eq!(waiting.len(), 1, "the older build's end is not news");
-    assert_eq!(
-        (waiting[0].build.clone(), waiting[0].state.as_str()),
-        (newer.clone(), "pending")
-    );
-
-    advance(&store, &newer, &TO_SUCCESS).await;
-    store.status_reported(waiting[0].clone()).await.unwrap();
-    let waiting = store.waiting_statuses(10).await.unwrap();
-    assert_eq!(waiting[0].description, "succeeded");
-    assert_eq!(
-        waiting[0].state, "success",
-        "a report of the old state does not hide the new one"
-    );
-}
-
-#[tokio::test]
 async fn pages_follow_each_other_and_filters_hold() {
     let Fixture {
         store,
@@ -494,7 +453,7 @@ async fn retention_keeps_the_newest_of_each_repository_and_what_is_not_over() {
         }
         before = Some(after);
     }
-    let old = store.builds_beyond(2, 10).await.unwrap();
+    let old = store.builds_beyond(2, false, 10).await.unwrap();
     assert_eq!(
         old.len(),
         2,

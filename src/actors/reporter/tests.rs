@@ -1,0 +1,1 @@
+//! The reporter against the model of GitHub.
