@@ -14,6 +14,7 @@
 
 pub mod build;
 mod configuration;
+mod filter;
 mod janitor;
 mod project;
 mod projects;

@@ -213,8 +213,14 @@ fn waits_for(build: &Build, waiting: &Waiting, config: &ServiceConfig) -> Option
         Some(_) => Some("waits for its branch's running build".to_owned()),
         None => {
             let places = config.builds.concurrency;
-            let is_full = waiting.running >= places;
-            is_full.then(|| format!("waits for a free place ({} of {places})", waiting.running))
+            if waiting.running >= places {
+                let running = waiting.running;
+                Some(format!("waits for a free place ({running} of {places})"))
+            } else {
+                // With free places, only this takes time: git may have to fetch.
+                let filtered = "waits for git to tell which files its push changed";
+                build.is_filtered().then(|| filtered.to_owned())
+            }
         }
     }
 }

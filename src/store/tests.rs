@@ -170,6 +170,43 @@ async fn a_branch_forced_back_is_a_push_of_its_own() {
 }
 
 #[tokio::test]
+async fn a_push_is_compared_with_the_one_before_unless_one_is_missing() {
+    let Fixture {
+        store,
+        folder: _folder,
+    } = fixture();
+    // b to c is missed, and comes after what follows it.
+    let moves = [
+        (Some('9'), 'a'),
+        (Some('a'), 'b'),
+        (Some('c'), 'd'),
+        (Some('b'), 'c'),
+    ];
+    let mut compared_with = Vec::new();
+    for (before, after) in moves {
+        let heard = store.hear_push(None, push(before, after)).await.unwrap();
+        let build = store.build(heard.builds[0].clone()).await.unwrap();
+        compared_with.push(store.comparable_with(build.push).await.unwrap());
+    }
+    assert_eq!(compared_with, [None, Some(sha('a')), None, None]);
+
+    // What a person asks for is no push.
+    store.ask_for_builds(push(None, 'e')).await.unwrap();
+    let heard = store.hear_push(None, push(Some('c'), 'f')).await.unwrap();
+    let build = store.build(heard.builds[0].clone()).await.unwrap();
+    let before = store.comparable_with(build.push).await.unwrap();
+    assert_eq!(before, Some(sha('c')));
+}
+
+#[test]
+fn a_recipe_that_was_stored_before_there_were_filters_has_none() {
+    let stored = serde_json::to_value(recipe("build.sh")).unwrap();
+    assert_eq!(stored.get("path_filter"), None);
+    let recipe: Recipe = serde_json::from_value(stored).unwrap();
+    assert_eq!(recipe.path_filter, None);
+}
+
+#[tokio::test]
 async fn a_head_that_was_only_seen_can_still_be_pushed() {
     let Fixture {
         store,

@@ -11,6 +11,7 @@ mod history;
 mod live;
 mod log;
 mod operations;
+mod paths;
 mod publication;
 mod push;
 mod queue;
