@@ -24,6 +24,8 @@ pub enum Message {
     Touched,
     /// Nothing has changed for [`QUIET`] since.
     Load,
+    /// A load was stored.
+    Heard,
 }
 
 /// Where the newest values go, and where the service file is.
@@ -117,6 +119,7 @@ impl Actor for Configuration {
                 state.load_service_file();
                 state.load_catalog().await?;
             }
+            Message::Heard => {}
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 //! When it gives up, it fails itself, and the process ends with an error: whoever supervises the
 //! process starts afresh from what is on disk.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,6 +19,7 @@ use super::watchers::{self, Watchers};
 use crate::domain::names::{BuildId, RepositoryName};
 use crate::domain::restart::{RestartPolicy, Verdict};
 use crate::service::Service;
+use crate::store::Heard;
 
 pub struct Root;
 
@@ -26,6 +27,8 @@ pub enum Message {
     Start(Child),
     /// From the configuration: the service file or the catalog was replaced.
     ConfigurationChanged,
+    /// A push of this repository was stored.
+    Heard(RepositoryName, Heard),
 }
 
 /// The actors at the top, in the order in which they start.
@@ -67,11 +70,13 @@ pub struct State {
     running: Vec<(Child, ActorCell)>,
     policies: HashMap<Child, RestartPolicy>,
     watchers: Option<ActorRef<watchers::Message>>,
+    configuration_actor: Option<ActorRef<configuration::Message>>,
 }
 
-/// Speaks to the queue, whichever actor is it at the moment.
+/// Speaks to the actors at the top, whichever they are at the moment.
 #[derive(Clone)]
 pub struct Projects {
+    root: Option<ActorRef<Message>>,
     current: watch::Receiver<Option<ActorRef<projects::Message>>>,
 }
 
@@ -83,15 +88,28 @@ impl Projects {
     #[cfg(test)]
     pub fn absent() -> Self {
         let (_, current) = watch::channel(None);
-        Self { current }
+        Self {
+            root: None,
+            current,
+        }
     }
 
-    /// Builds of this repository were stored. Where no queue runs at the moment, the one that
-    /// starts next finds them.
-    pub fn heard(&self, repository: &RepositoryName) {
-        if let Some(projects) = self.current.borrow().as_ref() {
-            let _ = projects.cast(projects::Message::Heard(repository.clone()));
+    /// A push was stored. Whoever is not there at the moment to be told finds what it caused in
+    /// the store when it starts.
+    pub fn heard(&self, repository: RepositoryName, heard: Heard) {
+        if let Some(root) = &self.root {
+            let _ = root.cast(Message::Heard(repository, heard));
         }
+    }
+
+    /// Somebody has asked for builds of this repository, and they were stored.
+    pub fn asked(&self, repository: &RepositoryName) {
+        let queues = BTreeSet::from([repository.clone()]);
+        let heard = Heard {
+            queues,
+            ..Heard::default()
+        };
+        self.heard(repository.clone(), heard);
     }
 
     /// Answers when the build has ended.
@@ -136,7 +154,11 @@ pub async fn start(
         projects: sender,
     };
     let (root, ended) = Root::spawn(None, Root, arguments).await?;
-    Ok((Projects { current }, root, ended))
+    let projects = Projects {
+        root: Some(root.clone()),
+        current,
+    };
+    Ok((projects, root, ended))
 }
 
 impl Actor for Root {
@@ -154,6 +176,7 @@ impl Actor for Root {
             running: Vec::new(),
             policies: HashMap::new(),
             watchers: None,
+            configuration_actor: None,
         };
         for child in Child::ALL {
             state.start(&myself, child).await?;
@@ -179,9 +202,10 @@ impl Actor for Root {
                     let _ = projects.cast(projects::Message::ConfigurationChanged);
                 }
                 if let Some(watchers) = &state.watchers {
-                    let _ = watchers.cast(watchers::Message::CatalogChanged);
+                    let _ = watchers.cast(watchers::Message::ConfigurationChanged);
                 }
             }
+            Message::Heard(repository, heard) => state.pass_on(repository, heard),
         }
         Ok(())
     }
@@ -224,12 +248,13 @@ impl State {
                 };
                 let (actor, _) =
                     Configuration::spawn_linked(None, Configuration, arguments, cell).await?;
+                self.configuration_actor = Some(actor.clone());
                 actor.get_cell()
             }
             Child::Watchers => {
                 let arguments = watchers::Arguments {
                     service,
-                    projects: self.arguments.projects.subscribe(),
+                    root: myself.clone(),
                 };
                 let (actor, _) = Watchers::spawn_linked(None, Watchers, arguments, cell).await?;
                 self.watchers = Some(actor.clone());
@@ -246,6 +271,24 @@ impl State {
         };
         self.running.push((child, started));
         Ok(())
+    }
+
+    fn pass_on(&self, repository: RepositoryName, heard: Heard) {
+        if let Some(projects) = self.arguments.projects.borrow().as_ref() {
+            for queue in heard.queues {
+                let _ = projects.cast(projects::Message::Heard(queue));
+            }
+        }
+        if heard.load
+            && let Some(configuration) = &self.configuration_actor
+        {
+            let _ = configuration.cast(configuration::Message::Heard);
+        }
+        if heard.out_of_order
+            && let Some(watchers) = &self.watchers
+        {
+            let _ = watchers.cast(watchers::Message::Compare(repository));
+        }
     }
 
     fn failed(

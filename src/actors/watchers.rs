@@ -1,30 +1,34 @@
-//! One watcher for each repository of the catalog: started when the repository appears, stopped
-//! when it is gone, started again when it failed.
+//! One watcher for each repository whose pushes matter: started when the repository appears,
+//! stopped when it no longer does, started again when it failed.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 
-use super::projects;
+use super::root;
 use super::supervision::failure;
 use super::watcher::{self, Watcher};
-use crate::domain::names::RepositoryName;
+use crate::domain::names::{BranchName, RepositoryName};
 use crate::domain::restart::{RestartPolicy, Verdict};
+use crate::domain::tracking::ConfigurationBranch;
 use crate::service::Service;
 
 pub struct Watchers;
 
 pub enum Message {
-    CatalogChanged,
+    /// The service file or the catalog was replaced.
+    ConfigurationChanged,
+    /// Git is to say how one repository stands.
+    Compare(RepositoryName),
     StartAgain(RepositoryName),
 }
 
 pub struct Arguments {
     pub service: Arc<Service>,
-    pub projects: watch::Receiver<Option<ActorRef<projects::Message>>>,
+    pub root: ActorRef<root::Message>,
 }
 
 pub struct State {
@@ -38,7 +42,12 @@ pub struct State {
 struct Entry {
     actor: Option<ActorRef<watcher::Message>>,
     policy: RestartPolicy,
+    /// What of the catalog its comparison looks at.
+    interest: Interest,
 }
+
+/// The branches of a repository for which something is built, and those that others follow.
+type Interest = BTreeSet<(RepositoryName, BranchName)>;
 
 /// Repositories whose heads are asked for at once.
 const ASKED_AT_ONCE: usize = 4;
@@ -53,7 +62,7 @@ impl Actor for Watchers {
         myself: ActorRef<Message>,
         arguments: Arguments,
     ) -> Result<State, ActorProcessingErr> {
-        myself.cast(Message::CatalogChanged)?;
+        myself.cast(Message::ConfigurationChanged)?;
         let turns = Arc::new(Semaphore::new(ASKED_AT_ONCE));
         Ok(State {
             arguments,
@@ -69,7 +78,8 @@ impl Actor for Watchers {
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            Message::CatalogChanged => state.follow_the_catalog(&myself).await,
+            Message::ConfigurationChanged => state.follow_the_configuration(&myself).await,
+            Message::Compare(repository) => state.compare(&repository),
             Message::StartAgain(repository) => state.start(&myself, repository).await,
         }
         Ok(())
@@ -99,38 +109,73 @@ impl Actor for Watchers {
 }
 
 impl State {
-    async fn follow_the_catalog(&mut self, myself: &ActorRef<Message>) {
-        let catalog = Arc::clone(&self.arguments.service.catalog.borrow());
+    async fn follow_the_configuration(&mut self, myself: &ActorRef<Message>) {
+        let wanted = self.wanted();
         self.watchers.retain(|repository, entry| {
-            let tracked = catalog.is_tracked(repository);
-            if let Some(actor) = entry.actor.as_ref().filter(|_| !tracked) {
+            let is_wanted = wanted.contains_key(repository);
+            if let Some(actor) = entry.actor.as_ref().filter(|_| !is_wanted) {
                 actor.stop(None);
             }
-            tracked
+            is_wanted
         });
-        for repository in catalog.repositories() {
-            match self
-                .watchers
-                .get(repository)
-                .and_then(|entry| entry.actor.as_ref())
-            {
-                Some(actor) => {
-                    let _ = actor.cast(watcher::Message::Compare);
-                }
-                None => self.start(myself, repository.clone()).await,
+        for (repository, interest) in wanted {
+            let entry = self.watchers.entry(repository.clone()).or_default();
+            let has_changed = entry.interest != interest;
+            entry.interest = interest;
+            if entry.actor.is_none() {
+                self.start(myself, repository).await;
+            } else if has_changed {
+                self.compare(&repository);
             }
+        }
+    }
+
+    /// The repositories to watch.
+    fn wanted(&self) -> BTreeMap<RepositoryName, Interest> {
+        let service = &self.arguments.service;
+        let (catalog, config) = (service.catalog.borrow(), service.config.borrow());
+        let tracking = config.tracking(&catalog);
+        let kernels = config.kernels.repositories.keys();
+        let mut wanted: BTreeMap<RepositoryName, Interest> = tracking
+            .repositories()
+            .into_iter()
+            .chain(kernels)
+            .map(|repository| (repository.clone(), Interest::new()))
+            .collect();
+        let mut note = |repository: &RepositoryName, of: &RepositoryName, branch: &BranchName| {
+            if let Some(interest) = wanted.get_mut(repository) {
+                interest.insert((of.clone(), branch.clone()));
+            }
+        };
+        for (repository, branch, recipe) in catalog.all() {
+            note(repository, repository, branch);
+            for dependency in &recipe.dependencies {
+                note(dependency, repository, branch);
+            }
+        }
+        if let Some(ConfigurationBranch { repository, branch }) = tracking.configuration {
+            note(repository, repository, branch);
+        }
+        wanted
+    }
+
+    fn compare(&self, repository: &RepositoryName) {
+        let entry = self.watchers.get(repository);
+        if let Some(actor) = entry.and_then(|entry| entry.actor.as_ref()) {
+            let _ = actor.cast(watcher::Message::Compare);
         }
     }
 
     async fn start(&mut self, myself: &ActorRef<Message>, repository: RepositoryName) {
         let service = Arc::clone(&self.arguments.service);
-        if !service.catalog.borrow().is_tracked(&repository) {
+        // It may have been removed while it waited to be started again.
+        if !self.watchers.contains_key(&repository) {
             return;
         }
         let arguments = watcher::Arguments {
             service,
             repository: repository.clone(),
-            projects: self.arguments.projects.clone(),
+            root: self.arguments.root.clone(),
             turns: Arc::clone(&self.turns),
         };
         match Watcher::spawn_linked(None, Watcher, arguments, myself.get_cell()).await {

@@ -3,6 +3,7 @@
 use super::document::Node;
 use super::finding::{Finding, Place};
 use super::service::{Configuration, ServiceConfig};
+use crate::domain::tracking::ConfigurationBranch;
 /// What is shorter stands in any log by chance, and masking it would make the log unreadable.
 const MIN_SECRET_LENGTH: usize = 6;
 
@@ -193,7 +194,7 @@ fn check_kernels(config: &ServiceConfig, report: &mut Report) {
             ),
         }
     }
-    if let Configuration::Repository { repository, .. } = &config.configuration
+    if let Configuration::Repository(ConfigurationBranch { repository, .. }) = &config.configuration
         && repositories.contains_key(repository)
     {
         report.error(

@@ -18,7 +18,8 @@ use super::values::{
     Superseding, VariableName, VariableValue, list, optional, table, via,
 };
 use crate::domain::names::{BranchName, RepositoryName, ScriptPath};
-use crate::domain::recipe::Supersede;
+use crate::domain::recipe::{Catalog, Supersede};
+use crate::domain::tracking::{ConfigurationBranch, Tracking};
 
 /// Everything that an operator decides. Paths are already relative to the process, not to the
 /// file.
@@ -56,10 +57,16 @@ pub enum Configuration {
     /// A local directory, watched for changes.
     Directory(PathBuf),
     /// A branch of a repository on GitHub.
-    Repository {
-        repository: RepositoryName,
-        branch: BranchName,
-    },
+    Repository(ConfigurationBranch),
+}
+
+impl Configuration {
+    pub fn branch(&self) -> Option<&ConfigurationBranch> {
+        match self {
+            Self::Directory(_) => None,
+            Self::Repository(branch) => Some(branch),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -78,10 +85,10 @@ impl TryFrom<ConfigurationKeys> for Configuration {
             (Some(_), Some(_)) => Err("found both `path` and `repository`; expected one of them"),
             (None, None) => Err("found neither `path` nor `repository`; expected one of them"),
             (Some(path), None) => Ok(Self::Directory(path)),
-            (None, Some(repository)) => Ok(Self::Repository {
+            (None, Some(repository)) => Ok(Self::Repository(ConfigurationBranch {
                 repository,
                 branch: keys.branch.unwrap_or_else(|| known("master")),
-            }),
+            })),
         }
     }
 }
@@ -396,6 +403,14 @@ impl ServiceConfig {
         (new, changed)
     }
 
+    /// Everything whose pushes matter.
+    pub fn tracking<'a>(&'a self, catalog: &'a Catalog) -> Tracking<'a> {
+        Tracking {
+            catalog,
+            configuration: self.configuration.branch(),
+        }
+    }
+
     /// Where downloads are spooled.
     pub fn temp_directory(&self) -> PathBuf {
         or_below(&self.temp_directory, &self.data_directory, "tmp")
@@ -410,7 +425,7 @@ impl ServiceConfig {
     pub(super) fn resolve_paths(&mut self, base: &Path) {
         let configuration = match &mut self.configuration {
             Configuration::Directory(path) => Some(path),
-            Configuration::Repository { .. } => None,
+            Configuration::Repository(_) => None,
         };
         let paths = [
             Some(&mut self.data_directory),

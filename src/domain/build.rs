@@ -350,19 +350,13 @@ impl Build {
         context
     }
 
-    /// What the pushed commit's message says, if it says that nothing is to be built. A person who
-    /// asks for a build means it.
+    /// What the pushed commit's message says, if it says that nothing is to be built. Who asks for
+    /// a build in another way means it.
     pub fn skip_mark(&self) -> Option<&'static str> {
-        if matches!(self.cause, Cause::Manual | Cause::Rebuild { .. }) {
-            return None;
+        match self.cause {
+            Cause::Push { .. } | Cause::Reconcile => skip_mark(&self.commits, &self.commit),
+            _ => None,
         }
-        let head = self
-            .commits
-            .iter()
-            .find(|commit| commit.id == self.commit)?;
-        SKIP_MARKS
-            .into_iter()
-            .find(|mark| head.message.contains(mark))
     }
 
     /// Whether the files that its push changed decide if it is built. What people ask for, and what
@@ -389,6 +383,14 @@ impl Build {
 /// As GitHub Actions and others have them.
 /// Source: <https://docs.github.com/en/actions/how-tos/manage-workflow-runs/skip-workflow-runs>.
 const SKIP_MARKS: [&str; 2] = ["[skip ci]", "[ci skip]"];
+
+/// The mark in the message of a push's head, if there is one.
+pub fn skip_mark(commits: &[Commit], head: &CommitSha) -> Option<&'static str> {
+    let head = commits.iter().find(|commit| commit.id == *head)?;
+    SKIP_MARKS
+        .into_iter()
+        .find(|mark| head.message.contains(mark))
+}
 
 /// One script of one ref of a repository, whatever the commit.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

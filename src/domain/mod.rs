@@ -13,3 +13,9 @@ pub mod push;
 pub mod recipe;
 pub mod restart;
 pub mod time;
+pub mod tracking;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "watchers set webhooks once GitHub's API is there")
+)]
+pub mod webhooks;

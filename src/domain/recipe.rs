@@ -93,6 +93,17 @@ impl Catalog {
         })
     }
 
+    /// Every recipe, with its repository and branch.
+    pub fn all(&self) -> impl Iterator<Item = (&RepositoryName, &BranchName, &Recipe)> {
+        self.branches.iter().flat_map(|(repository, branches)| {
+            branches.iter().flat_map(move |(branch, recipes)| {
+                recipes
+                    .iter()
+                    .map(move |recipe| (repository, branch, recipe))
+            })
+        })
+    }
+
     pub fn repositories(&self) -> impl Iterator<Item = &RepositoryName> {
         self.branches.keys()
     }

@@ -1,21 +1,32 @@
 //! Pushes as they are heard of, and the builds they cause: one transaction, then the answer.
 
+use std::collections::BTreeSet;
+
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::heads::{self, KnownHead};
 use super::transitions::{next_revision, report};
 use super::{Result, Store, StoreError, rows};
-use crate::domain::build::{Build, Cause, State, Work};
-use crate::domain::names::{BuildId, CommitSha, GitRef, RepositoryName};
+use crate::domain::build::{Build, Cause, State, Work, skip_mark};
+use crate::domain::names::{BranchName, BuildId, CommitSha, GitRef, RepositoryName};
 use crate::domain::push::Push;
 use crate::domain::time::Timestamp;
+use crate::domain::tracking::Dependent;
 
 /// What became of a push that was told.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Heard {
-    /// The builds it caused, in the order of its work.
+    /// The builds it caused: its own in the order of its work, then those of dependents.
     pub builds: Vec<BuildId>,
     /// It had been heard of before; the builds are those it had then.
     pub known: bool,
+    /// Repositories that have new builds of scripts.
+    pub queues: BTreeSet<RepositoryName>,
+    /// The configuration is to be loaded.
+    pub load: bool,
+    /// It does not begin where the ref was known to stand: a push before it was not heard of, or
+    /// it is late itself. Git knows which.
+    pub out_of_order: bool,
 }
 
 /// A push, and a build for each piece of work.
@@ -23,45 +34,125 @@ pub struct Heard {
 pub struct NewBuilds {
     pub push: Push,
     pub work: Vec<Work>,
+    /// Scripts of other repositories that depend on the one that was pushed to.
+    pub dependents: Vec<Dependent>,
     pub cause: Cause,
 }
 
 impl Store {
-    /// Records a push with its builds, unless it is known: by its delivery id, by
-    /// its move (ref, before, after), or because the ref was last heard of at that commit.
+    /// Records a push with its builds, unless it is known: by its delivery id, by its move (ref,
+    /// before, after), or because the ref was last heard of at that commit.
+    ///
+    /// A push that was found by comparing heads begins where its ref was known to stand; if that
+    /// has changed meanwhile, nothing is recorded.
     pub async fn hear_push(&self, delivery: Option<String>, new: NewBuilds) -> Result<Heard> {
         self.write(move |connection| {
-            if let Some(push) = known_push(connection, delivery.as_deref(), &new.push)? {
+            let found_by_git = new.cause == Cause::Reconcile;
+            let Push {
+                repository,
+                reference,
+                before,
+                after,
+                ..
+            } = &new.push;
+            let head = heads::head(connection, repository, reference)?.filter(|head| head.decided);
+            let is_next = head.as_ref().map(|head| &head.commit) == before.as_ref();
+            if found_by_git && !is_next {
+                return Ok(Heard {
+                    known: true,
+                    ..Heard::default()
+                });
+            }
+            let known = match known_push(connection, delivery.as_deref(), &new.push, head.as_ref())?
+            {
+                None if found_by_git => told_since(connection, &new.push, head.as_ref())?,
+                known => known,
+            };
+            if let Some(push) = known {
                 remember_delivery(connection, delivery.as_deref(), push)?;
-                if new.cause == Cause::Reconcile {
-                    // Git itself says that the ref is there again.
-                    set_head(
-                        connection,
-                        &new.push.repository,
-                        &new.push.reference,
-                        &new.push.after,
-                        Some(push),
-                    )?;
+                if found_by_git {
+                    // Git itself says that the ref is there.
+                    heads::moved(connection, repository, reference, after, push)?;
                 }
                 return Ok(Heard {
                     builds: builds_of(connection, push)?,
                     known: true,
+                    ..Heard::default()
                 });
             }
             let push = insert_push(connection, &new.push, false)?;
             remember_delivery(connection, delivery.as_deref(), push)?;
-            set_head(
-                connection,
-                &new.push.repository,
-                &new.push.reference,
-                &new.push.after,
-                Some(push),
-            )?;
-            let builds = insert_builds(connection, push, &new)?;
-            Ok(Heard {
-                builds,
-                known: false,
-            })
+            let is_there = head.as_ref().is_some_and(|head| head.commit == *after);
+            let out_of_order = head.is_some() && !is_next && !is_there;
+            if !out_of_order {
+                heads::moved(connection, repository, reference, after, push)?;
+            }
+            let mut heard = Heard {
+                out_of_order,
+                ..Heard::default()
+            };
+            heard.builds = insert_builds(connection, push, &new)?;
+            heard.load = new.work.contains(&Work::Configuration);
+            if new.work.iter().any(|work| work.recipe().is_some()) {
+                heard.queues.insert(repository.clone());
+            }
+            if skip_mark(&new.push.commits, after).is_none() {
+                insert_dependents(connection, push, &new, &mut heard)?;
+            }
+            Ok(heard)
+        })
+        .await
+    }
+
+    /// Asks for a load of the configuration from where its branch stands, unless the newest load
+    /// is of that commit and has ended well enough to be in force, or has not ended.
+    pub async fn ask_for_load(
+        &self,
+        repository: RepositoryName,
+        branch: BranchName,
+        commit: CommitSha,
+    ) -> Result<Option<BuildId>> {
+        self.write(move |connection| {
+            let reference = GitRef::Branch(branch);
+            let newest: Option<(String, String)> = connection
+                .prepare_cached(
+                    "SELECT state, sha FROM builds WHERE kind = 'configuration' AND repository = ?1 AND ref = ?2 \
+                     ORDER BY sequence DESC LIMIT 1",
+                )?
+                .query_row(params![repository.as_str(), reference.to_string()], |row| {
+                    Ok((row.get(0)?, row.get(1)?))
+                })
+                .optional()?;
+            if let Some((state, loaded)) = newest {
+                let state: State = state.parse().map_err(StoreError::Value)?;
+                let is_in_force = matches!(state, State::Succeeded | State::Failed) && loaded == commit.as_str();
+                if is_in_force || !state.is_end() {
+                    return Ok(None);
+                }
+            }
+            let head = heads::head(connection, &repository, &reference)?;
+            let pushed = head.filter(|head| head.commit == commit).and_then(|head| head.push);
+            let push = Push {
+                repository,
+                reference,
+                before: None,
+                after: commit,
+                forced: false,
+                pusher: None,
+                default_branch: None,
+                commits: Vec::new(),
+            };
+            let number = match pushed {
+                Some(push) => push,
+                None => insert_push(connection, &push, true)?,
+            };
+            let new = NewBuilds {
+                push,
+                work: vec![Work::Configuration],
+                dependents: Vec::new(),
+                cause: Cause::Reconcile,
+            };
+            Ok(insert_builds(connection, number, &new)?.pop())
         })
         .await
     }
@@ -132,38 +223,14 @@ impl Store {
         })
         .await
     }
-
-    /// Where the ref was last heard of.
-    pub async fn head(
-        &self,
-        repository: RepositoryName,
-        reference: GitRef,
-    ) -> Result<Option<CommitSha>> {
-        self.read(move |connection| {
-            connection
-                .prepare_cached("SELECT sha FROM heads WHERE repository = ?1 AND ref = ?2")?
-                .query_row(params![repository.as_str(), reference.to_string()], |row| {
-                    rows::parsed(row, 0)
-                })
-                .optional()
-                .map_err(StoreError::from)
-        })
-        .await
-    }
-
-    /// Notes where a ref stands without building it.
-    pub async fn record_head(
-        &self,
-        repository: RepositoryName,
-        reference: GitRef,
-        commit: CommitSha,
-    ) -> Result<()> {
-        self.write(move |connection| set_head(connection, &repository, &reference, &commit, None))
-            .await
-    }
 }
 
-fn known_push(connection: &Connection, delivery: Option<&str>, push: &Push) -> Result<Option<u64>> {
+fn known_push(
+    connection: &Connection,
+    delivery: Option<&str>,
+    push: &Push,
+    head: Option<&KnownHead>,
+) -> Result<Option<u64>> {
     if let Some(delivery) = delivery {
         let seen: Option<u64> = connection
             .prepare_cached("SELECT push FROM deliveries WHERE id = ?1")?
@@ -173,24 +240,47 @@ fn known_push(connection: &Connection, delivery: Option<&str>, push: &Push) -> R
             return Ok(seen);
         }
     }
-    let reference = push.reference.to_string();
     let before = push.before.as_ref().map_or("", CommitSha::as_str);
     let moved: Option<u64> = connection
         .prepare_cached(
             "SELECT max(sequence) FROM pushes WHERE repository = ?1 AND ref = ?2 AND before_sha = ?3 \
              AND after_sha = ?4 AND asked = 0",
         )?
-        .query_row(params![push.repository.as_str(), reference, before, push.after.as_str()], |row| row.get(0))?;
-    if moved.is_some() {
-        return Ok(moved);
-    }
-    let head = connection
+        .query_row(
+            params![
+                push.repository.as_str(),
+                push.reference.to_string(),
+                before,
+                push.after.as_str()
+            ],
+            |row| row.get(0),
+        )?;
+    let there = head.filter(|head| head.commit == push.after);
+    Ok(moved.or_else(|| there.and_then(|head| head.push)))
+}
+
+/// A push to where git says that the ref is, told since the one that brought it to its known head.
+fn told_since(
+    connection: &Connection,
+    push: &Push,
+    head: Option<&KnownHead>,
+) -> Result<Option<u64>> {
+    let since = head.and_then(|head| head.push).unwrap_or(0);
+    let told = connection
         .prepare_cached(
-            "SELECT push FROM heads WHERE repository = ?1 AND ref = ?2 AND sha = ?3 AND push IS NOT NULL",
+            "SELECT max(sequence) FROM pushes WHERE repository = ?1 AND ref = ?2 AND after_sha = ?3 \
+             AND asked = 0 AND sequence > ?4",
         )?
-        .query_row(params![push.repository.as_str(), reference, push.after.as_str()], |row| row.get(0))
-        .optional()?;
-    Ok(head)
+        .query_row(
+            params![
+                push.repository.as_str(),
+                push.reference.to_string(),
+                push.after.as_str(),
+                since
+            ],
+            |row| row.get(0),
+        )?;
+    Ok(told)
 }
 
 fn remember_delivery(connection: &Connection, delivery: Option<&str>, push: u64) -> Result<()> {
@@ -230,26 +320,6 @@ fn insert_push(connection: &Connection, push: &Push, asked: bool) -> Result<u64>
     Ok(connection.last_insert_rowid().unsigned_abs())
 }
 
-fn set_head(
-    connection: &Connection,
-    repository: &RepositoryName,
-    reference: &GitRef,
-    commit: &CommitSha,
-    push: Option<u64>,
-) -> Result<()> {
-    connection
-        .prepare_cached(
-            "INSERT OR REPLACE INTO heads (repository, ref, sha, push) VALUES (?1, ?2, ?3, ?4)",
-        )?
-        .execute(params![
-            repository.as_str(),
-            reference.to_string(),
-            commit.as_str(),
-            push
-        ])?;
-    Ok(())
-}
-
 fn insert_builds(connection: &Connection, push: u64, new: &NewBuilds) -> Result<Vec<BuildId>> {
     let commits = rows::to_json(&new.push.commits)?;
     let told_by = (new.cause != Cause::Manual).then_some(push);
@@ -272,6 +342,84 @@ fn insert_builds(connection: &Connection, push: u64, new: &NewBuilds) -> Result<
         )?);
     }
     Ok(builds)
+}
+
+/// Builds of scripts that depend on what was pushed: each at the known head of its own branch. One
+/// whose branch has not been seen yet is built at first sight, or not at all.
+fn insert_dependents(
+    connection: &Connection,
+    told_by: u64,
+    new: &NewBuilds,
+    heard: &mut Heard,
+) -> Result<()> {
+    let cause = Cause::Dependency {
+        repository: new.push.repository.clone(),
+        commit: new.push.after.clone(),
+    };
+    for dependent in &new.dependents {
+        let reference = GitRef::Branch(dependent.branch.clone());
+        if !is_followed(connection, &new.push, &reference)? {
+            continue;
+        }
+        let Some(head) = heads::head(connection, &dependent.repository, &reference)? else {
+            continue;
+        };
+        let push = match head.push {
+            Some(push) => push,
+            None => {
+                let seen = Push {
+                    repository: dependent.repository.clone(),
+                    reference: reference.clone(),
+                    before: None,
+                    after: head.commit.clone(),
+                    forced: false,
+                    pusher: None,
+                    default_branch: None,
+                    commits: Vec::new(),
+                };
+                insert_push(connection, &seen, true)?
+            }
+        };
+        let work = dependent.recipe.clone().into();
+        let build = BuildRow {
+            work: &work,
+            cause: &cause,
+            told_by: Some(told_by),
+            commits: commits_of(connection, push)?,
+        };
+        heard.builds.push(insert_build(
+            connection,
+            push,
+            &dependent.repository,
+            &reference,
+            &head.commit,
+            &build,
+        )?);
+        heard.queues.insert(dependent.repository.clone());
+    }
+    Ok(())
+}
+
+/// Whether a script of this branch depends on what was pushed: on the branch of the same name, or
+/// on the default branch where there is none.
+fn is_followed(connection: &Connection, push: &Push, branch: &GitRef) -> Result<bool> {
+    if push.reference.is_tag() {
+        return Ok(false);
+    }
+    if push.reference == *branch {
+        return Ok(true);
+    }
+    let is_default = push.default_branch.as_ref() == Some(push.reference.short_name());
+    Ok(is_default && heads::head(connection, &push.repository, branch)?.is_none())
+}
+
+/// What a push brought, as an earlier build of it shows.
+fn commits_of(connection: &Connection, push: u64) -> Result<String> {
+    let commits = connection
+        .prepare_cached("SELECT commits FROM builds WHERE push = ?1 LIMIT 1")?
+        .query_row([push], |row| row.get(0))
+        .optional()?;
+    Ok(commits.unwrap_or_else(|| "[]".to_owned()))
 }
 
 struct BuildRow<'a> {

@@ -8,6 +8,7 @@
 mod builds;
 mod configuration;
 mod deliveries;
+mod heads;
 mod outbox;
 mod publications;
 mod retention;
@@ -24,7 +25,8 @@ use rusqlite::{Connection, OpenFlags};
 use tokio::sync::{Semaphore, watch};
 
 pub use builds::BuildFilter;
-pub use deliveries::NewBuilds;
+pub use deliveries::{Heard, NewBuilds};
+pub use heads::{HeadNote, KnownHead, KnownHeads};
 pub use transitions::{Facts, Transition};
 pub use waiting::Waiting;
 

@@ -121,6 +121,14 @@ impl GitError {
     }
 }
 
+/// What a server has.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Refs {
+    /// The branch that HEAD names; `None` in an empty repository.
+    pub default_branch: Option<BranchName>,
+    pub heads: Vec<Head>,
+}
+
 /// A branch or tag as the server has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {

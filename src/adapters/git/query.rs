@@ -1,6 +1,6 @@
 //! Questions about a repository: its branches, its history.
 
-use super::{ChangedFiles, Commit, Git, GitError, Head, Progress, branch_ref};
+use super::{ChangedFiles, Commit, Git, GitError, Head, Progress, Refs, branch_ref};
 use crate::domain::names::{BranchName, CommitSha, RepositoryName};
 
 /// Fields of a commit in the output of `git log`, each ended by a zero byte.
@@ -15,11 +15,18 @@ const SILENT: Progress<'static> = &|_| {};
 impl Git {
     /// The branches and tags that the server has now. Those whose names this service does not
     /// accept are left out.
-    pub async fn heads(&self, repository: &RepositoryName) -> Result<Vec<Head>, GitError> {
-        let text = self.list(repository, &["--heads", "--tags"], &[]).await?;
+    pub async fn refs(&self, repository: &RepositoryName) -> Result<Refs, GitError> {
+        let patterns = ["HEAD", "refs/heads/*", "refs/tags/*"];
+        let text = self.list(repository, &["--symref"], &patterns).await?;
+        let mut default_branch = None;
         let mut heads: Vec<Head> = Vec::new();
         for (object, name) in text.lines().filter_map(|line| line.split_once('\t')) {
             let Ok(object) = object.parse::<CommitSha>() else {
+                if let Some(branch) = object.strip_prefix("ref: refs/heads/")
+                    && name == "HEAD"
+                {
+                    default_branch = branch.parse().ok();
+                }
                 continue;
             };
             // An annotated tag comes twice, the second time as the commit it names.
@@ -37,7 +44,10 @@ impl Git {
                 });
             }
         }
-        Ok(heads)
+        Ok(Refs {
+            default_branch,
+            heads,
+        })
     }
 
     /// The commit at which the server has a branch now; `None` where there is no such branch.

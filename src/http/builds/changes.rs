@@ -136,10 +136,11 @@ async fn ask(web: &Web, headers: &HeaderMap, body: Result<Body, Failure>) -> Ans
             commits: Vec::new(),
         },
         work: recipes.into_iter().map(Work::from).collect(),
+        dependents: Vec::new(),
         cause: Cause::Manual,
     };
     let builds = web.service.store.ask_for_builds(new).await?;
-    web.projects.heard(&asked.repository);
+    web.projects.asked(&asked.repository);
     let caused = CausedView::of(&builds, &web.service.config.borrow());
     Ok(answer::json(StatusCode::ACCEPTED, &caused))
 }
@@ -292,7 +293,7 @@ async fn rebuild(web: &Web, id: &str, headers: &HeaderMap, body: Result<Body, Fa
     let work = Work::from(recipe_now(web, &old, then));
     let repository = old.repository.clone();
     let build = web.service.store.rebuild(old.id, work).await?;
-    web.projects.heard(&repository);
+    web.projects.asked(&repository);
     let caused = CausedView::of(&[build], &web.service.config.borrow());
     Ok(answer::json(StatusCode::ACCEPTED, &caused))
 }

@@ -265,6 +265,7 @@ pub fn new_build(after: char) -> NewBuilds {
         work: [recipe("build.sh"), recipe("test.sh")]
             .map(Work::from)
             .to_vec(),
+        dependents: Vec::new(),
         cause: Cause::Push {
             pusher: Some("ada".into()),
             forced: false,

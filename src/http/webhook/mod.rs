@@ -1,4 +1,5 @@
-//! `POST /build/<project>/hook`: GitHub tells of a push.
+//! `POST /build/<project>/hook`: GitHub tells of a push. The addresses of the service that this
+//! one replaces, `/hook/…`, are the same.
 //!
 //! The order is what makes it safe: size, then signature over the bytes as they came, then
 //! meaning. A push is answered once it is on disk with its builds, and a delivery that comes
@@ -23,8 +24,10 @@ use super::failure::{ErrorView, Failure};
 use super::filters::Body;
 use super::view::CausedView;
 use super::{Web, filters};
-use crate::domain::build::{Cause, Work};
+use crate::domain::build::Cause;
+use crate::domain::names::GitRef;
 use crate::domain::push::Push;
+use crate::domain::webhooks;
 use crate::store::NewBuilds;
 
 /// GitHub drops payloads above this by itself.
@@ -36,12 +39,21 @@ const LONGEST_DELIVERY_ID: usize = 100;
 
 pub fn routes(web: &Arc<Web>) -> BoxedFilter<(Response,)> {
     // The project's name is free text that GitHub's settings show; nothing depends on it.
-    warp::path!("build" / String / "hook")
+    let project = warp::path!("build" / String / "hook").map(|_project| ());
+    let old = warp::path!("hook" / String).and_then(|name: String| async move {
+        match webhooks::OLD_NAMES.contains(&name.as_str()) {
+            true => Ok(()),
+            false => Err(warp::reject::not_found()),
+        }
+    });
+    project
+        .or(old)
+        .unify()
         .and(filters::posting("POST"))
         .and(filters::given(web))
         .and(warp::header::headers_cloned())
         .and(filters::body(web, LARGEST_BODY))
-        .then(|_project, web: Arc<Web>, headers, body| async move {
+        .then(|(), web: Arc<Web>, headers, body| async move {
             let answer = hook(&web, headers, body).await;
             respond(answer)
         })
@@ -115,7 +127,11 @@ async fn handle(
         Failure::bad_request(error.to_string(), "this is no push event of GitHub's")
     })?;
     match told {
-        Told::Deletion(reference) => nothing(format!("{reference} was deleted")),
+        Told::Deletion(repository, reference) => {
+            let answer = format!("{reference} was deleted");
+            web.service.store.forget_head(repository, reference).await?;
+            nothing(answer)
+        }
         Told::Push(push) => accept(web, delivery_id(headers)?, push).await,
     }
 }
@@ -126,32 +142,43 @@ async fn accept(
     push: Push,
 ) -> Result<(Outcome, Response), Failure> {
     let service = &web.service;
-    let catalog = Arc::clone(&service.catalog.borrow());
     let repository = push.repository.clone();
-    if !catalog.is_tracked(&repository) {
-        return nothing(format!("{repository} is not tracked"));
-    }
-    let branch = push.reference.short_name();
-    let Some(recipes) = catalog.recipes(&repository, branch) else {
-        return nothing(format!("branch {branch} of {repository} is not tracked"));
+    let (work, dependents) = {
+        let (catalog, config) = (service.catalog.borrow(), service.config.borrow());
+        let tracking = config.tracking(&catalog);
+        if !tracking.is_watched(&repository) {
+            return nothing(format!("{repository} is not tracked"));
+        }
+        (
+            tracking.work(&repository, &push.reference),
+            tracking.dependents(&repository),
+        )
     };
+    if work.is_empty() && dependents.is_empty() {
+        let (kind, name) = match &push.reference {
+            GitRef::Branch(name) => ("branch", name),
+            GitRef::Tag(name) => ("tag", name),
+        };
+        return nothing(format!("{kind} {name} of {repository} is not tracked"));
+    }
     let cause = Cause::Push {
         pusher: push.pusher.clone(),
         forced: push.forced,
     };
     let commit = push.after.clone();
     let new = NewBuilds {
-        work: recipes.iter().cloned().map(Work::from).collect(),
+        work,
+        dependents,
         cause,
         push,
     };
     let heard = service.store.hear_push(delivery, new).await?;
-    if !heard.known {
-        web.projects.heard(&repository);
-        tracing::info!(%repository, sha = %commit, builds = heard.builds.len(), "push accepted");
-    }
-    let outcome = if heard.known { "known" } else { "built" };
     let caused = CausedView::of(&heard.builds, &service.config.borrow());
+    let outcome = if heard.known { "known" } else { "built" };
+    if !heard.known {
+        tracing::info!(%repository, sha = %commit, builds = heard.builds.len(), "push accepted");
+        web.projects.heard(repository, heard);
+    }
     Ok((outcome, answer::json(StatusCode::ACCEPTED, &caused)))
 }
 

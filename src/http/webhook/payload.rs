@@ -19,7 +19,7 @@ const LONGEST_URL: usize = 1000;
 pub enum Told {
     Push(Push),
     /// The ref is gone; there is nothing to build.
-    Deletion(GitRef),
+    Deletion(RepositoryName, GitRef),
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -76,7 +76,7 @@ pub fn parse(json: &[u8]) -> Result<Told, PayloadError> {
     let repository: RepositoryName =
         checked("repository.full_name", &payload.repository.full_name)?;
     if payload.deleted || is_zero(&payload.after) {
-        return Ok(Told::Deletion(reference));
+        return Ok(Told::Deletion(repository, reference));
     }
     let before = match is_zero(&payload.before) {
         true => None,
@@ -261,7 +261,10 @@ mod tests {
             payload["after"] = "0".repeat(40).into();
         });
         let reference = "refs/tags/v1".parse().unwrap();
-        assert_eq!(parse(&gone).unwrap(), Told::Deletion(reference));
+        assert_eq!(
+            parse(&gone).unwrap(),
+            Told::Deletion("acme/app".parse().unwrap(), reference)
+        );
     }
 
     #[test]

@@ -18,3 +18,12 @@ CREATE TABLE hooks (
     digest     TEXT NOT NULL,
     PRIMARY KEY (repository, id)
 ) STRICT, WITHOUT ROWID;
+
+-- Whether `first_sight` was asked about a head. 0: it was seen while nothing was built for its ref.
+ALTER TABLE heads ADD COLUMN decided INTEGER NOT NULL DEFAULT 1;
+
+-- Repositories of which all refs have been seen: a ref without a head is new.
+CREATE TABLE seen_repositories (
+    repository TEXT PRIMARY KEY
+) STRICT, WITHOUT ROWID;
+INSERT INTO seen_repositories SELECT DISTINCT repository FROM heads;

@@ -314,7 +314,7 @@ async fn the_futures_can_be_spawned() {
         git.checkout(&app, &commit, &branch("master"), &into, &|_| {})
             .await
             .unwrap();
-        git.heads(&app).await.unwrap();
+        git.refs(&app).await.unwrap();
         git.is_ancestor(&app, &commit, &commit).await.unwrap();
         git.commits(&app, None, &commit, 20).await.unwrap();
         git.maintain(&app).await.unwrap();

@@ -28,7 +28,7 @@ async fn a_server_that_never_answers_is_given_up_and_no_process_stays() {
         wait_until_nobody_mentions(&url).await;
 
         // Nobody waits for it any more.
-        let waiting = tokio::time::timeout(Duration::from_millis(200), git.heads(&app));
+        let waiting = tokio::time::timeout(Duration::from_millis(200), git.refs(&app));
         assert!(waiting.await.is_err());
         wait_until_nobody_mentions(&url).await;
     }
@@ -102,7 +102,7 @@ async fn the_server_is_shown_the_credential_and_nobody_else() {
             .unwrap();
         String::from_utf8_lossy(&request[..length]).into_owned()
     };
-    let (request, result) = tokio::join!(server, world.git.heads(&app));
+    let (request, result) = tokio::join!(server, world.git.refs(&app));
     assert!(
         request.contains(&Credential::basic("x-access-token", "t0ken").header),
         "{request}"
@@ -119,7 +119,7 @@ async fn the_server_is_shown_the_credential_and_nobody_else() {
 async fn heads_and_the_default_branch_are_read_from_the_server() {
     let world = World::new();
     let app = world.repository("acme/app");
-    assert_eq!(world.git.heads(&app).await.unwrap(), []);
+    assert_eq!(world.git.refs(&app).await.unwrap().heads, []);
     let commit = world.commit(&app, "one", "1");
     let server = world.server(&app);
     git(&server, &["tag", "--annotate", "--message=x", "v1"]);
@@ -131,7 +131,7 @@ async fn heads_and_the_default_branch_are_read_from_the_server() {
         commit: commit.clone(),
     };
     assert_eq!(
-        world.git.heads(&app).await.unwrap(),
+        world.git.refs(&app).await.unwrap().heads,
         [
             head(branch("master"), &commit),
             head(branch("x/master"), &commit),

@@ -1,3 +1,5 @@
+mod pushes;
+
 use super::deliveries::Heard;
 use super::*;
 use crate::domain::build::{Build, Cause, Work};
@@ -61,6 +63,7 @@ fn push(before: Option<char>, after: char) -> NewBuilds {
         work: [recipe("build.sh"), recipe("test.sh")]
             .map(Work::from)
             .to_vec(),
+        dependents: Vec::new(),
         cause: Cause::Push {
             pusher: None,
             forced: false,
@@ -145,7 +148,8 @@ async fn a_push_heard_again_answers_with_the_builds_it_has() {
             again,
             Heard {
                 builds: first.builds.clone(),
-                known: true
+                known: true,
+                ..Heard::default()
             }
         );
     }
@@ -216,10 +220,13 @@ async fn a_head_that_was_only_seen_can_still_be_pushed() {
         "acme/app".parse().unwrap(),
         "refs/heads/main".parse().unwrap(),
     );
-    store
-        .record_head(repository, reference, sha('a'))
-        .await
-        .unwrap();
+    let seen = HeadNote {
+        reference,
+        before: None,
+        now: Some(sha('a')),
+        decided: true,
+    };
+    store.note_heads(repository, vec![seen]).await.unwrap();
     assert!(!store.hear_push(None, push(None, 'a')).await.unwrap().known);
 }
 

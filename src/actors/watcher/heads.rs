@@ -1,0 +1,247 @@
+//! Git's heads against the known ones. A push that no webhook told of is stored as one that was
+//! found, and built like any other; one that was heard of is not built again.
+
+use super::{Arguments, root};
+use crate::adapters::git::{Head, Refs};
+use crate::config::FirstSight;
+use crate::domain::build::{Cause, Work};
+use crate::domain::names::{BranchName, CommitSha, GitRef};
+use crate::domain::push::{Commit, MAX_COMMITS, Push};
+use crate::domain::tracking::Dependent;
+use crate::store::{HeadNote, Heard, KnownHead, KnownHeads, NewBuilds};
+
+pub async fn compare(arguments: &Arguments) {
+    let Ok(_turn) = arguments.turns.acquire().await else {
+        return;
+    };
+    if let Err(error) = Comparison::run(arguments).await {
+        tracing::warn!(repository = %arguments.repository, "cannot compare heads: {error:#}");
+    }
+}
+
+struct Comparison<'a> {
+    arguments: &'a Arguments,
+    default_branch: Option<BranchName>,
+    dependents: Vec<Dependent>,
+    first_sight: FirstSight,
+    /// All refs of this repository were looked at before.
+    seen: bool,
+    notes: Vec<HeadNote>,
+}
+
+impl<'a> Comparison<'a> {
+    async fn run(arguments: &'a Arguments) -> anyhow::Result<()> {
+        let Arguments {
+            service,
+            repository,
+            ..
+        } = arguments;
+        // Before git is asked: whatever is heard meanwhile is not overruled by an older answer.
+        let KnownHeads { seen, mut heads } = service.store.known_heads(repository.clone()).await?;
+        let Refs {
+            default_branch,
+            heads: found,
+        } = service.git.refs(repository).await?;
+        let dependents = {
+            let (catalog, config) = (service.catalog.borrow(), service.config.borrow());
+            config.tracking(&catalog).dependents(repository)
+        };
+        let mut comparison = Self {
+            arguments,
+            default_branch,
+            dependents,
+            first_sight: service.config.borrow().github.first_sight,
+            seen,
+            notes: Vec::new(),
+        };
+        let mut configuration = None;
+        for Head {
+            git_ref, commit, ..
+        } in found
+        {
+            let known = heads.remove(&git_ref);
+            if comparison.is_configuration(&git_ref) {
+                configuration = Some((git_ref.short_name().clone(), commit.clone()));
+            }
+            if let Err(error) = comparison.look(&git_ref, commit, known).await {
+                tracing::warn!(%repository, reference = %git_ref, "cannot tell what was pushed: {error:#}");
+            }
+        }
+        // What is left was known, and is gone.
+        comparison
+            .notes
+            .extend(heads.into_iter().map(|(reference, known)| HeadNote {
+                reference,
+                before: Some(known.commit),
+                now: None,
+                decided: false,
+            }));
+        if !comparison.notes.is_empty() || !seen {
+            let notes = std::mem::take(&mut comparison.notes);
+            service.store.note_heads(repository.clone(), notes).await?;
+        }
+        if let Some((branch, commit)) = configuration {
+            comparison.ask_for_load(branch, commit).await?;
+        }
+        Ok(())
+    }
+
+    fn is_configuration(&self, reference: &GitRef) -> bool {
+        let Arguments {
+            service,
+            repository,
+            ..
+        } = self.arguments;
+        let (catalog, config) = (service.catalog.borrow(), service.config.borrow());
+        config
+            .tracking(&catalog)
+            .is_configuration(repository, reference)
+    }
+
+    async fn look(
+        &mut self,
+        reference: &GitRef,
+        commit: CommitSha,
+        known: Option<KnownHead>,
+    ) -> anyhow::Result<()> {
+        let work = self.work(reference);
+        let is_there = known.as_ref().is_some_and(|known| known.commit == commit);
+        if work.is_empty() && !self.is_followed(reference) {
+            if !is_there {
+                self.note(reference, known, commit, false);
+            }
+            return Ok(());
+        }
+        let is_new = known.is_none() && self.seen;
+        let decided = known.as_ref().filter(|known| known.decided);
+        if decided.is_some() && is_there {
+            return Ok(());
+        }
+        // One that appeared since the last look was pushed. Of any other it is not known when it
+        // came there, and dependents have a first sight of their own.
+        let is_first_sight = decided.is_none() && !is_new;
+        if is_first_sight && (work.is_empty() || self.first_sight == FirstSight::Record) {
+            self.note(reference, known, commit, true);
+            return Ok(());
+        }
+        let before = decided.map(|known| known.commit.clone());
+        self.found_a_push(reference, before, commit, work).await
+    }
+
+    fn note(
+        &mut self,
+        reference: &GitRef,
+        known: Option<KnownHead>,
+        commit: CommitSha,
+        decided: bool,
+    ) {
+        self.notes.push(HeadNote {
+            reference: reference.clone(),
+            before: known.map(|known| known.commit),
+            now: Some(commit),
+            decided,
+        });
+    }
+
+    /// As the catalog says now.
+    fn work(&self, reference: &GitRef) -> Vec<Work> {
+        let Arguments {
+            service,
+            repository,
+            ..
+        } = self.arguments;
+        let (catalog, config) = (service.catalog.borrow(), service.config.borrow());
+        config.tracking(&catalog).work(repository, reference)
+    }
+
+    /// Whether scripts elsewhere depend on this branch.
+    fn is_followed(&self, reference: &GitRef) -> bool {
+        let GitRef::Branch(branch) = reference else {
+            return false;
+        };
+        let mut dependents = self.dependents.iter();
+        !self.dependents.is_empty() && self.default_branch.as_ref() == Some(branch)
+            || dependents.any(|dependent| dependent.branch == *branch)
+    }
+
+    async fn found_a_push(
+        &self,
+        reference: &GitRef,
+        before: Option<CommitSha>,
+        commit: CommitSha,
+        work: Vec<Work>,
+    ) -> anyhow::Result<()> {
+        let Arguments {
+            service,
+            repository,
+            root,
+            ..
+        } = self.arguments;
+        let mut commits: Vec<Commit> = service
+            .git
+            .commits(repository, before.as_ref(), &commit, MAX_COMMITS)
+            .await?
+            .into_iter()
+            .map(|commit| Commit {
+                id: commit.id,
+                message: commit.message,
+                author: commit.author_name,
+                url: None,
+            })
+            .collect();
+        commits.reverse();
+        let forced = match &before {
+            // A head that went back, or elsewhere, was forced there.
+            Some(before) => !service
+                .git
+                .is_ancestor(repository, before, &commit)
+                .await
+                .unwrap_or(false),
+            None => false,
+        };
+        let push = Push {
+            repository: repository.clone(),
+            reference: reference.clone(),
+            before,
+            after: commit.clone(),
+            forced,
+            pusher: None,
+            default_branch: self.default_branch.clone(),
+            commits,
+        };
+        let new = NewBuilds {
+            push,
+            work,
+            dependents: self.dependents.clone(),
+            cause: Cause::Reconcile,
+        };
+        let heard = service.store.hear_push(None, new).await?;
+        if !heard.known {
+            tracing::info!(%repository, %reference, sha = %commit, "a push was found that no webhook told of");
+            let _ = root.cast(root::Message::Heard(repository.clone(), heard));
+        }
+        Ok(())
+    }
+
+    /// The configuration is read from where its branch stands, whatever came of earlier loads.
+    async fn ask_for_load(&self, branch: BranchName, commit: CommitSha) -> anyhow::Result<()> {
+        let Arguments {
+            service,
+            repository,
+            root,
+            ..
+        } = self.arguments;
+        let asked = service
+            .store
+            .ask_for_load(repository.clone(), branch, commit)
+            .await?;
+        if asked.is_some() {
+            let heard = Heard {
+                load: true,
+                ..Heard::default()
+            };
+            let _ = root.cast(root::Message::Heard(repository.clone(), heard));
+        }
+        Ok(())
+    }
+}

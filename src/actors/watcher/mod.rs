@@ -1,0 +1,94 @@
+//! One repository, looked after: what git says of its heads is compared with what was last heard,
+//! and what GitHub says of its webhooks with what they should be. Levels, not edges: a push or a
+//! webhook that was lost is found by the next look.
+
+mod heads;
+
+use std::sync::Arc;
+
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio::sync::Semaphore;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::root;
+use crate::domain::names::RepositoryName;
+use crate::service::Service;
+
+pub struct Watcher;
+
+pub enum Message {
+    Compare,
+    Compared,
+}
+
+pub struct Arguments {
+    pub service: Arc<Service>,
+    pub repository: RepositoryName,
+    pub root: ActorRef<root::Message>,
+    pub turns: Arc<Semaphore>,
+}
+
+pub struct State {
+    arguments: Arc<Arguments>,
+    comparison: Option<AbortOnDropHandle<()>>,
+    /// Asked for while a comparison ran, which may have been past what is asked about.
+    again: bool,
+    next: Option<AbortOnDropHandle<()>>,
+}
+
+impl Actor for Watcher {
+    type Msg = Message;
+    type State = State;
+    type Arguments = Arguments;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<Message>,
+        arguments: Arguments,
+    ) -> Result<State, ActorProcessingErr> {
+        myself.cast(Message::Compare)?;
+        Ok(State {
+            arguments: Arc::new(arguments),
+            comparison: None,
+            again: false,
+            next: None,
+        })
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<Message>,
+        message: Message,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            Message::Compare if state.comparison.is_some() => state.again = true,
+            Message::Compare => {
+                let arguments = Arc::clone(&state.arguments);
+                state.comparison = Some(AbortOnDropHandle::new(tokio::spawn(async move {
+                    heads::compare(&arguments).await;
+                    let _ = myself.cast(Message::Compared);
+                })));
+            }
+            Message::Compared => {
+                state.comparison = None;
+                if std::mem::take(&mut state.again) {
+                    myself.cast(Message::Compare)?;
+                    return Ok(());
+                }
+                let pause = state
+                    .arguments
+                    .service
+                    .config
+                    .borrow()
+                    .github
+                    .reconcile_every;
+                state.next = Some(AbortOnDropHandle::new(tokio::spawn(async move {
+                    tokio::time::sleep(pause).await;
+                    let _ = myself.cast(Message::Compare);
+                })));
+            }
+        }
+        Ok(())
+    }
+}

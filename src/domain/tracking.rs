@@ -1,0 +1,215 @@
+//! What a push means for this service: the builds it causes, in its own repository and in those
+//! that depend on it.
+
+use std::collections::BTreeSet;
+
+use super::build::Work;
+use super::names::{BranchName, GitRef, RepositoryName};
+use super::recipe::{Catalog, Recipe};
+
+/// The branch that the configuration is read from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigurationBranch {
+    pub repository: RepositoryName,
+    pub branch: BranchName,
+}
+
+/// Everything whose pushes matter.
+#[derive(Debug, Clone, Copy)]
+pub struct Tracking<'a> {
+    pub catalog: &'a Catalog,
+    pub configuration: Option<&'a ConfigurationBranch>,
+}
+
+/// A script that is also built when another repository is pushed to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Dependent {
+    pub repository: RepositoryName,
+    pub branch: BranchName,
+    pub recipe: Recipe,
+}
+
+impl Tracking<'_> {
+    /// What is done for a push to this ref.
+    pub fn work(&self, repository: &RepositoryName, reference: &GitRef) -> Vec<Work> {
+        let load = self
+            .is_configuration(repository, reference)
+            .then_some(Work::Configuration);
+        let scripts = self
+            .catalog
+            .recipes(repository, reference.short_name())
+            .unwrap_or_default();
+        load.into_iter()
+            .chain(scripts.iter().cloned().map(Work::from))
+            .collect()
+    }
+
+    pub fn is_configuration(&self, repository: &RepositoryName, reference: &GitRef) -> bool {
+        self.configuration.is_some_and(|configuration| {
+            configuration.repository == *repository
+                && *reference == GitRef::Branch(configuration.branch.clone())
+        })
+    }
+
+    /// The scripts that depend on a repository, of whatever branch. Its own are not among them:
+    /// each push builds them anyway.
+    pub fn dependents(&self, of: &RepositoryName) -> Vec<Dependent> {
+        self.catalog
+            .all()
+            .filter(|(repository, _, recipe)| *repository != of && recipe.dependencies.contains(of))
+            .map(|(repository, branch, recipe)| Dependent {
+                repository: repository.clone(),
+                branch: branch.clone(),
+                recipe: recipe.clone(),
+            })
+            .collect()
+    }
+
+    /// The repositories whose pushes are to be heard of.
+    pub fn repositories(&self) -> BTreeSet<&RepositoryName> {
+        let dependencies = self
+            .catalog
+            .all()
+            .flat_map(|(_, _, recipe)| &recipe.dependencies);
+        self.catalog
+            .repositories()
+            .chain(dependencies)
+            .chain(
+                self.configuration
+                    .map(|configuration| &configuration.repository),
+            )
+            .collect()
+    }
+
+    pub fn is_watched(&self, repository: &RepositoryName) -> bool {
+        let depends = |(_, _, recipe): (_, _, &Recipe)| recipe.dependencies.contains(repository);
+        self.catalog.is_tracked(repository)
+            || self
+                .configuration
+                .is_some_and(|configuration| configuration.repository == *repository)
+            || self.catalog.all().any(depends)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::recipe::Format;
+
+    fn recipe(script: &str, dependencies: &[&str]) -> Recipe {
+        Recipe {
+            script: script.parse().unwrap(),
+            artifact: "result.tar.gz".parse().unwrap(),
+            archives: "/target".parse().unwrap(),
+            baseimage: None,
+            tag: None,
+            format: Format::Flist,
+            dependencies: dependencies
+                .iter()
+                .map(|name| name.parse().unwrap())
+                .collect(),
+            path_filter: None,
+            timeout: None,
+            supersede: None,
+            memory: None,
+            cpus: None,
+            environment: Default::default(),
+        }
+    }
+
+    fn catalog() -> Catalog {
+        let mut catalog = Catalog::default();
+        let mut insert = |repository: &str, branch: &str, recipes| {
+            catalog.insert(
+                repository.parse().unwrap(),
+                branch.parse().unwrap(),
+                recipes,
+            );
+        };
+        insert(
+            "acme/app",
+            "main",
+            vec![recipe("build.sh", &["acme/lib"]), recipe("test.sh", &[])],
+        );
+        insert(
+            "acme/lib",
+            "main",
+            vec![recipe("build.sh", &["acme/core", "acme/lib"])],
+        );
+        insert("acme/configuration", "main", vec![recipe("lint.sh", &[])]);
+        catalog
+    }
+
+    fn scripts(work: &[Work]) -> Vec<&str> {
+        work.iter().map(Work::script).collect()
+    }
+
+    #[test]
+    fn a_push_means_its_branchs_scripts_and_to_one_branch_a_load() {
+        let catalog = catalog();
+        let configuration = ConfigurationBranch {
+            repository: "acme/configuration".parse().unwrap(),
+            branch: "main".parse().unwrap(),
+        };
+        let tracking = Tracking {
+            catalog: &catalog,
+            configuration: Some(&configuration),
+        };
+        let work = |repository: &str, reference: &str| {
+            let work = tracking.work(&repository.parse().unwrap(), &reference.parse().unwrap());
+            scripts(&work).join(" ")
+        };
+        assert_eq!(work("acme/app", "refs/heads/main"), "build.sh test.sh");
+        assert_eq!(work("acme/app", "refs/heads/other"), "");
+        assert_eq!(
+            work("acme/configuration", "refs/heads/main"),
+            "configuration lint.sh"
+        );
+        assert_eq!(work("acme/configuration", "refs/heads/draft"), "");
+        // A tag of that name is no branch.
+        assert_eq!(work("acme/configuration", "refs/tags/main"), "lint.sh");
+    }
+
+    #[test]
+    fn whatever_matters_is_watched() {
+        let catalog = catalog();
+        let tracking = Tracking {
+            catalog: &catalog,
+            configuration: None,
+        };
+        let watched: Vec<&str> = tracking
+            .repositories()
+            .into_iter()
+            .map(RepositoryName::as_str)
+            .collect();
+        assert_eq!(
+            watched,
+            ["acme/app", "acme/configuration", "acme/core", "acme/lib"]
+        );
+        for repository in watched {
+            assert!(
+                tracking.is_watched(&repository.parse().unwrap()),
+                "{repository}"
+            );
+        }
+        assert!(!tracking.is_watched(&"acme/other".parse().unwrap()));
+    }
+
+    #[test]
+    fn a_repository_is_not_its_own_dependent() {
+        let catalog = catalog();
+        let tracking = Tracking {
+            catalog: &catalog,
+            configuration: None,
+        };
+        let of = |repository: &str| -> Vec<String> {
+            let dependents = tracking.dependents(&repository.parse().unwrap());
+            let name =
+                |it: &Dependent| format!("{} {} {}", it.repository, it.branch, it.recipe.script);
+            dependents.iter().map(name).collect()
+        };
+        assert_eq!(of("acme/lib"), ["acme/app main build.sh"]);
+        assert_eq!(of("acme/core"), ["acme/lib main build.sh"]);
+        assert_eq!(of("acme/app"), Vec::<String>::new());
+    }
+}

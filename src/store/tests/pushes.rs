@@ -1,0 +1,272 @@
+//! Pushes as webhooks and git tell of them, in whatever order.
+
+use super::*;
+use crate::domain::build::Kind;
+use crate::domain::names::RepositoryName;
+use crate::domain::tracking::Dependent;
+
+fn repository() -> RepositoryName {
+    "acme/app".parse().unwrap()
+}
+
+fn main_branch() -> GitRef {
+    "refs/heads/main".parse().unwrap()
+}
+
+/// As a comparison of heads tells of it.
+fn found(before: Option<char>, after: char) -> NewBuilds {
+    NewBuilds {
+        cause: Cause::Reconcile,
+        ..push(before, after)
+    }
+}
+
+async fn head(store: &Store) -> Option<KnownHead> {
+    let known = store.known_heads(repository()).await.unwrap();
+    known.heads.get(&main_branch()).cloned()
+}
+
+async fn head_is(store: &Store, commit: char) -> bool {
+    head(store).await.unwrap().commit == sha(commit)
+}
+
+#[tokio::test]
+async fn webhooks_that_come_after_git_has_told_are_built_once_and_move_nothing_back() {
+    let Fixture {
+        store,
+        folder: _folder,
+    } = fixture();
+    store.hear_push(None, push(None, 'a')).await.unwrap();
+    // a → b → c, of which no webhook has come.
+    let missed = store.hear_push(None, found(Some('a'), 'c')).await.unwrap();
+    assert!(!missed.known && !missed.out_of_order);
+
+    let late = store
+        .hear_push(Some("d1".into()), push(Some('a'), 'b'))
+        .await
+        .unwrap();
+    assert!(!late.known && late.out_of_order);
+    assert!(head_is(&store, 'c').await);
+    let last = store
+        .hear_push(Some("d2".into()), push(Some('b'), 'c'))
+        .await
+        .unwrap();
+    assert_eq!((last.known, &last.builds), (true, &missed.builds));
+    // What git says now is what is known.
+    assert!(head_is(&store, 'c').await);
+}
+
+#[tokio::test]
+async fn a_webhook_after_a_gap_is_built_and_git_confirms_it_without_another_build() {
+    let Fixture {
+        store,
+        folder: _folder,
+    } = fixture();
+    store.hear_push(None, push(None, 'a')).await.unwrap();
+    let told = store.hear_push(None, push(Some('b'), 'c')).await.unwrap();
+    assert!(!told.known && told.out_of_order);
+    let confirmed = store.hear_push(None, found(Some('a'), 'c')).await.unwrap();
+    assert_eq!((confirmed.known, &confirmed.builds), (true, &told.builds));
+    assert!(head_is(&store, 'c').await);
+    assert!(
+        !store
+            .hear_push(None, push(Some('c'), 'd'))
+            .await
+            .unwrap()
+            .out_of_order
+    );
+}
+
+#[tokio::test]
+async fn webhooks_in_the_wrong_order_are_two_pushes_and_the_head_is_what_git_says() {
+    let Fixture {
+        store,
+        folder: _folder,
+    } = fixture();
+    store.hear_push(None, push(None, 'a')).await.unwrap();
+    for (before, after) in [('b', 'c'), ('a', 'b')] {
+        assert!(
+            !store
+                .hear_push(None, push(Some(before), after))
+                .await
+                .unwrap()
+                .known
+        );
+    }
+    assert!(
+        store
+            .hear_push(None, found(Some('b'), 'c'))
+            .await
+            .unwrap()
+            .known
+    );
+    assert!(head_is(&store, 'c').await);
+    assert_eq!(unfinished(&store).await.len(), 6);
+}
+
+#[tokio::test]
+async fn an_answer_of_gits_that_is_older_than_a_webhook_is_ignored() {
+    let Fixture {
+        store,
+        folder: _folder,
+    } = fixture();
+    store.hear_push(None, push(None, 'a')).await.unwrap();
+    store.hear_push(None, push(Some('a'), 'b')).await.unwrap();
+    // Compared while the ref was known at a.
+    let stale = store.hear_push(None, found(Some('a'), 'f')).await.unwrap();
+    assert!(stale.known && stale.builds.is_empty());
+    assert!(head_is(&store, 'b').await);
+    let note = HeadNote {
+        reference: main_branch(),
+        before: Some(sha('a')),
+        now: None,
+        decided: true,
+    };
+    store.note_heads(repository(), vec![note]).await.unwrap();
+    assert!(head_is(&store, 'b').await);
+}
+
+#[tokio::test]
+async fn a_head_nobody_decided_about_begins_like_a_new_one() {
+    let Fixture {
+        store,
+        folder: _folder,
+    } = fixture();
+    let note = HeadNote {
+        reference: main_branch(),
+        before: None,
+        now: Some(sha('a')),
+        decided: false,
+    };
+    store.note_heads(repository(), vec![note]).await.unwrap();
+    let known = store.known_heads(repository()).await.unwrap();
+    assert!(known.seen && !known.heads[&main_branch()].decided);
+    let told = store.hear_push(None, push(Some('a'), 'b')).await.unwrap();
+    assert!(!told.known && !told.out_of_order);
+    assert!(head(&store).await.unwrap().decided);
+
+    store
+        .forget_head(repository(), main_branch())
+        .await
+        .unwrap();
+    assert_eq!(head(&store).await, None);
+}
+
+fn dependent(branch: &str) -> Dependent {
+    Dependent {
+        repository: repository(),
+        branch: branch.parse().unwrap(),
+        recipe: recipe("build.sh"),
+    }
+}
+
+/// A push to a library whose default branch is `main`.
+fn library(branch: &str, after: char) -> NewBuilds {
+    let mut new = push(None, after);
+    new.push.repository = "acme/lib".parse().unwrap();
+    new.push.reference = format!("refs/heads/{branch}").parse().unwrap();
+    new.push.default_branch = Some("main".parse().unwrap());
+    new.work = Vec::new();
+    new.dependents = ["main", "next"].map(dependent).to_vec();
+    new
+}
+
+#[tokio::test]
+async fn a_dependents_branch_follows_the_branch_of_its_name_else_the_default_branch() {
+    let Fixture {
+        store,
+        folder: _folder,
+    } = fixture();
+    for (branch, after) in [("main", 'a'), ("next", 'b')] {
+        let mut own = push(None, after);
+        own.push.reference = format!("refs/heads/{branch}").parse().unwrap();
+        store.hear_push(None, own).await.unwrap();
+    }
+    let built = async |new: NewBuilds| {
+        let heard = store.hear_push(None, new).await.unwrap();
+        let mut branches = Vec::new();
+        for id in heard.builds {
+            let build = store.build(id).await.unwrap();
+            assert!(
+                matches!(&build.cause, Cause::Dependency { repository, .. } if repository.name() == "lib")
+            );
+            branches.push(format!(
+                "{} {}",
+                build.branch(),
+                &build.commit.as_str()[..1]
+            ));
+        }
+        assert_eq!(heard.queues.len(), usize::from(!branches.is_empty()));
+        branches.join(", ")
+    };
+    assert_eq!(built(library("main", 'c')).await, "main a, next b");
+    assert_eq!(built(library("topic", 'd')).await, "");
+    assert_eq!(built(library("next", 'e')).await, "next b");
+    // From now on it has that branch.
+    let mut again = library("main", 'f');
+    again.push.before = Some(sha('c'));
+    assert_eq!(built(again).await, "main a");
+    let mut tag = library("main", '1');
+    tag.push.reference = "refs/tags/main".parse().unwrap();
+    assert_eq!(built(tag).await, "");
+    let mut skipped = library("main", '2');
+    skipped.push.before = Some(sha('f'));
+    skipped.push.commits[0].message = "only words [skip ci]".to_owned();
+    assert_eq!(built(skipped).await, "");
+}
+
+#[tokio::test]
+async fn a_push_answers_with_its_dependents_and_they_cause_nothing_themselves() {
+    let Fixture {
+        store,
+        folder: _folder,
+    } = fixture();
+    store.hear_push(None, push(None, 'a')).await.unwrap();
+    let told = store
+        .hear_push(Some("d1".into()), library("main", 'b'))
+        .await
+        .unwrap();
+    assert_eq!(told.builds.len(), 1);
+    let again = store
+        .hear_push(Some("d1".into()), library("main", 'b'))
+        .await
+        .unwrap();
+    assert_eq!((again.known, again.builds), (true, told.builds.clone()));
+    // The build belongs to the push that its commit came with.
+    let build = store.build(told.builds[0].clone()).await.unwrap();
+    assert_eq!(build.push, 1);
+    assert_eq!(build.commits[0].message, "change a");
+}
+
+#[tokio::test]
+async fn the_configuration_is_loaded_until_it_is_in_force() {
+    let Fixture {
+        store,
+        folder: _folder,
+    } = fixture();
+    let ask = async |commit| {
+        store
+            .ask_for_load(repository(), "main".parse().unwrap(), sha(commit))
+            .await
+            .unwrap()
+    };
+    let first = ask('a').await.unwrap();
+    assert_eq!(ask('a').await, None, "it waits already");
+    assert_eq!(unfinished(&store).await, [], "no project builds it");
+    advance(&store, &first, &[State::Preparing, State::Errored]).await;
+    let second = ask('a').await.unwrap();
+    advance(
+        &store,
+        &second,
+        &[State::Preparing, State::Building, State::Failed],
+    )
+    .await;
+    assert_eq!(ask('a').await, None, "its good files are in force");
+    assert!(ask('b').await.is_some());
+    let build = store.build(second).await.unwrap();
+    assert_eq!(
+        (build.kind(), build.script()),
+        (Kind::Configuration, "configuration")
+    );
+    assert_eq!(build.status_context(), "autobuilder/configuration");
+}
