@@ -47,7 +47,7 @@ async fn changed_files(service: &Service, build: &Build) -> Result<Vec<String>, 
             tracing::warn!(build = %build.id, %error, "cannot read a push");
             error.to_string()
         })?
-        .ok_or("the branch is new, or a push before this one was missed")?;
+        .ok_or("the branch is new here, or a push before this one was missed")?;
     let changed = service
         .git
         .changed_files(&build.repository, &before, &build.commit)

@@ -200,19 +200,17 @@ impl Store {
         .await
     }
 
-    /// Where its ref stood before a push. `None` where a comparison with that would not tell all
-    /// that is new to this service: the ref was created, or was last heard of elsewhere, so that
-    /// a push between was missed or is late.
+    /// Where its ref stood before a push, if that is where the push heard before it had left it.
+    /// Else a comparison would not tell all that is new to this service: the ref was created, this
+    /// is the first that is heard of it, or a push between was missed or is late.
     pub async fn comparable_with(&self, push: u64) -> Result<Option<CommitSha>> {
         self.read(move |connection| {
             connection
                 .prepare_cached(
-                    "SELECT p.before_sha FROM pushes p WHERE p.sequence = ?1 AND p.before_sha != '' \
-                     AND p.before_sha = coalesce( \
-                        (SELECT earlier.after_sha FROM pushes earlier WHERE earlier.repository = p.repository \
-                         AND earlier.ref = p.ref AND earlier.asked = 0 AND earlier.sequence < p.sequence \
-                         ORDER BY earlier.sequence DESC LIMIT 1), \
-                        p.before_sha)",
+                    "SELECT p.before_sha FROM pushes p WHERE p.sequence = ?1 AND p.before_sha = \
+                     (SELECT earlier.after_sha FROM pushes earlier WHERE earlier.repository = p.repository \
+                      AND earlier.ref = p.ref AND earlier.asked = 0 AND earlier.sequence < p.sequence \
+                      ORDER BY earlier.sequence DESC LIMIT 1)",
                 )?
                 .query_row([push], |row| rows::parsed(row, 0))
                 .optional()

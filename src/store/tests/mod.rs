@@ -182,7 +182,7 @@ async fn a_push_is_compared_with_the_one_before_unless_one_is_missing() {
     } = fixture();
     // b to c is missed, and comes after what follows it.
     let moves = [
-        (None, 'a'),
+        (Some('9'), 'a'),
         (Some('a'), 'b'),
         (Some('c'), 'd'),
         (Some('b'), 'c'),
@@ -201,26 +201,6 @@ async fn a_push_is_compared_with_the_one_before_unless_one_is_missing() {
     let build = store.build(heard.builds[0].clone()).await.unwrap();
     let before = store.comparable_with(build.push).await.unwrap();
     assert_eq!(before, Some(sha('c')));
-}
-
-#[tokio::test]
-async fn a_branch_whose_head_was_only_recorded_is_compared_with_that() {
-    let Fixture {
-        store,
-        folder: _folder,
-    } = fixture();
-    let seen = HeadNote {
-        reference: "refs/heads/main".parse().unwrap(),
-        before: None,
-        now: Some(sha('a')),
-        decided: true,
-    };
-    let app = "acme/app".parse().unwrap();
-    store.note_heads(app, vec![seen]).await.unwrap();
-    let heard = store.hear_push(None, push(Some('a'), 'b')).await.unwrap();
-    let build = store.build(heard.builds[0].clone()).await.unwrap();
-    let before = store.comparable_with(build.push).await.unwrap();
-    assert_eq!(before, Some(sha('a')));
 }
 
 #[test]
