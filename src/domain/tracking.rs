@@ -114,7 +114,6 @@ mod tests {
             memory: None,
             cpus: None,
             environment: Default::default(),
-            path_filter: None,
         }
     }
 
