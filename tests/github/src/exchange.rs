@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 use wiremock::matchers::any;
 use wiremock::{Match, Mock, MockServer, Request, ResponseTemplate};
 
-use crate::credentials::Caller;
+use crate::credentials::{Caller, NOBODY};
 use crate::deliveries;
 use crate::events::Event;
 use crate::failures::{Answer, Asked, Instead, Route};
@@ -22,6 +22,9 @@ use crate::state::{RepositoryView, State};
 
 /// How many commits of a repository a page for people shows.
 const COMMITS_OF_A_VIEW: usize = 8;
+
+/// The credential of requests whose own is refused, in the record of requests.
+const UNKNOWN: &str = "unknown";
 
 /// What all parts of a model share.
 pub(crate) struct Shared {
@@ -152,7 +155,7 @@ fn answer(state: &mut State, call: &Call, failure: Option<Answer>) -> Given {
     let caller = Caller::of(state, call);
     let credential = match &caller {
         Ok(caller) => caller.name(state),
-        Err(_) => "unknown".to_owned(),
+        Err(_) => UNKNOWN.to_owned(),
     };
     let failure = failure.unwrap_or_else(|| Answer::late(Duration::ZERO));
     let served = failure
@@ -200,7 +203,7 @@ fn serve(state: &mut State, call: &Call, caller: Result<Caller, Reply>, credenti
     }
     let caller = match caller {
         Ok(caller) => caller,
-        Err(refusal) => return refusal,
+        Err(refusal) => return with_limits(state, NOBODY, refusal),
     };
     let now = state.now();
     if call.segments == ["rate_limit"] {

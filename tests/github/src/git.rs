@@ -28,21 +28,36 @@ pub(crate) struct Commit {
 }
 
 impl Bare {
-    /// Makes the repository unless it is there.
-    pub fn create(path: PathBuf, default_branch: &str) -> Self {
+    /// Opens the repository; makes it unless it is there.
+    pub fn open(path: PathBuf) -> Self {
         let bare = Self(path);
-        if !bare.0.join("HEAD").exists() {
+        if bare.is_gone() {
             std::fs::create_dir_all(&bare.0).expect("a folder for the repository");
-            let branch = format!("--initial-branch={default_branch}");
-            bare.must(&["init", "--quiet", "--bare", &branch]);
-            // GitHub gives any commit that a ref ever pointed to, until it is collected.
-            bare.must(&["config", "uploadpack.allowAnySHA1InWant", "true"]);
+            bare.must(&["init", "--quiet", "--bare", "--initial-branch=main"]);
         }
+        assert!(
+            bare.gives_any_commit(),
+            "{} is no repository",
+            bare.0.display()
+        );
         bare
     }
 
+    /// Opens a repository that somebody else makes; none until that is done.
+    pub fn adopt(path: PathBuf) -> Option<Self> {
+        let bare = Self(path);
+        let output = bare.run(&["rev-parse", "--is-bare-repository"]);
+        let is_whole = text(&output.stdout) == "true" && bare.gives_any_commit();
+        is_whole.then_some(bare)
+    }
+
+    /// GitHub gives any commit that a ref ever pointed to, until it is collected.
+    fn gives_any_commit(&self) -> bool {
+        self.asks(&["config", "uploadpack.allowAnySHA1InWant", "true"])
+    }
+
     pub fn default_branch(&self) -> String {
-        self.must(&["symbolic-ref", "--short", "HEAD"])
+        self.read(&["symbolic-ref", "--short", "HEAD"])
     }
 
     pub fn set_default_branch(&self, branch: &str) {
@@ -77,10 +92,29 @@ impl Bare {
     /// Branches and tags, and what they point to: for an annotated tag that is the tag's own object.
     pub fn refs(&self) -> BTreeMap<String, String> {
         let format = "--format=%(refname) %(objectname)";
-        self.must(&["for-each-ref", format, "refs/heads", "refs/tags"])
+        self.read(&["for-each-ref", format, "refs/heads", "refs/tags"])
             .lines()
             .filter_map(|line| line.split_once(' '))
             .map(|(name, id)| (name.to_owned(), id.to_owned()))
+            .collect()
+    }
+
+    /// Whether somebody has removed the repository.
+    pub fn is_gone(&self) -> bool {
+        !self.0.join("HEAD").exists()
+    }
+
+    /// Branches and tags with the commits they lead to.
+    pub fn commits_of_refs(&self) -> Vec<(String, String)> {
+        // What an annotated tag points to stands in the last field, which is empty for other refs.
+        let format = "--format=%(refname) %(objectname) %(*objectname)";
+        self.read(&["for-each-ref", format, "refs/heads", "refs/tags"])
+            .lines()
+            .filter_map(|line| {
+                let mut words = line.split_whitespace();
+                let name = words.next()?.to_owned();
+                Some((name, words.next_back()?.to_owned()))
+            })
             .collect()
     }
 
@@ -128,7 +162,7 @@ impl Bare {
     /// The newest commits of all branches, as id and first line.
     pub fn newest(&self, count: usize) -> Vec<(String, String)> {
         let count = format!("--max-count={count}");
-        self.must(&["log", "--branches", "--tags", &count, "--format=%H %s"])
+        self.read(&["log", "--branches", "--tags", &count, "--format=%H %s"])
             .lines()
             .filter_map(|line| line.split_once(' '))
             .map(|(id, subject)| (id.to_owned(), subject.to_owned()))
@@ -137,6 +171,11 @@ impl Bare {
 
     fn asks(&self, arguments: &[&str]) -> bool {
         self.run(arguments).status.success()
+    }
+
+    /// What is shown of a repository; nothing while somebody removes it.
+    fn read(&self, arguments: &[&str]) -> String {
+        text(&self.run(arguments).stdout)
     }
 
     fn must(&self, arguments: &[&str]) -> String {
@@ -162,8 +201,9 @@ impl Bare {
 /// Runs git without whatever this user or machine has set.
 fn git_in(folder: &Path, arguments: &[&str]) -> Output {
     Command::new("git")
+        .arg("-C")
+        .arg(folder)
         .args(arguments)
-        .current_dir(folder)
         .env("GIT_CONFIG_GLOBAL", "/dev/null")
         .env("GIT_CONFIG_NOSYSTEM", "1")
         .output()

@@ -104,8 +104,7 @@ impl Model {
     /// nobody will be told of.
     pub async fn repository(&self, name: &str) -> RepositorySettings<'_> {
         let path = self.folder.join(name);
-        let create = move || Bare::create(path, "main");
-        let bare = tokio::task::spawn_blocking(create).await;
+        let bare = tokio::task::spawn_blocking(move || Bare::open(path)).await;
         let bare = bare.expect("git makes a repository");
         let mut state = self.state();
         if let Found::Nowhere = state.find(name) {

@@ -188,7 +188,7 @@ impl Repository {
 
     /// What others look at. Only the newest commits are in it.
     pub fn view(&self, commits: usize, deliveries: Vec<Delivery>) -> RepositoryView {
-        let refs = self.bare.refs();
+        let refs = self.bare.commits_of_refs();
         let commits = self
             .bare
             .newest(commits)
@@ -196,7 +196,7 @@ impl Repository {
             .map(|(id, subject)| CommitView {
                 refs: refs
                     .iter()
-                    .filter(|(name, _)| self.bare.commit_of(name).as_deref() == Some(&id))
+                    .filter(|(_, commit)| *commit == id)
                     .map(|(name, _)| name.clone())
                     .collect(),
                 statuses: crate::routes::statuses::newest(&self.statuses, &id),

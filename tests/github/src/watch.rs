@@ -34,15 +34,16 @@ pub(crate) async fn forever(shared: Arc<Shared>, every: Duration) {
     loop {
         tokio::time::sleep(every).await;
         adopt(&shared);
-        let names: Vec<String> = {
-            let state = shared.state();
-            let repositories = state.repositories.iter();
-            repositories
-                .map(|repository| repository.name.clone())
-                .collect()
-        };
-        for name in names {
-            let prepared = look(&mut shared.state(), &name);
+        for name in names(&shared) {
+            let prepared = {
+                let mut state = shared.state();
+                // Who removes the bare repository deletes it on GitHub.
+                state.repositories.retain(|known| !known.bare.is_gone());
+                match state.find(&name) {
+                    Found::Here(_) => look(&mut state, &name),
+                    Found::Moved(_) | Found::Nowhere => continue,
+                }
+            };
             let shared = Arc::clone(&shared);
             // A slow hook holds up no other repository.
             tokio::spawn(async move { deliver(&shared, prepared).await });
@@ -53,14 +54,26 @@ pub(crate) async fn forever(shared: Arc<Shared>, every: Duration) {
 /// Takes every bare repository that lies in the folder and is not known yet for a public one.
 pub(crate) fn adopt(shared: &Arc<Shared>) -> Vec<String> {
     let mut state = shared.state();
-    let mut names = lying_in(&state.folder);
-    names.retain(|name| matches!(state.find(name), Found::Nowhere));
-    for name in &names {
-        let id = state.next_id();
-        let bare = Bare(state.folder.join(name));
-        state.repositories.push(Repository::new(id, name, bare));
+    let mut adopted = Vec::new();
+    for name in lying_in(&state.folder) {
+        if !matches!(state.find(&name), Found::Nowhere) {
+            continue;
+        }
+        if let Some(bare) = Bare::adopt(state.folder.join(&name)) {
+            let id = state.next_id();
+            state.repositories.push(Repository::new(id, &name, bare));
+            adopted.push(name);
+        }
     }
-    names
+    adopted
+}
+
+fn names(shared: &Shared) -> Vec<String> {
+    let state = shared.state();
+    let repositories = state.repositories.iter();
+    repositories
+        .map(|repository| repository.name.clone())
+        .collect()
 }
 
 fn look(state: &mut State, name: &str) -> Vec<u64> {

@@ -235,6 +235,11 @@ async fn a_watched_folder_tells_by_itself() {
     hook(&world, &receiver.uri());
     let mut events = world.github.events();
     world.github.watch(Duration::from_millis(20));
+    let found = world.github.folder().join("acme/found");
+    std::fs::create_dir_all(&found).unwrap();
+    let clone = world.clone_of("acme/found");
+    clone.git(&["init", "--quiet", "--bare", found.to_str().unwrap()]);
+    until("the new repository", || world.github.view().len() == 2).await;
     let commit = world.commit();
     let mut next = async || {
         let event = tokio::time::timeout(Duration::from_secs(20), events.recv()).await;
@@ -245,6 +250,9 @@ async fn a_watched_folder_tells_by_itself() {
     let delivered = next().await.to_string();
     assert!(delivered.contains("acme/app push"), "{delivered}");
     assert!(delivered.ends_with("answered 500"), "{delivered}");
+
+    std::fs::remove_dir_all(found).unwrap();
+    until("its end", || world.github.view().len() == 1).await;
 
     // Nobody listens any more: that is told, too.
     let gone = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

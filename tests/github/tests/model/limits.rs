@@ -35,6 +35,11 @@ async fn requests_are_counted_until_none_is_left() {
     assert_eq!(overview.status, 200);
     assert_eq!(overview.body["rate"]["remaining"], 0);
 
+    let unknown = world.ask_as("Bearer who", "GET", STATUS, &Value::Null, &[]);
+    let unknown = unknown.await.unwrap();
+    assert_eq!(unknown.status, 401);
+    assert_eq!(unknown.header("x-ratelimit-limit"), Some("60"));
+
     let other = world.ask_as("Bearer other", "GET", STATUS, &Value::Null, &[]);
     assert_eq!(other.await.unwrap().status, 200);
     let nobody = world

@@ -163,3 +163,27 @@ async fn a_renamed_repository_is_found_by_its_old_name_and_an_archived_one_takes
     let known = world.github.requests().into_iter();
     assert!(known.filter(|seen| seen.credential == TOKEN).count() >= 5);
 }
+
+#[tokio::test]
+async fn a_view_shows_commits_with_their_refs_and_statuses() {
+    let world = World::new().await;
+    let clone = world.clone_of("acme/app");
+    let first = clone.commit("First", &[]);
+    clone.git(&["tag", "--annotate", "--message", "A release", "v1"]);
+    let second = clone.commit("Second", &[]);
+    clone.git(&["push", "--quiet", "--tags", "origin", "HEAD:main"]);
+    let path = format!("/repos/acme/app/statuses/{first}");
+    world.post(&path, &status("a", "pending")).await;
+    world.post(&path, &status("a", "success")).await;
+
+    let view = world.github.view();
+    let commits: Vec<_> = view[0]
+        .commits
+        .iter()
+        .map(|commit| (&commit.id, commit.subject.as_str(), commit.refs.join(" ")))
+        .collect();
+    let (main, tag) = ("refs/heads/main".to_owned(), "refs/tags/v1".to_owned());
+    assert_eq!(commits, [(&second, "Second", main), (&first, "First", tag)]);
+    assert_eq!(view[0].commits[1].statuses.len(), 1);
+    assert_eq!(view[0].commits[1].statuses[0].state, "success");
+}
