@@ -1,1 +1,587 @@
-//! The reporter against the model of GitHub.
+//! The reporter with a real store and the real adapter, against the model of GitHub.
+
+use std::path::Path;
+use std::process::Command;
+
+use github_model::{Answer, Model, Route, Times};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+use tempfile::TempDir;
+use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
+
+use super::*;
+use crate::adapters::docker::{Docker, DockerSettings};
+use crate::adapters::git::{self, Git};
+use crate::adapters::github::Github;
+use crate::config::secret::Secret;
+use crate::domain::build::{Build, Cause, State as BuildState, Work};
+use crate::domain::delivery::Backoff;
+use crate::domain::names::{BuildId, CommitSha};
+use crate::domain::push::Push;
+use crate::domain::recipe::{Catalog, Format, Recipe};
+use crate::metrics::Metrics;
+use crate::service::github::{github_observer, github_settings};
+use crate::service::{DataDirectory, Logs};
+use crate::store::{BuildFilter, Facts, NewBuilds, Store, Transition};
+
+const APP: &str = "acme/app";
+const TOKEN: &str = "ghp_the-token-of-the-test";
+const SCRIPTS: [&str; 2] = ["build.sh", "test.sh"];
+
+/// GitHub, the data directory of a service, and the service while it runs.
+struct World {
+    github: Model,
+    commits: Vec<CommitSha>,
+    config: watch::Sender<Arc<ServiceConfig>>,
+    data: TempDir,
+    running: Option<Running>,
+    _origin: TempDir,
+}
+
+struct Running {
+    service: Arc<Service>,
+    reporter: ActorRef<Message>,
+    ended: JoinHandle<()>,
+    _scratch: TempDir,
+}
+
+/// Milliseconds where the default has minutes.
+fn hasty() -> Pace {
+    let moment = Backoff {
+        first: Duration::from_millis(1),
+        longest: Duration::from_millis(10),
+    };
+    Pace {
+        patience: Patience {
+            credential: moment,
+            away: moment,
+            repository: moment,
+            unstated_limit: moment,
+            longest_limit: Duration::from_millis(10),
+            ..Patience::default()
+        },
+        look_every: Duration::from_millis(50),
+        compare_every: Duration::from_millis(40),
+        corrections_apart: Duration::ZERO,
+    }
+}
+
+impl World {
+    /// With this many commits on GitHub.
+    async fn new(commits: usize) -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let origin = tempfile::tempdir().unwrap();
+        let github = Model::start(origin.path()).await;
+        github.repository(APP).await;
+        github.token(TOKEN).all();
+        let mut config = ServiceConfig::default();
+        config.github.api_url = github.url().try_into().unwrap();
+        config.github.token = Some(Secret::new(TOKEN));
+        config.github.legacy_context = Some("gig-autobuilder".to_owned());
+        Self {
+            commits: make_commits(&origin.path().join(APP), commits),
+            github,
+            config: watch::Sender::new(Arc::new(config)),
+            data: tempfile::tempdir().unwrap(),
+            running: None,
+            _origin: origin,
+        }
+    }
+
+    async fn start(&mut self, pace: Pace) {
+        let scratch = tempfile::tempdir().unwrap();
+        let directory = DataDirectory::open(scratch.path(), &scratch.path().join("tmp")).unwrap();
+        let nowhere = DockerSettings {
+            host: Some("unix:///nonexistent/docker.sock".into()),
+            certificates: None,
+        };
+        let metrics = Metrics::default();
+        let settings = github_settings(&self.config.borrow());
+        let git = git::Settings::new("/nonexistent", directory.mirrors());
+        let service = Arc::new(Service {
+            store: Store::open(&self.data.path().join("test.sqlite")).unwrap(),
+            logs: Logs::new(directory.builds()),
+            docker: Docker::connect(&nowhere).unwrap(),
+            git: Git::new(git).unwrap(),
+            github: Github::new(settings, github_observer(&metrics)),
+            metrics,
+            config: self.config.subscribe(),
+            catalog: watch::channel(Arc::new(Catalog::default())).1,
+            readiness: watch::channel(Vec::new()).1,
+            obstacles: watch::Sender::new(Vec::new()),
+            publishing: Mutex::new(()),
+            directory,
+        });
+        let arguments = Arguments {
+            service: Arc::clone(&service),
+            pace,
+        };
+        let (reporter, ended) = Reporter::spawn(None, Reporter, arguments).await.unwrap();
+        self.running = Some(Running {
+            service,
+            reporter,
+            ended,
+            _scratch: scratch,
+        });
+    }
+
+    /// As a crash does: nothing is finished, and what was asked of GitHub may be done or not.
+    async fn kill(&mut self) {
+        let running = self.running.take().unwrap();
+        running.reporter.kill();
+        running.ended.await.unwrap();
+    }
+
+    fn service(&self) -> &Arc<Service> {
+        &self.running.as_ref().unwrap().service
+    }
+
+    fn store(&self) -> &Store {
+        &self.service().store
+    }
+
+    /// As the service does it: the adapter first.
+    fn configure(&self, change: impl FnOnce(&mut ServiceConfig)) {
+        let mut new = ServiceConfig::clone(&self.config.borrow());
+        change(&mut new);
+        self.service().github.configure(github_settings(&new));
+        self.config.send_replace(Arc::new(new));
+    }
+
+    async fn push(&self, commit: &CommitSha) -> Vec<BuildId> {
+        let new = NewBuilds {
+            push: Push {
+                repository: APP.parse().unwrap(),
+                reference: format!("refs/heads/of-{}", commit.short()).parse().unwrap(),
+                before: None,
+                after: commit.clone(),
+                forced: false,
+                pusher: None,
+                default_branch: None,
+                commits: Vec::new(),
+            },
+            work: SCRIPTS.map(|script| Work::from(recipe(script))).to_vec(),
+            cause: Cause::Manual,
+            dependents: Vec::new(),
+        };
+        self.store().ask_for_builds(new).await.unwrap()
+    }
+
+    async fn advance(&self, build: &BuildId, to: BuildState) {
+        let transition = Transition {
+            build: build.clone(),
+            to,
+            reason: Some(format!("it is {to}")),
+            known: Facts::default(),
+        };
+        self.store().transition(transition).await.unwrap();
+    }
+
+    /// All builds of a commit, oldest first.
+    async fn builds(&self, commit: &CommitSha) -> Vec<Build> {
+        let all = self.store().builds(BuildFilter::default(), 10_000).await;
+        let mut builds = all.unwrap().builds;
+        builds.retain(|build| build.commit == *commit);
+        builds.reverse();
+        builds
+    }
+
+    /// What differs between GitHub and the newest builds of a commit.
+    async fn differences(&self, commit: &CommitSha) -> Vec<String> {
+        let mut newest: HashMap<String, Build> = HashMap::new();
+        for build in self.builds(commit).await {
+            newest.insert(build.status_context(), build);
+        }
+        let mut differences = Vec::new();
+        let mut expect = |context: &str, state: &str, build: Option<&Build>| {
+            let shown = self.github.status(APP, commit.as_str(), context);
+            let is_state = shown.as_ref().is_some_and(|shown| shown.state == state);
+            let leads_there = build.is_none_or(|build| {
+                let url = self.config.borrow().build_url(&build.id);
+                shown
+                    .as_ref()
+                    .is_some_and(|shown| shown.target_url == Some(url))
+            });
+            if !is_state || !leads_there {
+                differences.push(format!("{context} should be {state} and is {shown:?}"));
+            }
+        };
+        for (context, build) in &newest {
+            expect(context, build.state.commit_status().as_str(), Some(build));
+        }
+        let states = newest.values().map(|build| build.state.commit_status());
+        let combined = crate::domain::build::CommitStatus::combined(states).unwrap();
+        expect("gig-autobuilder", combined.as_str(), None);
+        differences
+    }
+
+    async fn converges(&self, commit: &CommitSha) {
+        let begun = Instant::now();
+        loop {
+            let differences = self.differences(commit).await;
+            let waits = self.store().status_backlog(true).await.unwrap().statuses;
+            if differences.is_empty() && waits == 0 {
+                return;
+            }
+            assert!(
+                begun.elapsed() < Duration::from_secs(20),
+                "{waits} wait; {differences:#?}"
+            );
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    fn sent(&self) -> usize {
+        self.github.requests_to(Route::Statuses.by("POST")).len()
+    }
+
+    fn asked(&self) -> usize {
+        self.github.requests_to(Route::Statuses.by("GET")).len()
+    }
+}
+
+/// Waits until something holds.
+async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let begun = Instant::now();
+    while !holds().await {
+        assert!(begun.elapsed() < Duration::from_secs(20), "in vain: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+fn recipe(script: &str) -> Recipe {
+    Recipe {
+        script: script.parse().unwrap(),
+        artifact: "result.tar.gz".parse().unwrap(),
+        archives: "/target".parse().unwrap(),
+        baseimage: None,
+        tag: None,
+        format: Format::Binary,
+        dependencies: Vec::new(),
+        timeout: None,
+        supersede: None,
+        memory: None,
+        cpus: None,
+        environment: Default::default(),
+    }
+}
+
+/// One after the other, in a bare repository.
+fn make_commits(repository: &Path, count: usize) -> Vec<CommitSha> {
+    let git = |arguments: &[&str]| {
+        let output = Command::new("git")
+            .current_dir(repository)
+            .args(["-c", "user.name=Ada", "-c", "user.email=ada@example.org"])
+            .args(arguments)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    let tree = git(&["hash-object", "-w", "-t", "tree", "/dev/null"]);
+    let mut commits: Vec<CommitSha> = Vec::new();
+    for number in 0..count {
+        let message = format!("change {number}");
+        let mut arguments = vec!["commit-tree", &tree, "-m", &message];
+        if let Some(parent) = commits.last() {
+            arguments.extend(["-p", parent.as_str()]);
+        }
+        let commit = git(&arguments);
+        commits.push(commit.parse().unwrap());
+    }
+    if let Some(newest) = commits.last() {
+        git(&["update-ref", "refs/heads/main", newest.as_str()]);
+    }
+    commits
+}
+
+// ---- The property
+
+/// Something that happens.
+#[derive(Debug, Clone)]
+enum Event {
+    /// One of the scripts is built once more.
+    Rebuild(usize),
+    /// One of the builds that are not over goes one state on.
+    Advance(usize, usize),
+    /// The next so many requests about statuses fail.
+    Fail(usize, Failure),
+    /// The service is killed and started again.
+    Restart,
+    /// Time passes.
+    Wait(u64),
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Failure {
+    Status(u16),
+    Cut,
+    /// Done, and the answer lost.
+    Lost,
+    Late,
+    Limited,
+    LimitedUntil,
+    Garbage,
+}
+
+impl Failure {
+    fn answer(self) -> Answer {
+        match self {
+            Self::Status(status) => Answer::status(status),
+            Self::Cut => Answer::cut(),
+            Self::Lost => Answer::lost(),
+            Self::Late => Answer::late(Duration::from_millis(20)),
+            Self::Limited => Answer::secondary_limit(None),
+            Self::LimitedUntil => Answer::secondary_limit(Some(Duration::from_secs(1))),
+            Self::Garbage => Answer::garbage(),
+        }
+    }
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let failure = prop_oneof![
+        proptest::sample::select(vec![401, 403, 404, 429, 451, 500, 502, 503])
+            .prop_map(Failure::Status),
+        Just(Failure::Cut),
+        Just(Failure::Lost),
+        Just(Failure::Late),
+        Just(Failure::Limited),
+        Just(Failure::LimitedUntil),
+        Just(Failure::Garbage),
+    ];
+    prop_oneof![
+        1 => (0..SCRIPTS.len()).prop_map(Event::Rebuild),
+        6 => (any::<usize>(), any::<usize>()).prop_map(|(build, to)| Event::Advance(build, to)),
+        3 => (1..6_usize, failure).prop_map(|(count, failure)| Event::Fail(count, failure)),
+        1 => Just(Event::Restart),
+        3 => (0..25_u64).prop_map(Event::Wait),
+    ]
+}
+
+impl World {
+    async fn happen(&mut self, event: Event, commit: &CommitSha) {
+        match event {
+            Event::Rebuild(script) => {
+                let builds = self.builds(commit).await;
+                let old = builds
+                    .iter()
+                    .find(|build| build.script() == SCRIPTS[script])
+                    .unwrap();
+                let work = recipe(SCRIPTS[script]).into();
+                self.store().rebuild(old.id.clone(), work).await.unwrap();
+            }
+            Event::Advance(build, to) => {
+                let mut builds = self.builds(commit).await;
+                builds.retain(|build| !build.state.is_end());
+                if builds.is_empty() {
+                    return;
+                }
+                let build = &builds[build % builds.len()];
+                let mut next = BuildState::ALL.to_vec();
+                next.retain(|next| build.state.may_become(*next));
+                self.advance(&build.id, next[to % next.len()]).await;
+            }
+            Event::Fail(count, failure) => {
+                let times = Times::Next(count);
+                self.github.fail(times, Route::Statuses, failure.answer());
+            }
+            Event::Restart => {
+                self.kill().await;
+                self.start(hasty()).await;
+            }
+            Event::Wait(millis) => tokio::time::sleep(Duration::from_millis(millis)).await,
+        }
+    }
+}
+
+const CASES: u32 = 48;
+
+#[test]
+fn in_the_end_github_holds_the_last_state_of_the_newest_build_of_each_context() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    // Cases that are made smaller need commits too.
+    let mut world = runtime.block_on(World::new(4 * CASES as usize));
+    let mut unused = world.commits.clone();
+    let world = std::cell::RefCell::new(&mut world);
+    let unused = std::cell::RefCell::new(&mut unused);
+    let mut runner = TestRunner::new(Config {
+        cases: CASES,
+        max_shrink_iters: 2 * CASES,
+        failure_persistence: None,
+        ..Config::default()
+    });
+    let events = proptest::collection::vec(event(), 1..40);
+    let outcome = runner.run(&events, |events| {
+        let mut world = world.borrow_mut();
+        let commit = unused.borrow_mut().pop().unwrap();
+        runtime.block_on(async {
+            world.start(hasty()).await;
+            world.push(&commit).await;
+            for event in events {
+                world.happen(event, &commit).await;
+            }
+            world.github.lift_all();
+            world.converges(&commit).await;
+            world.kill().await;
+        });
+        Ok(())
+    });
+    if let Err(error) = outcome {
+        panic!("{error}");
+    }
+}
+
+// ---- What a story cannot see from outside
+
+#[tokio::test]
+async fn without_a_credential_nothing_is_sent_or_counted_and_one_that_comes_sends_all() {
+    let mut world = World::new(1).await;
+    world
+        .config
+        .send_modify(|config| Arc::make_mut(config).github.token = None);
+    world.start(hasty()).await;
+    let commit = world.commits[0].clone();
+    let builds = world.push(&commit).await;
+    world.advance(&builds[0], BuildState::Cancelled).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(world.github.requests().len(), 0);
+    let delivery = async || {
+        let build = world.store().build(builds[0].clone()).await.unwrap();
+        world
+            .store()
+            .deliveries(&[build])
+            .await
+            .unwrap()
+            .remove(&builds[0])
+            .unwrap()
+    };
+    assert_eq!(
+        (delivery().await.attempts, delivery().await.problem),
+        (0, None)
+    );
+    assert_eq!(world.service().status_backlog().await.unwrap().statuses, 0);
+
+    world.configure(|config| config.github.token = Some(Secret::new(TOKEN)));
+    world.converges(&commit).await;
+    assert_eq!(delivery().await.attempts, 1);
+}
+
+#[tokio::test]
+async fn while_a_limit_holds_github_is_asked_nothing_at_all() {
+    let mut world = World::new(1).await;
+    let mut pace = hasty();
+    pace.patience.longest_limit = Duration::from_secs(3600);
+    world.start(pace).await;
+    let limit = Answer::secondary_limit(Some(Duration::from_secs(600)));
+    world.github.fail(Times::Next(1), Route::Statuses, limit);
+    let commit = world.commits[0].clone();
+    let builds = world.push(&commit).await;
+    until("the limit is met", async || world.sent() == 1).await;
+    world.advance(&builds[0], BuildState::Cancelled).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!((world.sent(), world.asked()), (1, 0));
+    let obstacle = world.service().obstacle_to(&APP.parse().unwrap()).unwrap();
+    let wait = obstacle.until.since(Timestamp::now()).as_secs();
+    assert!((590..=600).contains(&wait), "{obstacle:?}");
+
+    // Another credential has limits of its own.
+    world.github.token("another").all();
+    world.configure(|config| config.github.token = Some(Secret::new("another")));
+    world.converges(&commit).await;
+    assert!(world.service().obstacles.borrow().is_empty());
+}
+
+#[tokio::test]
+async fn what_is_as_it_should_be_is_asked_for_at_no_cost() {
+    let mut world = World::new(1).await;
+    world.start(hasty()).await;
+    let commit = world.commits[0].clone();
+    world.push(&commit).await;
+    world.converges(&commit).await;
+    let sent = world.sent();
+    let unchanged = || {
+        let asked = world.github.requests_to(Route::Statuses.by("GET"));
+        asked.iter().filter(|seen| seen.status == Some(304)).count()
+    };
+    until("nothing was modified", async || unchanged() > 3).await;
+    assert_eq!(world.sent(), sent, "nothing is sent twice");
+}
+
+#[tokio::test]
+async fn another_program_with_our_context_is_corrected_once_and_not_fought() {
+    let mut world = World::new(1).await;
+    let mut pace = hasty();
+    pace.corrections_apart = Duration::from_secs(3600);
+    world.start(pace.clone()).await;
+    let commit = world.commits[0].clone();
+    let builds = world.push(&commit).await;
+    world.converges(&commit).await;
+    let context = "autobuilder/build.sh";
+    let statuses = || world.github.statuses(APP, commit.as_str(), context);
+    let meddle = async || {
+        let meddler = github::Status {
+            context: context.to_owned(),
+            state: "success".to_owned(),
+            description: "not ours".to_owned(),
+            target_url: "https://example.org".to_owned(),
+        };
+        let repository = APP.parse().unwrap();
+        let done = world
+            .service()
+            .github
+            .set_status(&repository, &commit, &meddler);
+        done.await.unwrap();
+    };
+    meddle().await;
+    world.converges(&commit).await;
+    assert_eq!(statuses().len(), 3, "ours, theirs, ours");
+    meddle().await;
+    let asked = world.asked();
+    until("it is compared again", async || world.asked() > asked + 3).await;
+    assert_eq!(statuses().len(), 4, "theirs stays");
+    world.kill().await;
+    world.start(pace).await;
+    let asked = world.asked();
+    until("it is compared again", async || world.asked() > asked + 3).await;
+    let shown = world.github.statuses(APP, commit.as_str(), context);
+    assert_eq!(shown.len(), 4, "a restart is no new reason");
+    assert_eq!(world.service().metrics.status_corrections.get(), 0);
+    // Our next state is another matter.
+    world.advance(&builds[0], BuildState::Cancelled).await;
+    world.converges(&commit).await;
+}
+
+#[tokio::test]
+async fn a_refusal_is_given_up_after_its_time_and_said_in_githubs_words() {
+    let mut world = World::new(1).await;
+    let mut pace = hasty();
+    pace.patience.refused_for = Duration::from_millis(100);
+    world.start(pace).await;
+    world.github.fail(
+        Times::UntilLifted,
+        Route::Statuses,
+        Answer::status(403).message("Resource not accessible"),
+    );
+    let commit = world.commits[0].clone();
+    let builds = world.push(&commit).await;
+    let delivery = async || {
+        let build = world.store().build(builds[0].clone()).await.unwrap();
+        world
+            .store()
+            .deliveries(&[build])
+            .await
+            .unwrap()
+            .remove(&builds[0])
+            .unwrap()
+    };
+    until("it is given up", async || delivery().await.given_up).await;
+    let given_up = delivery().await;
+    assert!(given_up.attempts > 1, "{given_up:?}");
+    assert!(
+        given_up
+            .problem
+            .unwrap()
+            .contains("Resource not accessible")
+    );
+}

@@ -1,6 +1,6 @@
 //! Statuses of commits: setting one, and reading what GitHub shows.
 
-use reqwest::Method;
+use reqwest::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -52,8 +52,12 @@ impl Github {
             "description": shortened(&status.description),
             "target_url": status.target_url,
         }));
-        self.connection().ask(repository, &request).await?;
-        Ok(())
+        let answer = self.connection().ask(repository, &request).await?;
+        // A proxy's page may say 200.
+        match answer.status {
+            StatusCode::CREATED => Ok(()),
+            status => Err(GithubError::malformed(format!("its status is {status}"))),
+        }
     }
 
     /// The newest status of each context of a commit, all pages; `None` when that is what it was

@@ -66,6 +66,7 @@ async fn a_build_is_shown_as_the_contract_says() {
       "script": "build.sh",
       "started": "…",
       "state": "succeeded",
+      "status": null,
       "steps": [
         {
           "attempt": 1,
