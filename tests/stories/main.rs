@@ -5,6 +5,7 @@ mod support;
 
 mod cli;
 mod configuration;
+mod configuration_repository;
 mod container;
 mod dependencies;
 mod failures;
