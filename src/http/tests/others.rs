@@ -1,12 +1,17 @@
 //! Everything beside builds: errors, health, the old addresses, badges, the monitor, OpenAPI.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use super::*;
+use crate::adapters::github::{Credential, Settings, Token};
 use crate::config::{self, Configuration};
+use crate::domain::names::RepositoryName;
 use crate::domain::time::Timestamp;
 use crate::domain::tracking::ConfigurationBranch;
-use crate::service::Source;
+use crate::service::{Obstacle, Source, Whom};
+use crate::store::Outcome;
 
 #[tokio::test]
 async fn every_answer_is_hardened_and_every_error_is_json() {
