@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use headers::HeaderMap;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use octocrab::Octocrab;
+use octocrab::service::middleware::reqwest_connector::ReqwestConnector;
+use octocrab::{AuthState, Octocrab, OctocrabBuilder};
 use reqwest::{Method, StatusCode, header};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -328,20 +329,25 @@ async fn read(
 /// of the environment. Redirects are followed here, because an ordinary client makes a GET of a
 /// POST; nothing is tried again here, because who asks knows better when.
 fn client(settings: &Settings) -> Result<Octocrab, String> {
+    // Done by main already; a client without any would panic, also for a plain http://.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder()
+        .user_agent(concat!("autobuilder/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(settings.connect_timeout)
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())
         .pool_idle_timeout(Duration::from_secs(60))
         .build()
         .map_err(|error| root_cause(&error))?;
-    Octocrab::builder()
-        .add_header(
-            header::USER_AGENT,
-            concat!("autobuilder/", env!("CARGO_PKG_VERSION")).to_owned(),
-        )
-        .build_with_reqwest(client)
-        .map_err(|error| root_cause(&error))
+    // Without octocrab's own layers, which would add its name as a second user agent.
+    let built = OctocrabBuilder::new_empty()
+        .with_service(ReqwestConnector::new(client))
+        .with_auth(AuthState::None)
+        .build();
+    match built {
+        Ok(client) => Ok(client),
+        Err(never) => match never {},
+    }
 }
 
 /// Why in the end: what lies above speaks of requests and services.

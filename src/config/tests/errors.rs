@@ -315,6 +315,10 @@ kernels:
      5 |   app:
        |   ^^^
        hint: statuses and webhooks are made either by a user's token or by an App
+    config.yaml:5:16: error: github.app.private_key: this is not a private key in PEM form
+     5 | … private_key
+       |   ^^^^^^^^^^^
+       hint: give the file that GitHub made when a private key was generated for the App; it begins with -----BEGIN RSA PRIVATE KEY-----
     config.yaml:6:1: error: docker.certificates: a host of https:// needs certificates
      6 | docker:
        | ^^^^^^

@@ -6,6 +6,8 @@ use super::super::branch::parse_branch_file;
 use super::super::{Configuration, ServiceConfig, coverage};
 use super::{nothing, read};
 
+const KEY: &str = include_str!("../../../tests/keys/app.pem");
+
 const EXAMPLE: &str = include_str!("../../../config.example.yaml");
 
 /// The example with its commented-out keys taken in: of each pair of alternatives only one, so
@@ -43,7 +45,7 @@ const ALTERNATIVES: [&[&str]; 2] = [
 
 fn read_with_optional_keys(left_out: &[&str]) -> ServiceConfig {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("github-app.pem"), "a key\n").unwrap();
+    std::fs::write(folder.path().join("github-app.pem"), KEY).unwrap();
     let text = with_optional_keys(left_out);
     let environment = |name: &str| Some(format!("value of {name}"));
     let read = ServiceConfig::parse(&text, "config.yaml", folder.path(), &environment);
@@ -73,7 +75,10 @@ fn the_example_with_its_optional_keys_is_read() {
         config.configuration,
         Configuration::Repository { .. }
     ));
-    assert_eq!(config.github.app.unwrap().private_key.expose(), "a key");
+    assert_eq!(
+        config.github.app.unwrap().private_key.expose().trim(),
+        KEY.trim()
+    );
 }
 
 #[test]
@@ -109,7 +114,8 @@ fn the_reference_describes_every_key() {
 fn every_path_of_the_example_is_relative_to_the_file() {
     for left_out in ALTERNATIVES {
         let text = with_optional_keys(left_out);
-        let text = text.replace("private_key_file: ./github-app.pem", "private_key: x");
+        let key = format!("private_key: {KEY:?}");
+        let text = text.replace("private_key_file: ./github-app.pem", &key);
         // All other paths that are null by default.
         let text = text
             .replace("temp_directory: null", "temp_directory: ./temp")

@@ -3,6 +3,7 @@
 
 mod changes;
 mod checkout;
+mod credential;
 mod mirror;
 mod server;
 mod tree;

@@ -1,0 +1,208 @@
+//! Who is shown the credential, and who is not.
+
+use wiremock::matchers::{method, path};
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
+use super::*;
+
+const INFO: &str = "/acme/app/info/refs";
+
+const COMMIT: &str = "0123456789012345678901234567890123456789";
+
+/// Answers every request for credentials like this, and counts them.
+fn provider(
+    answer: Result<Option<Credential>, String>,
+) -> (CredentialProvider, Arc<Mutex<Vec<RepositoryName>>>) {
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let noted = Arc::clone(&asked);
+    let provider: CredentialProvider = Box::new(move |repository| {
+        noted.lock().unwrap().push(repository);
+        let answer = answer.clone();
+        Box::pin(async move { answer })
+    });
+    (provider, asked)
+}
+
+fn token() -> Credential {
+    Credential::basic("x-access-token", "t0ken")
+}
+
+fn world(url: &str, answer: Result<Option<Credential>, String>) -> (Git, TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut settings = Settings::new(url, folder.path().join("mirrors"));
+    settings.retry_after = Duration::from_millis(1);
+    let git = Git::with_provider(settings, Some(provider(answer).0)).unwrap();
+    (git, folder)
+}
+
+fn app() -> RepositoryName {
+    "acme/app".parse().unwrap()
+}
+
+fn line(text: &str) -> String {
+    format!("{:04x}{text}\n", text.len() + 5)
+}
+
+/// A server with one branch: it speaks git's protocol, version 2, which asks in two requests.
+/// Source: <https://git-scm.com/docs/protocol-v2>.
+async fn repository(server: &MockServer) {
+    let capabilities = [line("version 2"), line("ls-refs")].concat();
+    let advertisement = format!(
+        "{}0000{capabilities}0000",
+        line("# service=git-upload-pack")
+    );
+    let refs = format!("{}0000", line(&format!("{COMMIT} refs/heads/master")));
+    for (verb, place, body, of) in [
+        ("GET", INFO, advertisement, "advertisement"),
+        ("POST", "/acme/app/git-upload-pack", refs, "result"),
+    ] {
+        let kind = format!("application/x-git-upload-pack-{of}");
+        let answer = ResponseTemplate::new(200).set_body_raw(body, &kind);
+        let mock = Mock::given(method(verb)).and(path(place));
+        mock.respond_with(answer).mount(server).await;
+    }
+}
+
+/// A server that sends on to the same path elsewhere.
+async fn redirecting(to: &MockServer) -> MockServer {
+    let server = MockServer::start().await;
+    let location = format!("{}{INFO}?service=git-upload-pack", to.uri());
+    let answer = ResponseTemplate::new(301).insert_header("location", location.as_str());
+    let mock = Mock::given(path(INFO)).respond_with(answer);
+    mock.with_priority(9).mount(&server).await;
+    server
+}
+
+/// For each request to a server: whether it came with a credential.
+async fn shown(server: &MockServer) -> Vec<bool> {
+    let requests = server.received_requests().await.unwrap();
+    requests
+        .iter()
+        .map(|request| request.headers.contains_key("authorization"))
+        .collect()
+}
+
+#[tokio::test]
+async fn the_provider_is_asked_for_each_command_and_each_repository() {
+    let server = MockServer::start().await;
+    repository(&server).await;
+    let folder = tempfile::tempdir().unwrap();
+    let settings = Settings::new(server.uri(), folder.path().join("mirrors"));
+    let (provider, asked) = provider(Ok(Some(token())));
+    let git = Git::with_provider(settings, Some(provider)).unwrap();
+    assert_eq!(
+        git.refs(&app()).await.unwrap().heads[0].commit.as_str(),
+        COMMIT
+    );
+    git.refs(&app()).await.unwrap();
+    assert_eq!(shown(&server).await, [true; 4]);
+    assert_eq!(*asked.lock().unwrap(), [app(), app()]);
+}
+
+#[tokio::test]
+async fn another_server_is_not_shown_the_credential() {
+    let other = MockServer::start().await;
+    repository(&other).await;
+    let server = redirecting(&other).await;
+    let (git, _folder) = world(&server.uri(), Ok(Some(token())));
+    assert_eq!(
+        git.refs(&app()).await.unwrap().heads[0].commit.as_str(),
+        COMMIT
+    );
+    assert_eq!(shown(&other).await, [false, false]);
+    // With it at first, and again without, as only then a redirect is followed.
+    assert_eq!(shown(&server).await, [true, false]);
+}
+
+#[tokio::test]
+async fn a_private_repository_that_moved_is_told_so() {
+    let other = MockServer::start().await;
+    let server = redirecting(&other).await;
+    let refusal = ResponseTemplate::new(404);
+    let private = Mock::given(path(INFO))
+        .and(|request: &wiremock::Request| !request.headers.contains_key("authorization"));
+    private.respond_with(refusal).mount(&server).await;
+    let (git, _folder) = world(&server.uri(), Ok(Some(token())));
+    let error = git.refs(&app()).await.unwrap_err().to_string();
+    assert!(
+        error.contains("if the repository was renamed, use its new name"),
+        "{error}"
+    );
+    assert!(!error.contains("t0ken"));
+    assert!(shown(&other).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_public_repository_is_read_when_there_is_no_credential_for_it() {
+    let server = MockServer::start().await;
+    repository(&server).await;
+    let (git, _folder) = world(&server.uri(), Err("GitHub is down".to_owned()));
+    assert_eq!(git.refs(&app()).await.unwrap().heads.len(), 1);
+    assert_eq!(shown(&server).await, [false, false]);
+}
+
+#[tokio::test]
+async fn a_repository_that_is_not_found_without_its_credential_says_why() {
+    let server = MockServer::start().await;
+    let (git, _folder) = world(&server.uri(), Err("GitHub is down".to_owned()));
+    let url = format!("{}/acme/app", server.uri());
+    for error in [
+        git.refs(&app()).await.unwrap_err(),
+        git.update(&app(), SILENT).await.unwrap_err(),
+    ] {
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "repository acme/app does not exist at {url}, or may not be read from here; it \
+                 was asked for without a credential, because GitHub is down"
+            )
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_stands_in_git_url_is_shown_where_the_provider_has_nothing() {
+    let server = MockServer::start().await;
+    repository(&server).await;
+    let fixed = Credential::basic("user", "pass");
+    let url = server.uri().replace("http://", "http://user:pass@");
+    for (answer, expected) in [
+        (Ok(None), &fixed),
+        (Err("GitHub is down".to_owned()), &fixed),
+        (Ok(Some(token())), &token()),
+    ] {
+        let (git, _folder) = world(&url, answer);
+        git.refs(&app()).await.unwrap();
+        let (_, value) = expected.header.split_once(": ").unwrap();
+        let requests = server.received_requests().await.unwrap();
+        assert_eq!(requests.last().unwrap().headers["authorization"], value);
+        assert!(!format!("{git:?}").contains("pass"));
+    }
+}
+
+#[tokio::test]
+async fn where_the_server_is_a_path_nobody_is_asked_for_a_credential() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = folder.path().join("server");
+    let mut settings = Settings::new(url.to_str().unwrap(), folder.path().join("mirrors"));
+    settings.attempts = 1;
+    let (provider, asked) = provider(Ok(Some(token())));
+    let git = Git::with_provider(settings, Some(provider)).unwrap();
+    git.refs(&app()).await.unwrap_err();
+    assert!(asked.lock().unwrap().is_empty());
+}
+
+/// As a submodule's URL may be any.
+#[tokio::test]
+async fn a_submodule_on_another_server_does_not_get_the_credential() {
+    let other = MockServer::start().await;
+    repository(&other).await;
+    let (git, _folder) = world("http://127.0.0.1:9", Ok(Some(token())));
+    let access = git.access(&app()).await;
+    assert!(access.credential.is_some());
+    let command = git
+        .remote("ls-remote", access)
+        .arg(format!("{}/acme/app", other.uri()));
+    command.run().await.unwrap();
+    assert_eq!(shown(&other).await, [false, false]);
+}
