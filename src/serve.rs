@@ -17,7 +17,9 @@ use crate::config::{self, ServiceConfig};
 use crate::domain::recipe::Catalog;
 use crate::http;
 use crate::metrics::Metrics;
-use crate::service::{self, Component, DataDirectory, Logs, Service};
+use crate::service::{
+    self, Component, DataDirectory, LoadedConfiguration, Logs, Service, Webhooks,
+};
 use crate::store::Store;
 
 pub async fn serve(service_file: &Path) -> anyhow::Result<()> {
@@ -41,12 +43,13 @@ pub async fn serve(service_file: &Path) -> anyhow::Result<()> {
 
     let (config_sender, config) = watch::channel(Arc::new(config));
     let (catalog_sender, catalog) = watch::channel(Arc::new(Catalog::default()));
+    let (loaded_sender, loaded) = watch::channel(None);
     let starting = Component {
         name: "docker",
         problem: Some("not asked yet".to_owned()),
     };
     let (readiness_sender, readiness) = watch::channel(vec![starting]);
-    let service = Arc::new(open(directory, config, catalog, readiness)?);
+    let service = Arc::new(open(directory, config, catalog, loaded, readiness)?);
 
     report_credential(service.github.clone());
 
@@ -54,6 +57,7 @@ pub async fn serve(service_file: &Path) -> anyhow::Result<()> {
         service_file: service_file.to_owned(),
         config: config_sender,
         catalog: catalog_sender,
+        loaded: loaded_sender,
     };
     let (projects, root, mut root_ended) =
         actors::start(Arc::clone(&service), sources, readiness_sender).await?;
@@ -90,6 +94,7 @@ fn open(
     directory: DataDirectory,
     config: watch::Receiver<Arc<ServiceConfig>>,
     catalog: watch::Receiver<Arc<Catalog>>,
+    loaded: watch::Receiver<Option<Arc<LoadedConfiguration>>>,
     readiness: watch::Receiver<Vec<Component>>,
 ) -> anyhow::Result<Service> {
     let now = Arc::clone(&config.borrow());
@@ -115,7 +120,9 @@ fn open(
         metrics,
         config,
         catalog,
+        loaded,
         readiness,
+        webhooks: Webhooks::default(),
         obstacles: watch::Sender::new(Vec::new()),
         publishing: Mutex::new(()),
         directory,

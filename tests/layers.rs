@@ -46,7 +46,7 @@ const LIBRARIES: [(&str, &[&str]); 9] = [
     ("octocrab", &["src/adapters/github"]),
     ("rusqlite", &["src/store"]),
     ("ractor", &["src/actors"]),
-    ("notify", &["src/actors/configuration.rs"]),
+    ("notify", &["src/actors/configuration"]),
     ("warp", &["src/http"]),
     // In the second, the connections that octocrab uses.
     ("reqwest", &["src/cli", "src/adapters/github"]),

@@ -287,8 +287,13 @@ async fn retain(service: &Service) -> anyhow::Result<()> {
 
 /// Git packs what fetches leave behind, once there is enough of it.
 async fn maintain_mirrors(service: &Service) {
-    let catalog = Arc::clone(&service.catalog.borrow());
-    for repository in catalog.repositories() {
+    let (catalog, config) = (
+        Arc::clone(&service.catalog.borrow()),
+        Arc::clone(&service.config.borrow()),
+    );
+    let configuration = config.configuration.branch();
+    let of_configuration = configuration.map(|branch| &branch.repository);
+    for repository in catalog.repositories().chain(of_configuration) {
         if let Err(error) = service.git.maintain(repository).await {
             tracing::warn!(%repository, %error, "cannot maintain a mirror");
         }

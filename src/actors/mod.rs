@@ -15,6 +15,7 @@
 
 pub mod build;
 mod configuration;
+mod filter;
 mod janitor;
 mod project;
 mod projects;

@@ -6,12 +6,15 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::build::{self, BuildActor, Interruption};
+use super::filter;
 use super::projects::{self, CancelError};
 use super::supervision::failure;
 use crate::domain::build::{Build, Cause, State as BuildState};
 use crate::domain::names::{BuildId, RepositoryName};
+use crate::domain::paths::Decision;
 use crate::domain::recipe::Supersede;
 use crate::service::Service;
 use crate::store::{Facts, StoreError, Transition};
@@ -25,6 +28,8 @@ pub enum Message {
     Admitted(BuildId),
     Cancel(BuildId, RpcReplyPort<Result<(), CancelError>>),
     CatalogChanged,
+    /// Whether the build's recipe is for the files that its push changed.
+    Decided(BuildId, Decision),
     /// Git has compared: `newer` takes the place of the other.
     Supersedes {
         newer: BuildId,
@@ -53,9 +58,13 @@ pub struct State {
 struct Entry {
     build: Build,
     stage: Stage,
+    /// What its log is to say first.
+    note: Option<String>,
 }
 
 enum Stage {
+    /// Which files its push changed is being found out; nothing of its lane overtakes it.
+    Undecided(#[expect(dead_code, reason = "held to be aborted")] AbortOnDropHandle<()>),
     /// Behind another build of its lane.
     Behind,
     /// Waits for a place.
@@ -97,6 +106,9 @@ impl Actor for Project {
             Message::Admitted(build) => state.start(&myself, &build).await?,
             Message::Cancel(build, reply) => state.cancel(&build, reply).await?,
             Message::CatalogChanged => state.drop_untracked().await?,
+            Message::Decided(build, decision) => {
+                state.decided(&myself, &build, decision).await?;
+            }
             Message::Supersedes { newer, older } => state.supersede(&newer, &older).await?,
             Message::Left(build) => state.left(*build)?,
         }
@@ -146,20 +158,66 @@ impl State {
                     self.repository.clone(),
                     build.id.clone(),
                 ))?;
-                self.run(myself, build).await?;
+                self.run(myself, build, None).await?;
             } else if let Some(mark) = build.skip_mark() {
                 let reason = format!("the commit's message says {mark}");
                 self.end_without_actor(sequence, &build.id, BuildState::Skipped, reason)
                     .await?;
             } else {
+                let stage = if build.is_filtered() {
+                    self.decide(myself, &build)
+                } else {
+                    self.compare_with_older(myself, &build);
+                    Stage::Behind
+                };
+                let entry = Entry {
+                    build,
+                    stage,
+                    note: None,
+                };
+                self.builds.insert(sequence, entry);
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds out, beside the queue, whether the recipe is for what the push changed. Nothing is
+    /// stored until that is known: after a restart it is found out again.
+    fn decide(&self, myself: &ActorRef<Message>, build: &Build) -> Stage {
+        let (service, build, myself) = (Arc::clone(&self.service), build.clone(), myself.clone());
+        let task = tokio::spawn(async move {
+            let id = build.id.clone();
+            let decision = filter::decide(service, build).await;
+            let _ = myself.cast(Message::Decided(id, decision));
+        });
+        Stage::Undecided(AbortOnDropHandle::new(task))
+    }
+
+    /// Only what is to be built takes the place of older builds.
+    async fn decided(
+        &mut self,
+        myself: &ActorRef<Message>,
+        id: &BuildId,
+        decision: Decision,
+    ) -> Result<(), ActorProcessingErr> {
+        let mut entries = self.builds.values_mut();
+        let undecided = entries
+            .find(|entry| entry.build.id == *id && matches!(entry.stage, Stage::Undecided(_)));
+        // It may have been cancelled while git was asked.
+        let Some(entry) = undecided else {
+            return Ok(());
+        };
+        match decision {
+            Decision::Build(why) => {
+                entry.stage = Stage::Behind;
+                entry.note = Some(format!("path filter: {why}"));
+                let build = entry.build.clone();
                 self.compare_with_older(myself, &build);
-                self.builds.insert(
-                    sequence,
-                    Entry {
-                        build,
-                        stage: Stage::Behind,
-                    },
-                );
+            }
+            Decision::Skip(reason) => {
+                let sequence = entry.build.sequence;
+                self.end_without_actor(sequence, id, BuildState::Skipped, reason)
+                    .await?;
             }
         }
         Ok(())
@@ -225,7 +283,7 @@ impl State {
                 }
                 Ok(())
             }
-            Stage::Behind | Stage::Ready => self
+            Stage::Undecided(_) | Stage::Behind | Stage::Ready => self
                 .end_without_actor(sequence, &id, BuildState::Superseded, reason)
                 .await
                 .map(|_| ()),
@@ -263,7 +321,7 @@ impl State {
                 .cast(projects::Message::Gone(self.repository.clone(), id.clone()))?;
             return Ok(());
         };
-        let build = entry.build.clone();
+        let (build, note) = (entry.build.clone(), entry.note.clone());
         let transition = Transition {
             build: id.clone(),
             to: BuildState::Preparing,
@@ -274,7 +332,7 @@ impl State {
             Ok(changed) => changed,
             Err(error) => return Err(format!("build {}: {error}", build.id).into()),
         };
-        self.run(myself, build).await
+        self.run(myself, build, note).await
     }
 
     /// A build that cannot even start (its log cannot be opened, for one) ends here, alone.
@@ -282,10 +340,12 @@ impl State {
         &mut self,
         myself: &ActorRef<Message>,
         build: Build,
+        note: Option<String>,
     ) -> Result<(), ActorProcessingErr> {
         let arguments = build::Arguments {
             service: Arc::clone(&self.service),
             build: build.clone(),
+            note,
             project: myself.clone(),
         };
         match BuildActor::spawn_linked(None, BuildActor, arguments, myself.get_cell()).await {
@@ -295,6 +355,7 @@ impl State {
                     Entry {
                         build,
                         stage: Stage::Running(actor),
+                        note: None,
                     },
                 );
                 Ok(())
@@ -397,6 +458,7 @@ impl State {
                 Entry {
                     build,
                     stage: Stage::Behind,
+                    note: None,
                 },
             );
         }

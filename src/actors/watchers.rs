@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 
 use super::root;
 use super::supervision::failure;
+use super::watcher::hooks::{self, HookSettings};
 use super::watcher::{self, Watcher};
 use crate::domain::names::{BranchName, RepositoryName};
 use crate::domain::restart::{RestartPolicy, Verdict};
@@ -36,6 +37,8 @@ pub struct State {
     watchers: HashMap<RepositoryName, Entry>,
     /// A thousand repositories are not asked for their heads at one moment.
     turns: Arc<Semaphore>,
+    /// What the watchers were told last of how webhooks should be.
+    hooks: Option<HookSettings>,
 }
 
 #[derive(Default)]
@@ -68,6 +71,7 @@ impl Actor for Watchers {
             arguments,
             watchers: HashMap::new(),
             turns,
+            hooks: None,
         })
     }
 
@@ -110,11 +114,15 @@ impl Actor for Watchers {
 
 impl State {
     async fn follow_the_configuration(&mut self, myself: &ActorRef<Message>) {
+        // Watchers that start look by themselves.
+        self.follow_hook_settings();
         let wanted = self.wanted();
+        let webhooks = &self.arguments.service.webhooks;
         self.watchers.retain(|repository, entry| {
             let is_wanted = wanted.contains_key(repository);
             if let Some(actor) = entry.actor.as_ref().filter(|_| !is_wanted) {
                 actor.stop(None);
+                webhooks.forget(repository);
             }
             is_wanted
         });
@@ -127,6 +135,30 @@ impl State {
             } else if has_changed {
                 self.compare(&repository);
             }
+        }
+    }
+
+    fn follow_hook_settings(&mut self) {
+        let service = &self.arguments.service;
+        let config = Arc::clone(&service.config.borrow());
+        let settings = hooks::settings(&config, &service.github);
+        if settings == self.hooks {
+            return;
+        }
+        self.hooks = settings;
+        if config.github.manage_webhooks && hooks::is_out_of_reach(&config) {
+            tracing::warn!(
+                "public_url is {}, where GitHub cannot reach this service: no webhooks are set, and pushes are \
+                 found every github.reconcile_every",
+                config.public_url
+            );
+        }
+        for actor in self
+            .watchers
+            .values()
+            .filter_map(|entry| entry.actor.as_ref())
+        {
+            let _ = actor.cast(watcher::Message::LookAtHooks);
         }
     }
 

@@ -2,12 +2,4 @@
 
 pub mod docker;
 pub mod git;
-#[cfg_attr(
-    not(test),
-    expect(
-        dead_code,
-        reason = "the status reporter and the care for webhooks come next"
-    )
-)]
-#[allow(unused_imports, reason = "as above")]
 pub mod github;

@@ -14,6 +14,7 @@ use super::values::{
     Cores, Image, Memory, Period, Superseding, VariableName, VariableValue, optional, table,
 };
 use crate::domain::names::{ArtifactName, ContainerPath, RecipeTag, RepositoryName, ScriptPath};
+use crate::domain::paths::{PathFilter, Pattern, Patterns};
 use crate::domain::recipe::{Format, Recipe, Supersede};
 
 const SCRIPTS: &str = "buildscripts";
@@ -31,6 +32,8 @@ struct Section {
     format: Format,
     #[serde(default)]
     dependencies: Vec<RepositoryName>,
+    paths: Option<Vec<Pattern>>,
+    paths_ignore: Option<Vec<Pattern>>,
     #[serde(default, deserialize_with = "optional::<Period, _, _>")]
     timeout: Option<Duration>,
     #[serde(default, deserialize_with = "optional::<Superseding, _, _>")]
@@ -96,12 +99,19 @@ pub fn parse_branch_file(text: &str) -> (Option<BranchFile>, Vec<Finding>) {
             Some(entry) => {
                 let earlier = reading.findings.len();
                 let section: Option<Section> = reading.read(&entry.value, entry.key_place);
+                // Of what could not be read, the rest is not judged.
+                let filter = match &section {
+                    Some(section) if reading.findings.len() == earlier => {
+                        path_filter(section, &entry.value, &mut reading.findings)
+                    }
+                    _ => None,
+                };
                 for finding in &mut reading.findings[earlier..] {
                     let keys = [shorten(&entry.key), std::mem::take(&mut finding.key)];
                     finding.key = keys.join(".").trim_end_matches('.').to_owned();
                 }
                 if let Some(section) = section {
-                    recipes.push((recipe(script.clone(), section), entry.key_place));
+                    recipes.push((recipe(script.clone(), section, filter), entry.key_place));
                 }
             }
         }
@@ -210,7 +220,36 @@ fn unlisted(entry: &document::Entry) -> Finding {
         .hint("list it there, or remove it")
 }
 
-fn recipe(script: ScriptPath, section: Section) -> Recipe {
+/// The filter of a section, of which GitHub Actions too takes one or the other.
+/// Source: <https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-syntax#onpushpull_requestpull_request_targetpathspaths-ignore>.
+fn path_filter(section: &Section, node: &Node, findings: &mut Vec<Finding>) -> Option<PathFilter> {
+    let place_of = |key| node.entry(key).map_or(node.place, |entry| entry.key_place);
+    let (key, patterns, filter): (_, _, fn(Patterns) -> PathFilter) =
+        match (&section.paths, &section.paths_ignore) {
+            (None, None) => return None,
+            (Some(patterns), None) => ("paths", patterns, PathFilter::Paths),
+            (None, Some(patterns)) => ("paths_ignore", patterns, PathFilter::PathsIgnore),
+            (Some(_), Some(_)) => {
+                let both = "both `paths` and `paths_ignore` are given";
+                let hint = "give `paths` alone: its patterns that begin with ! exclude files";
+                findings.push(
+                    Finding::error(place_of("paths_ignore"), both)
+                        .key("paths_ignore")
+                        .hint(hint),
+                );
+                return None;
+            }
+        };
+    match Patterns::try_from(patterns.clone()) {
+        Ok(patterns) => Some(filter(patterns)),
+        Err(error) => {
+            findings.push(Finding::error(place_of(key), error.to_string()).key(key));
+            None
+        }
+    }
+}
+
+fn recipe(script: ScriptPath, section: Section, path_filter: Option<PathFilter>) -> Recipe {
     Recipe {
         script,
         artifact: section.artifact,
@@ -219,6 +258,7 @@ fn recipe(script: ScriptPath, section: Section) -> Recipe {
         tag: section.tag,
         format: section.format,
         dependencies: section.dependencies,
+        path_filter,
         timeout: section.timeout,
         supersede: section.supersede,
         memory: section.memory,

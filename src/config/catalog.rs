@@ -9,7 +9,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::branch::{BranchFile, parse_branch_file};
 use super::document::shorten;
@@ -36,14 +36,14 @@ pub struct Loaded {
     pub findings: Findings,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileOutcome {
     pub path: String,
     #[serde(flatten)]
     pub state: FileState,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "lowercase")]
 pub enum FileState {
     /// New or changed, and in force.
@@ -56,6 +56,16 @@ pub enum FileState {
     Removed,
     /// Not a branch's file.
     Ignored,
+}
+
+impl FileState {
+    /// Whether a version of the file is in force.
+    pub fn is_in_force(self) -> bool {
+        matches!(
+            self,
+            Self::Tracked | Self::Unchanged | Self::Broken { in_force: true }
+        )
+    }
 }
 
 /// What a path says about its file.

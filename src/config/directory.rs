@@ -10,7 +10,8 @@ use super::load::read_file;
 
 /// Names of 240 bytes with a slash at every second: no branch is nested deeper.
 const MAX_DEPTH: usize = 125;
-const MAX_FILES: usize = 100_000;
+/// Files of all kinds in a configuration.
+pub const MAX_FILES: usize = 100_000;
 
 /// Reads a configuration directory. An error means that the directory as a whole could not be
 /// read: then nothing is known about any file, none counts as removed, and all stays as it is.

@@ -6,11 +6,23 @@
 use std::fmt::{self, Write as _};
 
 use saphyr_parser::{Marker, Span};
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 /// A stretch of one line. Lines and columns count from 1, columns in characters; line 0 is the
 /// file as a whole.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Default,
+    Serialize,
+    Deserialize,
+    utoipa::ToSchema,
+)]
 pub struct Place {
     pub line: usize,
     pub column: usize,
@@ -49,7 +61,9 @@ impl Place {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// The file cannot be used.
@@ -59,7 +73,7 @@ pub enum Severity {
 }
 
 /// One thing that is wrong.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Finding {
     pub severity: Severity,
     /// As it was given: relative to a configuration directory's root, or the path of the file.
@@ -82,7 +96,7 @@ pub struct Finding {
     pub(super) secret: bool,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Excerpt {
     pub text: String,
     /// Where the marked part begins in `text`, and how long it is, in characters.
@@ -141,6 +155,24 @@ impl Finding {
 
     pub fn is_error(&self) -> bool {
         self.severity == Severity::Error
+    }
+
+    /// `acme/app/main.yaml:3`, or the file alone where it is meant as a whole.
+    pub fn location(&self) -> String {
+        let file = printable(&self.file);
+        match self.place.line {
+            0 => file,
+            line => format!("{file}:{line}"),
+        }
+    }
+
+    /// For people: a paragraph, with the source line and a mark under what is meant. `color` adds
+    /// terminal colours.
+    pub fn render(&self, color: bool) -> String {
+        let mut out = String::new();
+        self.write(&mut out, color)
+            .expect("writing to a string does not fail");
+        out
     }
 
     fn write(&self, out: &mut String, color: bool) -> fmt::Result {
@@ -282,8 +314,9 @@ fn is_only_a_key(before: &str) -> bool {
         })
 }
 
-/// All that is wrong, in the order of the files and lines.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// All that is wrong, in the order of the files and lines. For machines: an array.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Findings(Vec<Finding>);
 
 impl Findings {
@@ -316,16 +349,9 @@ impl Findings {
         self.errors() > 0
     }
 
-    /// For people: one paragraph for each finding, with the source line and a mark under what is
-    /// meant. `color` adds terminal colours.
+    /// For people: all of them, as [`Finding::render`] shows each.
     pub fn render(&self, color: bool) -> String {
-        let mut out = String::new();
-        for finding in &self.0 {
-            finding
-                .write(&mut out, color)
-                .expect("writing to a string does not fail");
-        }
-        out
+        self.0.iter().map(|finding| finding.render(color)).collect()
     }
 }
 
@@ -336,10 +362,3 @@ impl fmt::Display for Findings {
 }
 
 impl std::error::Error for Findings {}
-
-/// For machines: an array of findings.
-impl Serialize for Findings {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.serialize(serializer)
-    }
-}

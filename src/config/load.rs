@@ -111,14 +111,24 @@ pub fn read_file(path: &Path) -> Result<String, String> {
     std::fs::File::open(path)
         .and_then(|file| file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes))
         .map_err(|error| format!("cannot be read: {error}"))?;
+    text_of_bytes(bytes)
+}
+
+/// A file's content as text; otherwise what is wrong with it, in words.
+pub fn text_of_bytes(bytes: Vec<u8>) -> Result<String, String> {
     if bytes.len() > MAX_BYTES {
-        return Err(format!("is larger than {MAX_BYTES} bytes"));
+        return Err(too_large());
     }
     String::from_utf8(bytes).map_err(|error| {
         let valid = error.utf8_error().valid_up_to();
         let line = 1 + bytes_before(error.as_bytes(), valid);
         format!("is not UTF-8 text (line {line})")
     })
+}
+
+/// What is wrong with a file above [`MAX_BYTES`].
+pub fn too_large() -> String {
+    format!("is larger than {MAX_BYTES} bytes")
 }
 
 fn bytes_before(bytes: &[u8], end: usize) -> usize {

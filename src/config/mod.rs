@@ -34,10 +34,12 @@ mod tests;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-pub use catalog::{FileState, Files, LastGood, resolve};
-pub use directory::load_directory;
+pub use catalog::{FileOutcome, FileState, Files, Loaded, is_branch_file, resolve};
+pub use directory::{MAX_FILES, load_directory};
+pub use document::MAX_BYTES;
 pub use finding::{Finding, Findings};
 pub use interpolation::Environment;
+pub use load::{text_of_bytes, too_large};
 pub use service::{Configuration, FirstSight, Github, Pull, ServiceConfig};
 
 /// The environment of this process, for [`ServiceConfig::load`]. A variable that is not UTF-8

@@ -102,7 +102,11 @@ fn check_github(config: &ServiceConfig, report: &mut Report) {
         );
     }
     let has_credential = github.token.is_some() || github.app.is_some();
-    if has_credential && github.manage_webhooks && config.public_url.is_loopback() {
+    if has_credential
+        && github.manage_webhooks
+        && config.public_url.is_loopback()
+        && !github.api_url.is_loopback()
+    {
         report.warning(
             &["public_url"],
             "GitHub cannot reach this address with its webhooks",

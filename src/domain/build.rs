@@ -392,6 +392,17 @@ impl Build {
         }
     }
 
+    /// Whether the files that its push changed decide if it is built. What people ask for, and what
+    /// another repository causes, is built whatever changed; and so is the second attempt of what
+    /// was begun.
+    pub fn is_filtered(&self) -> bool {
+        let told_by_a_push = matches!(self.cause, Cause::Push { .. } | Cause::Reconcile);
+        let has_filter = self
+            .recipe()
+            .is_some_and(|recipe| recipe.path_filter.is_some());
+        told_by_a_push && has_filter && self.attempt == 1
+    }
+
     /// When the script of the newest attempt began.
     pub fn building_since(&self) -> Option<Timestamp> {
         self.steps

@@ -9,14 +9,11 @@ pub mod build;
 pub mod delivery;
 pub mod mask;
 pub mod names;
+pub mod paths;
 pub mod publication;
 pub mod push;
 pub mod recipe;
 pub mod restart;
 pub mod time;
 pub mod tracking;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "watchers set webhooks once GitHub's API is there")
-)]
 pub mod webhooks;

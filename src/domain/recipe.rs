@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::names::{
     ArtifactName, BranchName, ContainerPath, RecipeTag, RepositoryName, ScriptPath,
 };
+use super::paths::PathFilter;
 
 /// How one script of one branch is built. What is `None` is the service's to decide, at the
 /// moment the build starts.
@@ -20,6 +21,10 @@ pub struct Recipe {
     pub tag: Option<RecipeTag>,
     pub format: Format,
     pub dependencies: Vec<RepositoryName>,
+    /// Which pushes it is for; `None` is all of them. Recipes that were stored before there were
+    /// filters have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path_filter: Option<PathFilter>,
     pub timeout: Option<Duration>,
     pub supersede: Option<Supersede>,
     /// Bytes.

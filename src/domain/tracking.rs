@@ -108,6 +108,7 @@ mod tests {
                 .iter()
                 .map(|name| name.parse().unwrap())
                 .collect(),
+            path_filter: None,
             timeout: None,
             supersede: None,
             memory: None,

@@ -1,6 +1,10 @@
 //! A repository's webhooks as they should be, against those there are.
 
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
 use url::Url;
+
+use super::names::RepositoryName;
 
 /// The names below `/hook/` at which the service that this one replaces heard of pushes.
 pub const OLD_NAMES: [&str; 3] = ["kernel", "monitor-update", "monitor-watch"];
@@ -15,6 +19,8 @@ pub struct Hook {
     pub id: u64,
     pub url: String,
     pub content_type: String,
+    /// Whether GitHub does not look at our certificate.
+    pub insecure_ssl: bool,
     pub events: Vec<String>,
     pub active: bool,
     /// Whether there is a secret; GitHub never tells which.
@@ -24,11 +30,11 @@ pub struct Hook {
 /// The one webhook that a repository should have.
 #[derive(Debug, Clone)]
 pub struct Wanted {
-    /// Where this service is reached from outside.
-    pub public_url: Url,
+    /// Where this service is reached from outside, without a slash at its end.
+    base: String,
     /// The last part of the repository's name, which GitHub's settings then show.
-    pub name: String,
-    pub has_secret: bool,
+    name: String,
+    has_secret: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,10 +45,17 @@ pub enum Step {
 }
 
 impl Wanted {
+    pub fn new(public_url: &str, repository: &RepositoryName, has_secret: bool) -> Self {
+        Self {
+            base: public_url.trim_end_matches('/').to_owned(),
+            name: repository.name().to_owned(),
+            has_secret,
+        }
+    }
+
     /// Where GitHub is to send pushes.
     pub fn url(&self) -> String {
-        let base = self.public_url.as_str().trim_end_matches('/');
-        format!("{base}/build/{}/hook", self.name)
+        format!("{}/build/{}/hook", self.base, self.name)
     }
 
     /// What is to be done, in this order. `carries_secret` says whether this service itself gave
@@ -52,6 +65,7 @@ impl Wanted {
         let is_right = |hook: &Hook| {
             hook.url == self.url()
                 && hook.active
+                && !hook.insecure_ssl
                 && hook.content_type == CONTENT_TYPE
                 && hook.events == [EVENT]
                 && hook.has_secret == self.has_secret
@@ -72,11 +86,10 @@ impl Wanted {
     /// Whether a webhook leads to this service: to its address, and there to a place where pushes
     /// are, or were, heard.
     fn is_ours(&self, hook: &Hook) -> bool {
-        let Ok(url) = Url::parse(&hook.url) else {
+        let (Ok(url), Ok(base)) = (Url::parse(&hook.url), Url::parse(&self.base)) else {
             return false;
         };
-        let base = self.public_url.path().trim_end_matches('/');
-        let Some(path) = url.path().strip_prefix(base) else {
+        let Some(path) = url.path().strip_prefix(base.path().trim_end_matches('/')) else {
             return false;
         };
         let parts: Vec<&str> = path.split('/').skip(1).collect();
@@ -85,30 +98,37 @@ impl Wanted {
             ["hook", name] => OLD_NAMES.contains(&name),
             _ => false,
         };
-        is_place && self.is_same_host(&url)
+        is_place && is_same_host(&url, &base)
     }
+}
 
-    /// By name and port, where plain and encrypted HTTP at their own ports are one: a service that
-    /// was moved behind TLS is still this one.
-    fn is_same_host(&self, url: &Url) -> bool {
-        let port = |url: &Url| match (url.scheme(), url.port_or_known_default()) {
-            ("http", Some(80)) => Some(443),
-            (_, port) => port,
-        };
-        url.host() == self.public_url.host() && port(url) == port(&self.public_url)
-    }
+/// By name and port, where plain and encrypted HTTP at their own ports are one: a service that was
+/// moved behind TLS is still this one.
+fn is_same_host(one: &Url, other: &Url) -> bool {
+    let port = |url: &Url| match (url.scheme(), url.port_or_known_default()) {
+        ("http", Some(80)) => Some(443),
+        (_, port) => port,
+    };
+    one.host() == other.host() && port(one) == port(other)
+}
+
+/// Tells later whether a webhook was given this secret, without keeping the secret.
+pub fn secret_digest(secret: &str, repository: &RepositoryName, hook: u64) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("any length is a key");
+    mac.update(format!("{repository}#{hook}").as_bytes());
+    hex::encode(mac.finalize().into_bytes())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn app() -> RepositoryName {
+        "acme/app".parse().unwrap()
+    }
+
     fn wanted() -> Wanted {
-        Wanted {
-            public_url: "https://ci.example.org".parse().unwrap(),
-            name: "app".to_owned(),
-            has_secret: true,
-        }
+        Wanted::new("https://ci.example.org", &app(), true)
     }
 
     fn hook(id: u64, url: &str) -> Hook {
@@ -116,6 +136,7 @@ mod tests {
             id,
             url: url.to_owned(),
             content_type: "json".to_owned(),
+            insecure_ssl: false,
             events: vec!["push".to_owned()],
             active: true,
             has_secret: true,
@@ -136,7 +157,8 @@ mod tests {
 
     #[test]
     fn whatever_differs_is_corrected() {
-        let wrong: [fn(&mut Hook); 6] = [
+        let wrong: [fn(&mut Hook); 7] = [
+            |hook| hook.insecure_ssl = true,
             |hook| hook.active = false,
             |hook| hook.content_type = "form".to_owned(),
             |hook| hook.events = vec!["push".to_owned(), "issues".to_owned()],
@@ -158,10 +180,7 @@ mod tests {
 
     #[test]
     fn without_a_secret_of_ours_none_is_right() {
-        let wanted = Wanted {
-            has_secret: false,
-            ..wanted()
-        };
+        let wanted = Wanted::new("https://ci.example.org", &app(), false);
         let mut plain = hook(1, RIGHT);
         assert_eq!(
             wanted.steps(&[plain.clone()], |_| false),
@@ -208,10 +227,7 @@ mod tests {
 
     #[test]
     fn a_service_below_a_path_has_its_webhooks_there() {
-        let wanted = Wanted {
-            public_url: "https://example.org/ci/".parse().unwrap(),
-            ..wanted()
-        };
+        let wanted = Wanted::new("https://example.org/ci/", &app(), true);
         assert_eq!(wanted.url(), "https://example.org/ci/build/app/hook");
         let there = hook(1, "https://example.org/ci/hook/kernel");
         let elsewhere = hook(2, "https://example.org/hook/kernel");
@@ -219,5 +235,19 @@ mod tests {
             wanted.steps(&[there, elsewhere], |_| true),
             [Step::Correct(1)]
         );
+    }
+
+    #[test]
+    fn a_digest_tells_secrets_repositories_and_webhooks_apart() {
+        let digest = secret_digest("one", &app(), 1);
+        assert_eq!(digest, secret_digest("one", &app(), 1));
+        let other: RepositoryName = "acme/lib".parse().unwrap();
+        for different in [
+            secret_digest("two", &app(), 1),
+            secret_digest("one", &other, 1),
+            secret_digest("one", &app(), 2),
+        ] {
+            assert_ne!(digest, different);
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! `GET /badge/<owner>/<name>/<branch>.svg`: how a branch stands, for a README.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use headers::{ETag, HeaderMapExt, IfNoneMatch};
@@ -68,14 +69,15 @@ async fn badge(web: &Web, path: [&str; 3], query: &str, headers: &HeaderMap) -> 
     };
     let (repository, branch) = branch_of(owner, name, branch)?;
     let choice: ChoiceQuery = filters::parse_query(query)?;
+    let store = &web.service.store;
     let filter = BuildFilter {
+        reference: Some(store.named(repository.clone(), branch).await?),
         repository: Some(repository),
-        branch: Some(branch),
         script: checked("script", choice.script())?,
         tag: checked("tag", choice.tag())?,
         ..BuildFilter::default()
     };
-    let page = web.service.store.builds(filter, BUILDS_OF_A_PUSH).await?;
+    let page = store.builds(filter, BUILDS_OF_A_PUSH).await?;
     let svg = draw(Standing::of(&page.builds));
     let digest = hex::encode(&Sha256::digest(svg.as_bytes())[..16]);
     let etag: Option<ETag> = format!("\"{digest}\"").parse().ok();
@@ -108,21 +110,24 @@ enum Standing {
 }
 
 impl Standing {
-    /// Of builds, newest first: those of the newest push count, the worst of them speaks.
+    /// Of a branch's builds: the scripts of the newest push count, the worst of them speaks. One
+    /// that was skipped stands as it stood before: the push has not repaired it.
     fn of(builds: &[Build]) -> Self {
         let Some(newest) = builds.iter().map(|build| build.push).max() else {
             return Self::Unknown;
         };
-        let mut scripts = Vec::new();
-        let mut states = Vec::new();
-        for build in builds.iter().filter(|build| build.push == newest) {
+        let script_of = |build: &Build| (build.script().to_owned(), build.tag().cloned());
+        let of_newest = builds.iter().filter(|build| build.push == newest);
+        let scripts: HashSet<_> = of_newest.map(script_of).collect();
+        let last_built = |script: &_| {
             // A rebuild belongs to the push of the build it repeats, and takes its place.
-            let script = (build.script(), build.tag());
-            if !scripts.contains(&script) {
-                scripts.push(script);
-                states.push(build.state);
-            }
-        }
+            let built = builds
+                .iter()
+                .filter(|build| script_of(build) == *script && build.state != State::Skipped)
+                .max_by_key(|build| (build.push, build.sequence));
+            built.map(|build| build.state)
+        };
+        let states: Vec<State> = scripts.iter().filter_map(last_built).collect();
         let any = |wanted: &[State]| states.iter().any(|state| wanted.contains(state));
         if any(&[State::Failed, State::TimedOut]) {
             Self::Failing

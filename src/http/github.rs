@@ -10,8 +10,9 @@ use warp::filters::BoxedFilter;
 use super::answer::{self, Answer, Response, respond};
 use super::{Web, filters};
 use crate::adapters::github::CredentialKind;
+use crate::domain::names::RepositoryName;
 use crate::domain::time::Timestamp;
-use crate::service::Whom;
+use crate::service::{WebhookState, Whom};
 
 const READING: &str = "GET, HEAD";
 
@@ -29,8 +30,8 @@ pub fn routes(web: &Arc<Web>) -> BoxedFilter<(Response,)> {
 pub struct GithubView {
     pub credential: CredentialView,
     pub statuses: StatusesView,
-    /// Webhooks that are not as they should be.
-    pub webhooks: Vec<serde_json::Value>,
+    /// Of each watched repository; empty where this service does not manage them.
+    pub webhooks: Vec<WebhookView>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -40,6 +41,18 @@ pub enum CredentialView {
     None,
     Token,
     App,
+}
+
+/// The webhook of a repository, as the last look at it found it.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(title = "Webhook")]
+pub struct WebhookView {
+    #[schema(example = "acme/app")]
+    pub repository: String,
+    #[schema(value_type = String, format = DateTime)]
+    pub looked: Timestamp,
+    /// Why it is not as it should be, and what to do; null where all is well.
+    pub problem: Option<String>,
 }
 
 /// The delivery of commit statuses.
@@ -96,6 +109,14 @@ async fn github(web: &Web) -> Answer {
             problem,
             blocked_until,
         },
-        webhooks: Vec::new(),
+        webhooks: service.webhooks.all().into_iter().map(webhook).collect(),
     })
+}
+
+fn webhook((repository, state): (RepositoryName, WebhookState)) -> WebhookView {
+    WebhookView {
+        repository: repository.into(),
+        looked: state.looked,
+        problem: state.problem,
+    }
 }

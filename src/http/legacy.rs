@@ -237,14 +237,15 @@ impl ChoiceQuery {
 async fn branch_log(web: &Web, owner: &str, name: &str, branch: &str, query: &str) -> Answer {
     let (repository, branch) = branch_of(owner, name, branch)?;
     let choice: ChoiceQuery = filters::parse_query(query)?;
+    let store = &web.service.store;
     let filter = BuildFilter {
+        reference: Some(store.named(repository.clone(), branch.clone()).await?),
         repository: Some(repository.clone()),
-        branch: Some(branch.clone()),
         script: checked("script", choice.script())?,
         tag: checked("tag", choice.tag())?,
         ..BuildFilter::default()
     };
-    let page = web.service.store.builds(filter, 1).await?;
+    let page = store.builds(filter, 1).await?;
     match page.builds.first() {
         Some(build) => stream_whole_log(web, build).await,
         None => Err(Failure::not_found(

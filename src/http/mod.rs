@@ -8,6 +8,7 @@ mod access;
 mod answer;
 mod badge;
 mod builds;
+mod configuration;
 mod failure;
 mod filters;
 mod github;
@@ -151,6 +152,8 @@ pub fn routes(web: &Arc<Web>) -> BoxedFilter<(Response,)> {
         .or(legacy::routes(web))
         .unify()
         .or(badge::routes(web))
+        .unify()
+        .or(configuration::routes(web))
         .unify()
         .or(github::routes(web))
         .unify()

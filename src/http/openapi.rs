@@ -39,6 +39,7 @@ const READING: &str = "GET, HEAD";
         super::legacy::branch_log,
         super::legacy::report,
         super::badge::badge,
+        super::configuration::configuration,
         super::github::github,
         super::health::healthz,
         super::health::readyz,

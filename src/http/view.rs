@@ -268,10 +268,18 @@ fn waits_for(build: &Build, waiting: &Waiting, config: &ServiceConfig) -> Option
     match waiting.ahead.get(&build.id) {
         Some(State::Queued) => Some("waits for an earlier push of its branch".to_owned()),
         Some(_) => Some("waits for its branch's running build".to_owned()),
+        // A load of the configuration needs no place.
+        None if build.recipe().is_none() => None,
         None => {
             let places = config.builds.concurrency;
-            let is_full = waiting.running >= places;
-            is_full.then(|| format!("waits for a free place ({} of {places})", waiting.running))
+            if waiting.running >= places {
+                let running = waiting.running;
+                Some(format!("waits for a free place ({running} of {places})"))
+            } else {
+                // With free places, only this takes time: git may have to fetch.
+                let filtered = "waits for git to tell which files its push changed";
+                build.is_filtered().then(|| filtered.to_owned())
+            }
         }
     }
 }

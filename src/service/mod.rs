@@ -1,19 +1,23 @@
 //! What all actors share and HTTP is given: the store, the logs, the adapters, and the newest
 //! configuration. Values only; who does something is an actor.
 
+mod configuration;
 pub mod directory;
 pub mod files;
 pub mod github;
 mod logs;
 mod obstacles;
+mod webhooks;
 
 use std::sync::Arc;
 
 use tokio::sync::{Mutex, watch};
 
+pub use configuration::{LoadedConfiguration, Source};
 pub use directory::DataDirectory;
 pub use logs::Logs;
 pub use obstacles::{Obstacle, Whom};
+pub use webhooks::{WebhookState, Webhooks};
 
 use crate::adapters::docker::Docker;
 use crate::adapters::git::Git;
@@ -35,8 +39,11 @@ pub struct Service {
     pub config: watch::Receiver<Arc<ServiceConfig>>,
     /// Replaced whole when the configuration changes.
     pub catalog: watch::Receiver<Arc<Catalog>>,
+    /// What the catalog was made of; `None` until that is known.
+    pub loaded: watch::Receiver<Option<Arc<LoadedConfiguration>>>,
     /// What the service needs and whether it is there.
     pub readiness: watch::Receiver<Vec<Component>>,
+    pub webhooks: Webhooks,
     /// What keeps statuses from GitHub at the moment, by the status reporter.
     pub obstacles: watch::Sender<Vec<Obstacle>>,
     /// Held while a stable name is compared and moved.

@@ -5,13 +5,15 @@ use rusqlite::{Connection, OptionalExtension, params_from_iter};
 
 use super::{Result, Store, StoreError, rows};
 use crate::domain::build::{Build, State};
-use crate::domain::names::{BranchName, BuildId, RecipeTag, RepositoryName, ScriptPath};
+use crate::domain::names::{BranchName, BuildId, GitRef, RecipeTag, RepositoryName, ScriptPath};
 
 /// Which builds a page holds. What is left empty does not filter.
 #[derive(Debug, Clone, Default)]
 pub struct BuildFilter {
     pub repository: Option<RepositoryName>,
+    /// A branch or a tag of this name.
     pub branch: Option<BranchName>,
+    pub reference: Option<GitRef>,
     pub script: Option<ScriptPath>,
     pub tag: Option<RecipeTag>,
     pub states: Vec<State>,
@@ -37,6 +39,23 @@ impl Store {
     pub async fn builds(&self, filter: BuildFilter, limit: usize) -> Result<Page> {
         self.read(move |connection| page(connection, &filter, limit))
             .await
+    }
+
+    /// What a short name stands for: the branch, unless only a tag of that name was ever built.
+    pub async fn named(&self, repository: RepositoryName, name: BranchName) -> Result<GitRef> {
+        self.read(move |connection| {
+            let branch = GitRef::Branch(name.clone());
+            let is_branch = connection
+                .prepare_cached(
+                    "SELECT 1 FROM builds WHERE repository = ?1 AND branch = ?2 AND ref = ?3",
+                )?
+                .exists([repository.as_str(), name.as_str(), &branch.to_string()])?;
+            Ok(match is_branch {
+                true => branch,
+                false => GitRef::Tag(name),
+            })
+        })
+        .await
     }
 
     /// A repository's builds of scripts that wait or run, of those created after a place; oldest
@@ -122,7 +141,7 @@ pub fn load(connection: &Connection, id: &BuildId) -> Result<Build> {
     rows::complete(connection, build)
 }
 
-fn select(connection: &Connection, query: &str, values: Vec<Value>) -> Result<Vec<Build>> {
+pub fn select(connection: &Connection, query: &str, values: Vec<Value>) -> Result<Vec<Build>> {
     connection
         .prepare_cached(query)?
         .query_map(params_from_iter(values), rows::build)?
@@ -143,7 +162,11 @@ fn page(connection: &Connection, filter: &BuildFilter, limit: usize) -> Result<P
         "repository",
         filter.repository.as_ref().map(RepositoryName::as_str),
     );
-    equal("branch", filter.branch.as_ref().map(BranchName::as_str));
+    let reference = filter.reference.as_ref();
+    // The index has the short name.
+    let branch = filter.branch.as_ref().or(reference.map(GitRef::short_name));
+    equal("branch", branch.map(BranchName::as_str));
+    equal("ref", reference.map(GitRef::to_string).as_deref());
     equal("script", filter.script.as_ref().map(ScriptPath::as_str));
     equal("tag", filter.tag.as_ref().map(RecipeTag::as_str));
     if !filter.states.is_empty() {

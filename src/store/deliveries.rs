@@ -105,8 +105,8 @@ impl Store {
         .await
     }
 
-    /// Asks for a load of the configuration from where its branch stands, unless the newest load
-    /// is of that commit and has ended well enough to be in force, or has not ended.
+    /// Asks for a load of the configuration from where git says that its branch stands, unless one
+    /// has not ended, or a push was heard of since git was asked, which has its own.
     pub async fn ask_for_load(
         &self,
         repository: RepositoryName,
@@ -115,24 +115,18 @@ impl Store {
     ) -> Result<Option<BuildId>> {
         self.write(move |connection| {
             let reference = GitRef::Branch(branch);
-            let newest: Option<(String, String)> = connection
+            let is_unfinished = connection
                 .prepare_cached(
-                    "SELECT state, sha FROM builds WHERE kind = 'configuration' AND repository = ?1 AND ref = ?2 \
-                     ORDER BY sequence DESC LIMIT 1",
+                    "SELECT 1 FROM builds WHERE ended IS NULL AND kind = 'configuration' \
+                     AND repository = ?1 AND ref = ?2",
                 )?
-                .query_row(params![repository.as_str(), reference.to_string()], |row| {
-                    Ok((row.get(0)?, row.get(1)?))
-                })
-                .optional()?;
-            if let Some((state, loaded)) = newest {
-                let state: State = state.parse().map_err(StoreError::Value)?;
-                let is_in_force = matches!(state, State::Succeeded | State::Failed) && loaded == commit.as_str();
-                if is_in_force || !state.is_end() {
-                    return Ok(None);
-                }
-            }
+                .exists(params![repository.as_str(), reference.to_string()])?;
             let head = heads::head(connection, &repository, &reference)?;
-            let pushed = head.filter(|head| head.commit == commit).and_then(|head| head.push);
+            let is_late = head.as_ref().is_some_and(|head| head.commit != commit);
+            if is_unfinished || is_late {
+                return Ok(None);
+            }
+            let pushed = head.and_then(|head| head.push);
             let push = Push {
                 repository,
                 reference,
@@ -202,6 +196,25 @@ impl Store {
                 &old.commit,
                 &build,
             )
+        })
+        .await
+    }
+
+    /// Where its ref stood before a push, if that is where the push heard before it had left it.
+    /// Else a comparison would not tell all that is new to this service: the ref was created, this
+    /// is the first that is heard of it, or a push between was missed or is late.
+    pub async fn comparable_with(&self, push: u64) -> Result<Option<CommitSha>> {
+        self.read(move |connection| {
+            connection
+                .prepare_cached(
+                    "SELECT p.before_sha FROM pushes p WHERE p.sequence = ?1 AND p.before_sha = \
+                     (SELECT earlier.after_sha FROM pushes earlier WHERE earlier.repository = p.repository \
+                      AND earlier.ref = p.ref AND earlier.asked = 0 AND earlier.sequence < p.sequence \
+                      ORDER BY earlier.sequence DESC LIMIT 1)",
+                )?
+                .query_row([push], |row| rows::parsed(row, 0))
+                .optional()
+                .map_err(StoreError::from)
         })
         .await
     }

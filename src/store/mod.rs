@@ -9,6 +9,7 @@ mod builds;
 mod configuration;
 mod deliveries;
 mod heads;
+mod hooks;
 mod outbox;
 mod publications;
 mod retention;
@@ -26,6 +27,7 @@ use rusqlite::{Connection, OpenFlags};
 use tokio::sync::{Semaphore, watch};
 
 pub use builds::BuildFilter;
+pub use configuration::StoredConfiguration;
 pub use deliveries::{Heard, NewBuilds};
 pub use heads::{HeadNote, KnownHead, KnownHeads};
 pub use outbox::{Backlog, Outcome, Status};

@@ -7,6 +7,7 @@ use super::{Result, StoreError};
 const MIGRATIONS: &[&str] = &[
     include_str!("migrations/001_first.sql"),
     include_str!("migrations/002_github.sql"),
+    include_str!("migrations/003_configuration.sql"),
 ];
 
 pub fn migrate(connection: &mut Connection) -> Result<()> {

@@ -11,7 +11,7 @@ use crate::domain::names::BuildId;
 /// How full the service is, and who stands before whom.
 #[derive(Debug, Default)]
 pub struct Waiting {
-    /// Builds that have a place.
+    /// Builds that have a place. A load of the configuration needs none.
     pub running: u64,
     /// For a build that is not the first of its lane, the state of the one that is.
     pub ahead: HashMap<BuildId, State>,
@@ -40,7 +40,7 @@ impl Store {
             let running = connection
                 .prepare_cached(
                     "SELECT count(*) FROM builds WHERE state IN \
-                     ('preparing', 'building', 'collecting', 'publishing')",
+                     ('preparing', 'building', 'collecting', 'publishing') AND kind != 'configuration'",
                 )?
                 .query_row([], |row| row.get(0))?;
             let mut first_of_lane = connection.prepare_cached(

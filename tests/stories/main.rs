@@ -5,12 +5,15 @@ mod support;
 
 mod cli;
 mod configuration;
+mod configuration_repository;
 mod container;
+mod dependencies;
 mod failures;
 mod history;
 mod live;
 mod log;
 mod operations;
+mod paths;
 mod publication;
 mod push;
 mod queue;

@@ -93,6 +93,78 @@ async fn a_branch_that_was_forced_back_meanwhile_counts_as_newer() {
 }
 
 #[tokio::test]
+async fn webhooks_that_come_late_and_one_by_one_build_nothing_twice() {
+    let mut service = Service::start();
+    let app = service.tracked("acme/app").await;
+    let first = service
+        .push_script(&app, &format!("#!/bin/sh\n{RESULT}"))
+        .await;
+    service.wait_for(&first, "succeeded").await;
+
+    service.terminate();
+    app.commit(&[("more", "")]);
+    let middle = app.push("main");
+    app.commit(&[("and more", "")]);
+    let last = app.push("main");
+    service.start_again();
+    let found = until("the last push is found", async || {
+        let builds = service.builds().await;
+        (builds.len() == 2).then(|| builds[0]["id"].as_str().unwrap().to_owned())
+    })
+    .await;
+    service.wait_for(&found, "succeeded").await;
+
+    // The push between was never found; its webhook builds it, once, and moves nothing back.
+    let between = builds_in(&service.deliver(&Delivery::of(&middle)).await);
+    let known = builds_in(&service.deliver(&Delivery::of(&last)).await);
+    assert_eq!(known, [found.as_str()]);
+    service.wait_for(&between[0], "succeeded").await;
+    service.terminate();
+    service.start_again();
+    app.commit(&[("at last", "")]);
+    let next = service.pushed(&app.push("main")).await;
+    service.wait_for(&next, "succeeded").await;
+    assert_eq!(service.builds().await.len(), 4);
+}
+
+#[tokio::test]
+async fn refs_that_appear_without_a_webhook_are_pushes_whatever_first_sight_says() {
+    // GitHub tells nothing of more than three tags that are pushed at once.
+    let mut service = Service::start();
+    let app = service.tracked("acme/app").await;
+    for tag in ["v1", "v4"] {
+        service.configure("acme/app", tag, RECIPE).await;
+    }
+    let first = service
+        .push_script(&app, &format!("#!/bin/sh\n{RESULT}"))
+        .await;
+    service.wait_for(&first, "succeeded").await;
+    until("all refs have been seen", async || {
+        service.has_seen(&app).then_some(())
+    })
+    .await;
+    service.terminate();
+    for tag in ["v1", "v2", "v3", "v4"] {
+        app.push_tag(tag);
+    }
+    app.push("v4");
+    service.start_again();
+    let found = until("the tags are found", async || {
+        let builds = service.builds().await;
+        (builds.len() == 4).then_some(builds)
+    })
+    .await;
+    let mut refs = Vec::new();
+    for build in &found[..3] {
+        let id = build["id"].as_str().unwrap();
+        refs.push(service.wait_for(id, "succeeded").await["ref"].clone());
+    }
+    refs.sort_by_key(|it| it.to_string());
+    // A branch of a tag's name is another ref.
+    assert_eq!(refs, ["refs/heads/v4", "refs/tags/v1", "refs/tags/v4"]);
+}
+
+#[tokio::test]
 async fn a_commit_that_asks_for_it_is_skipped() {
     let service = Service::start();
     let app = service.tracked("acme/app").await;

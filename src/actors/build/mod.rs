@@ -93,6 +93,8 @@ pub struct Arguments {
     pub service: Arc<Service>,
     /// In `preparing`, unless it is taken over.
     pub build: Build,
+    /// What the log is to say first.
+    pub note: Option<String>,
     pub project: ActorRef<project::Message>,
 }
 
@@ -120,6 +122,7 @@ impl Actor for BuildActor {
         Arguments {
             service,
             build,
+            note,
             project,
         }: Arguments,
     ) -> Result<Machine, ActorProcessingErr> {
@@ -145,6 +148,10 @@ impl Actor for BuildActor {
             interruption: None,
         };
         machine.go_on(&myself).await?;
+        if let Some(note) = note {
+            // Before all that the preparation tells, which comes as messages.
+            machine.note(&note).await?;
+        }
         Ok(machine)
     }
 

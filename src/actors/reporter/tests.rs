@@ -22,7 +22,7 @@ use crate::domain::push::Push;
 use crate::domain::recipe::{Catalog, Format, Recipe};
 use crate::metrics::Metrics;
 use crate::service::github::{github_observer, github_settings};
-use crate::service::{DataDirectory, Logs};
+use crate::service::{DataDirectory, Logs, Webhooks};
 use crate::store::{BuildFilter, Facts, NewBuilds, Store, Transition};
 
 const APP: &str = "acme/app";
@@ -108,6 +108,8 @@ impl World {
             metrics,
             config: self.config.subscribe(),
             catalog: watch::channel(Arc::new(Catalog::default())).1,
+            loaded: watch::channel(None).1,
+            webhooks: Webhooks::default(),
             readiness: watch::channel(Vec::new()).1,
             obstacles: watch::Sender::new(Vec::new()),
             publishing: Mutex::new(()),
@@ -264,6 +266,7 @@ fn recipe(script: &str) -> Recipe {
         memory: None,
         cpus: None,
         environment: Default::default(),
+        path_filter: None,
     }
 }
 

@@ -231,6 +231,14 @@ impl<'a> Comparison<'a> {
             root,
             ..
         } = self.arguments;
+        let is_in_force = service
+            .loaded
+            .borrow()
+            .as_ref()
+            .is_some_and(|loaded| loaded.commit_of(repository, &branch) == Some(&commit));
+        if is_in_force {
+            return Ok(());
+        }
         let asked = service
             .store
             .ask_for_load(repository.clone(), branch, commit)

@@ -3,8 +3,10 @@
 //! webhook that was lost is found by the next look.
 
 mod heads;
+pub mod hooks;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::Semaphore;
@@ -19,6 +21,8 @@ pub struct Watcher;
 pub enum Message {
     Compare,
     Compared,
+    LookAtHooks,
+    LookedAtHooks(hooks::Memory, Duration),
 }
 
 pub struct Arguments {
@@ -34,6 +38,10 @@ pub struct State {
     /// Asked for while a comparison ran, which may have been past what is asked about.
     again: bool,
     next: Option<AbortOnDropHandle<()>>,
+    /// `None` while they are looked at.
+    hooks: Option<hooks::Memory>,
+    hooks_again: bool,
+    looking: Option<AbortOnDropHandle<()>>,
 }
 
 impl Actor for Watcher {
@@ -47,11 +55,15 @@ impl Actor for Watcher {
         arguments: Arguments,
     ) -> Result<State, ActorProcessingErr> {
         myself.cast(Message::Compare)?;
+        myself.cast(Message::LookAtHooks)?;
         Ok(State {
             arguments: Arc::new(arguments),
             comparison: None,
             again: false,
             next: None,
+            hooks: Some(hooks::Memory::default()),
+            hooks_again: false,
+            looking: None,
         })
     }
 
@@ -83,12 +95,40 @@ impl Actor for Watcher {
                     .borrow()
                     .github
                     .reconcile_every;
-                state.next = Some(AbortOnDropHandle::new(tokio::spawn(async move {
-                    tokio::time::sleep(pause).await;
-                    let _ = myself.cast(Message::Compare);
+                state.next = Some(later(pause, &myself, || Message::Compare));
+            }
+            Message::LookAtHooks => {
+                let Some(memory) = state.hooks.take() else {
+                    state.hooks_again = true;
+                    return Ok(());
+                };
+                let arguments = Arc::clone(&state.arguments);
+                state.looking = Some(AbortOnDropHandle::new(tokio::spawn(async move {
+                    let (memory, pause) = hooks::look(&arguments, memory).await;
+                    let _ = myself.cast(Message::LookedAtHooks(memory, pause));
                 })));
+            }
+            Message::LookedAtHooks(memory, pause) => {
+                state.hooks = Some(memory);
+                let pause = match std::mem::take(&mut state.hooks_again) {
+                    true => Duration::ZERO,
+                    false => pause,
+                };
+                state.looking = Some(later(pause, &myself, || Message::LookAtHooks));
             }
         }
         Ok(())
     }
+}
+
+fn later(
+    pause: Duration,
+    myself: &ActorRef<Message>,
+    message: fn() -> Message,
+) -> AbortOnDropHandle<()> {
+    let myself = myself.clone();
+    AbortOnDropHandle::new(tokio::spawn(async move {
+        tokio::time::sleep(pause).await;
+        let _ = myself.cast(message());
+    }))
 }

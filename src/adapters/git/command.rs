@@ -12,8 +12,8 @@ use tokio::process::Command;
 
 use super::{Access, Git, GitError};
 
-/// What git writes to its standard output is kept up to here: the refs of a repository with
-/// 200,000 of them.
+/// What git writes to its standard output is kept up to here, unless a command says otherwise:
+/// the refs of a repository with 200,000 of them.
 const OUTPUT_LIMIT: usize = 16 * 1024 * 1024;
 
 /// How much is kept of the end of what git says on its standard error.
@@ -75,6 +75,8 @@ pub(super) struct GitCommand<'a> {
     access: Access,
     stdin: Option<File>,
     timeout: Duration,
+    most_output: usize,
+    ends_at_most: bool,
 }
 
 /// How git ended and what it said.
@@ -105,6 +107,8 @@ impl Git {
             access: Access::default(),
             stdin: None,
             timeout: self.shared.settings.local_timeout,
+            most_output: OUTPUT_LIMIT,
+            ends_at_most: false,
         }
     }
 
@@ -148,10 +152,17 @@ impl GitCommand<'_> {
         self
     }
 
-    /// Git's standard input. For an empty file under a lock: git then holds the lock as long
-    /// as it lives, also when this service does not.
+    /// Git's standard input. With an empty file under a lock, git holds the lock as long as it
+    /// lives, also when this service does not.
     pub fn stdin(mut self, file: File) -> Self {
         self.stdin = Some(file);
+        self
+    }
+
+    /// Keeps so many bytes of the standard output, and ends git where there are more.
+    pub fn at_most(mut self, bytes: usize) -> Self {
+        self.most_output = bytes;
+        self.ends_at_most = true;
         self
     }
 
@@ -168,16 +179,16 @@ impl GitCommand<'_> {
             action: format!("running {name}"),
             source,
         };
-        let timeout = self.timeout;
+        let (timeout, most, ends_at_most) = (self.timeout, self.most_output, self.ends_at_most);
         let mut child = self.command().spawn().map_err(running)?;
         // Dropped before the child is, whose id is still its own then.
         let group = ProcessGroup::of(&child);
-        let mut stdout = child.stdout.take().expect("it is piped");
+        let stdout = child.stdout.take().expect("it is piped");
         let mut stderr = child.stderr.take().expect("it is piped");
 
         let ended = tokio::time::timeout(timeout, async {
             tokio::try_join!(
-                read_beginning(&mut stdout, OUTPUT_LIMIT),
+                read_beginning(stdout, most, ends_at_most),
                 read_end(&mut stderr, STDERR_TAIL),
                 child.wait(),
             )
@@ -354,18 +365,23 @@ impl Drop for ProcessGroup {
     }
 }
 
-/// Reads to the end and keeps the first `limit` bytes; says whether there was more.
+/// Keeps the first `limit` bytes; says whether there was more. What is more is read and dropped,
+/// or never read: then whoever writes it gets a broken pipe.
 async fn read_beginning(
-    source: &mut (impl AsyncRead + Unpin),
+    mut source: impl AsyncRead + Unpin,
     limit: usize,
+    ends_there: bool,
 ) -> std::io::Result<(Vec<u8>, bool)> {
     let mut kept = Vec::new();
-    (&mut *source)
+    (&mut source)
         .take(limit as u64)
         .read_to_end(&mut kept)
         .await?;
-    let rest = tokio::io::copy(source, &mut tokio::io::sink()).await?;
-    Ok((kept, rest > 0))
+    let is_cut = match ends_there {
+        true => source.read(&mut [0]).await? > 0,
+        false => tokio::io::copy(&mut source, &mut tokio::io::sink()).await? > 0,
+    };
+    Ok((kept, is_cut))
 }
 
 /// Reads to the end and keeps the last `limit` bytes or so; counts the arrows on the way.

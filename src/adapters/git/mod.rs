@@ -14,6 +14,7 @@ mod command;
 mod mirror;
 mod query;
 mod server;
+mod tree;
 
 #[cfg(test)]
 mod tests;
@@ -27,6 +28,8 @@ use std::time::Duration;
 
 use base64::Engine;
 use futures_util::future::BoxFuture;
+
+pub use tree::{Content, TreeLimits};
 
 use crate::domain::names::{BranchName, CommitSha, GitRef, RepositoryName};
 
@@ -107,6 +110,13 @@ pub enum GitError {
         repository: RepositoryName,
         commit: CommitSha,
     },
+    /// The files of a commit are more than are read.
+    #[error("commit {} of {repository} {how}", commit.short())]
+    TooLarge {
+        repository: RepositoryName,
+        commit: CommitSha,
+        how: String,
+    },
     #[error(
         "repository {repository} does not exist at {url}, or may not be read from here{}",
         anonymously(anonymous_because)
@@ -161,6 +171,16 @@ pub struct Head {
     pub object: CommitSha,
     /// The commit, also where `object` is a tag.
     pub commit: CommitSha,
+}
+
+/// Which files a push changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ChangedFiles {
+    /// The names of all of them, from the repository's root; of a renamed file, both. What is not
+    /// UTF-8 in a name is replaced.
+    These(Vec<String>),
+    /// They cannot be told, for this reason: any file may be among them.
+    Any(&'static str),
 }
 
 /// A commit, for the history of a push.

@@ -1,11 +1,14 @@
 //! Questions about a repository: its branches, its history.
 
-use super::{Commit, Git, GitError, Head, Progress, Refs, branch_ref};
+use super::{ChangedFiles, Commit, Git, GitError, Head, Progress, Refs, branch_ref};
 use crate::domain::names::{BranchName, CommitSha, RepositoryName};
 
 /// Fields of a commit in the output of `git log`, each ended by a zero byte.
 const LOG_FORMAT: &str = "--format=%H%x00%an%x00%ae%x00%B";
 const LOG_FIELDS: usize = 4;
+
+/// A push that changes more files than this is not looked at file by file.
+const MAX_CHANGED_FILES: usize = 10_000;
 
 const SILENT: Progress<'static> = &|_| {};
 
@@ -138,6 +141,47 @@ impl Git {
                 })
             })
             .collect())
+    }
+
+    /// The files that differ between two commits: what a push from one to the other changed,
+    /// however many commits lie between.
+    ///
+    /// # Errors
+    ///
+    /// `CommitGone` where `after` is not to be had.
+    pub async fn changed_files(
+        &self,
+        repository: &RepositoryName,
+        before: &CommitSha,
+        after: &CommitSha,
+    ) -> Result<ChangedFiles, GitError> {
+        let mirror = self.mirror(repository);
+        let (held, after) = self
+            .hold_with(repository, &mirror, after, None, SILENT)
+            .await?;
+        // Unless history was replaced, it came with `after`.
+        let Some(before) = held.find(before).await? else {
+            return Ok(ChangedFiles::Any("the commit before the push is gone"));
+        };
+        drop(held);
+        // Not `git diff`, which users configure.
+        let output = self
+            .local("diff-tree")
+            .inside(&mirror.folder)
+            .args(["-r", "-z", "--name-only", "--no-renames"])
+            .args([before.as_str(), after.as_str(), "--"])
+            .run()
+            .await?;
+        let names: Vec<&[u8]> = output
+            .stdout
+            .split(|byte| *byte == 0)
+            .filter(|name| !name.is_empty())
+            .collect();
+        if output.is_cut || names.len() > MAX_CHANGED_FILES {
+            return Ok(ChangedFiles::Any("more than 10000 files changed"));
+        }
+        let names = names.into_iter().map(String::from_utf8_lossy);
+        Ok(ChangedFiles::These(names.map(Into::into).collect()))
     }
 
     /// `git ls-remote`.

@@ -9,23 +9,7 @@ use serde_json::{Value, json};
 use super::request::{List, Request};
 use super::{Github, GithubError, Token};
 use crate::domain::names::RepositoryName;
-
-/// A webhook as GitHub has it.
-/// Source: <https://docs.github.com/en/rest/repos/webhooks#list-repository-webhooks>.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Hook {
-    pub id: u64,
-    /// Empty for services of old, which have none.
-    pub url: String,
-    /// `json` or `form`.
-    pub content_type: String,
-    /// Whether GitHub does not look at our certificate.
-    pub insecure_ssl: bool,
-    /// GitHub does not say which.
-    pub has_secret: bool,
-    pub events: Vec<String>,
-    pub active: bool,
-}
+use crate::domain::webhooks::{self, Hook};
 
 /// A webhook as it should be: pushes as JSON, active, with certificates checked.
 #[derive(Clone, PartialEq, Eq)]
@@ -47,17 +31,18 @@ impl WantedHook {
     fn settings(&self) -> Value {
         let mut config = json!({
             "url": self.url,
-            "content_type": "json",
+            "content_type": webhooks::CONTENT_TYPE,
             "insecure_ssl": "0",
         });
         // Without one, GitHub removes the secret that was there.
         if let Some(secret) = &self.secret {
             config["secret"] = secret.expose().into();
         }
-        json!({ "active": true, "events": ["push"], "config": config })
+        json!({ "active": true, "events": [webhooks::EVENT], "config": config })
     }
 }
 
+/// Source: <https://docs.github.com/en/rest/repos/webhooks#list-repository-webhooks>.
 #[derive(Deserialize)]
 struct FoundHook {
     id: u64,
@@ -68,6 +53,7 @@ struct FoundHook {
 
 #[derive(Deserialize)]
 struct FoundConfig {
+    /// Services of old have none.
     #[serde(default)]
     url: String,
     /// GitHub's default.

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 pub use credential::{Credential, CredentialKind, Scope, Token};
 pub use error::GithubError;
-pub use hooks::{Hook, WantedHook};
+pub use hooks::WantedHook;
 pub use request::List;
 pub use statuses::{Shown, Status};
 

@@ -7,8 +7,9 @@ use std::path::Path;
 use insta::assert_snapshot;
 
 use super::super::branch::parse_branch_file;
+use super::super::catalog::LastGood;
 use super::super::catalog::Loaded;
-use super::super::{FileState, Files, LastGood, load_directory, resolve};
+use super::super::{FileState, Files, load_directory, resolve};
 use crate::domain::recipe::{Format, Supersede};
 
 const GOOD: &str = "buildscripts: [build.sh]\nbuild.sh: {artifact: result.tar.gz}\n";
@@ -58,6 +59,9 @@ autobuild/build.sh: &common
   tag: special
   format: binary
   dependencies: [owner/other]
+  paths:
+    - src/**
+    - '!**.md'
   timeout: 2h
   supersede: queued
   memory: 4GiB
@@ -83,6 +87,8 @@ other.sh:
     assert_eq!(first.baseimage.as_deref(), Some("ubuntu:16.04"));
     assert_eq!(first.format, Format::Binary);
     assert_eq!(first.dependencies[0].as_str(), "owner/other");
+    let filter = serde_json::to_string(&first.path_filter).unwrap();
+    assert_eq!(filter, r#"{"paths":["src/**","!**.md"]}"#);
     assert_eq!(first.timeout.unwrap().as_secs(), 7200);
     assert_eq!(first.supersede, Some(Supersede::Queued));
     assert_eq!(first.memory, Some(4 << 30));
@@ -102,6 +108,52 @@ other.sh:
     assert_eq!(recipe.archives.as_str(), "/target");
     assert_eq!(recipe.format, Format::Flist);
     assert_eq!(recipe.supersede, None);
+    assert_eq!(recipe.path_filter, None);
+}
+
+#[test]
+fn a_mistake_in_a_path_filter_is_told_where_it_is() {
+    let text = "\
+buildscripts: [a.sh, b.sh, c.sh, d.sh, e.sh, f.sh]
+a.sh:
+  artifact: a
+  paths:
+    - '!src/**'
+    - '[a'
+    - /docs/**
+b.sh: {artifact: a, tag: b, paths: ['!docs/**']}
+c.sh: {artifact: a, tag: c, paths_ignore: []}
+d.sh: {artifact: a, tag: d, paths: src/**}
+e.sh: {artifact: a, tag: e, paths: [a], paths_ignore: [b]}
+f.sh: {artifact: a, tag: f, paths-ignore: [b]}
+";
+    let loaded = resolve(&files(&[("acme/app/master.yaml", text)]), &BTreeMap::new());
+    assert_snapshot!(loaded.findings, @r#"
+    acme/app/master.yaml:6:7: error: a.sh.paths.2: "[a" is not a pattern: the `[` at character 1 has no `]`
+     6 |     - '[a'
+       |       ^^^^
+    acme/app/master.yaml:7:7: error: a.sh.paths.3: "/docs/**" is not a pattern: it begins with /, and paths are told from the repository's root without that
+     7 |     - /docs/**
+       |       ^^^^^^^^
+    acme/app/master.yaml:8:29: error: b.sh.paths: every pattern begins with !, so there is nothing that they exclude from
+     8 | b.sh: {artifact: a, tag: b, paths: ['!docs/**']}
+       |                             ^^^^^
+    acme/app/master.yaml:9:29: error: c.sh.paths_ignore: no pattern is listed
+     9 | c.sh: {artifact: a, tag: c, paths_ignore: []}
+       |                             ^^^^^^^^^^^^
+    acme/app/master.yaml:10:36: error: d.sh.paths: found the text "src/**"; expected a list
+     10 | d.sh: {artifact: a, tag: d, paths: src/**}
+        |                                    ^^^^^^
+    acme/app/master.yaml:11:41: error: e.sh.paths_ignore: both `paths` and `paths_ignore` are given
+     11 | e.sh: {artifact: a, tag: e, paths: [a], paths_ignore: [b]}
+        |                                         ^^^^^^^^^^^^
+       hint: give `paths` alone: its patterns that begin with ! exclude files
+    acme/app/master.yaml:12:29: error: f.sh.paths-ignore: `paths-ignore` is not a known key
+     12 | f.sh: {artifact: a, tag: f, paths-ignore: [b]}
+        |                             ^^^^^^^^^^^^
+       hint: did you mean `paths_ignore`?
+    "#);
+    assert_eq!(loaded.catalog, Default::default());
 }
 
 #[test]

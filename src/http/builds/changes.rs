@@ -225,7 +225,7 @@ async fn head(
         (status = 200, description = "the build as it is now", body = BuildView),
         (status = 401, description = "the token is missing or wrong", body = ErrorView),
         (status = 404, description = "there is no such build", body = ErrorView),
-        (status = 409, description = "it has ended, or is being published", body = ErrorView),
+        (status = 409, description = "it has ended, is being published, or is a load of the configuration", body = ErrorView),
         (status = 503, description = "the service starts or stops", body = ErrorView),
     )
 )]
@@ -234,6 +234,12 @@ async fn cancel(web: &Web, id: &str, headers: &HeaderMap, body: Result<Body, Fai
     let build = find(web, id).await?;
     if build.state.is_end() {
         return Err(has_ended(&build));
+    }
+    if build.recipe().is_none() {
+        return Err(Failure::conflict(
+            "a load of the configuration cannot be cancelled",
+            "it ends by itself; a newer push to its branch replaces one that waits",
+        ));
     }
     if let Err(error) = web.projects.cancel(&build.repository, &build.id).await {
         return Err(match error {

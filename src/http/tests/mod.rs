@@ -32,7 +32,7 @@ use crate::domain::recipe::{Catalog, Format, Recipe};
 use crate::log::LogWriter;
 use crate::metrics::Metrics;
 use crate::service::github::{github_observer, github_settings};
-use crate::service::{Component, DataDirectory, Logs, Service};
+use crate::service::{Component, DataDirectory, LoadedConfiguration, Logs, Service, Webhooks};
 use crate::store::{BuildFilter, Facts, NewBuilds, Store, Transition};
 
 pub const TOKEN: &str = "open sesame";
@@ -43,6 +43,7 @@ pub struct Fixture {
     pub routes: BoxedFilter<(super::Response,)>,
     pub config: watch::Sender<Arc<ServiceConfig>>,
     pub catalog: watch::Sender<Arc<Catalog>>,
+    pub loaded: watch::Sender<Option<Arc<LoadedConfiguration>>>,
     pub readiness: watch::Sender<Vec<Component>>,
     pub folder: TempDir,
 }
@@ -61,6 +62,7 @@ impl Fixture {
         };
         let (config, config_receiver) = watch::channel(Arc::new(config));
         let (catalog, catalog_receiver) = watch::channel(Arc::new(catalog()));
+        let (loaded, loaded_receiver) = watch::channel(None);
         let (readiness, readiness_receiver) = watch::channel(Vec::new());
         let nowhere = DockerSettings {
             host: Some("unix:///nonexistent/docker.sock".into()),
@@ -79,11 +81,13 @@ impl Fixture {
             docker: Docker::connect(&nowhere).unwrap(),
             git: Git::new(git).unwrap(),
             github,
+            webhooks: Webhooks::default(),
             obstacles: watch::Sender::new(Vec::new()),
             publishing: Mutex::new(()),
             metrics,
             config: config_receiver,
             catalog: catalog_receiver,
+            loaded: loaded_receiver,
             readiness: readiness_receiver,
             directory,
         };
@@ -93,6 +97,7 @@ impl Fixture {
             web,
             config,
             catalog,
+            loaded,
             readiness,
             folder,
         }
@@ -229,6 +234,7 @@ pub fn recipe(script: &str) -> Recipe {
         tag: None,
         format: Format::Binary,
         dependencies: Vec::new(),
+        path_filter: None,
         timeout: None,
         supersede: None,
         memory: None,

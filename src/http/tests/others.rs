@@ -6,9 +6,11 @@ use serde_json::json;
 
 use super::*;
 use crate::adapters::github::{Credential, Settings, Token};
+use crate::config::{self, Configuration};
 use crate::domain::names::RepositoryName;
 use crate::domain::time::Timestamp;
-use crate::service::{Obstacle, Whom};
+use crate::domain::tracking::ConfigurationBranch;
+use crate::service::{Obstacle, Source, Whom};
 use crate::store::Outcome;
 
 #[tokio::test]
@@ -269,6 +271,76 @@ async fn a_badge_shows_the_worst_of_the_newest_push() {
     );
 }
 
+/// The word of a badge.
+async fn badge(fixture: &Fixture, file: &str) -> String {
+    let response = fixture.get(&format!("/badge/acme/app/{file}")).await;
+    let svg = String::from_utf8(response.body().to_vec()).unwrap();
+    let (_, rest) = svg.split_once("<title>build: ").unwrap();
+    rest.split_once('<').unwrap().0.to_owned()
+}
+
+#[tokio::test]
+async fn a_skipped_push_does_not_repair_a_badge() {
+    let fixture = Fixture::new();
+    let failed = [State::Preparing, State::Building, State::Failed];
+    for (commit, first, second, word) in [
+        (
+            'a',
+            [State::Skipped].as_slice(),
+            [State::Skipped].as_slice(),
+            "passing",
+        ),
+        ('b', &[State::Skipped], &failed, "failing"),
+        ('c', &[State::Skipped], &[State::Skipped], "failing"),
+        ('d', &failed, &[State::Preparing], "failing"),
+        ('e', &[State::Preparing], &[State::Skipped], "building"),
+    ] {
+        let builds = fixture.push(commit).await;
+        fixture.advance(&builds[0], first).await;
+        fixture.advance(&builds[1], second).await;
+        assert_eq!(badge(&fixture, "main.svg").await, word, "{commit}");
+    }
+}
+
+#[tokio::test]
+async fn a_branch_is_not_confused_with_a_tag_of_its_name() {
+    let fixture = Fixture::new();
+    let log = async || {
+        let response = fixture.get("/build/logs/acme/app/main").await;
+        String::from_utf8_lossy(response.body()).into_owned()
+    };
+    let push = async |commit: char, reference: &str, word: &str| {
+        let mut new = new_build(commit);
+        new.push.reference = reference.parse().unwrap();
+        new.work.truncate(1);
+        let heard = fixture.store().hear_push(None, new).await.unwrap();
+        let build = heard.builds[0].clone();
+        fixture
+            .log(&build)
+            .await
+            .append(1_000, 0, word.as_bytes())
+            .unwrap();
+        build
+    };
+    let failed = [State::Preparing, State::Building, State::Failed];
+    let old_tag = push('a', "refs/tags/main", "tag").await;
+    fixture.advance(&old_tag, &failed).await;
+    assert_eq!(badge(&fixture, "main.svg").await, "failing");
+    assert_eq!(log().await, "tag");
+
+    push('b', "refs/heads/main", "branch").await;
+    let newer_tag = push('c', "refs/tags/main", "newer tag").await;
+    fixture.advance(&newer_tag, &failed).await;
+    assert_eq!(badge(&fixture, "main.svg").await, "building");
+    assert_eq!(log().await, "branch");
+    // Nor is it where the branch has no such script.
+    assert_eq!(badge(&fixture, "main.svg?script=test.sh").await, "unknown");
+    let none = fixture
+        .get("/build/logs/acme/app/main?script=test.sh")
+        .await;
+    assert_eq!(none.status(), 404);
+}
+
 #[tokio::test]
 async fn the_root_leads_to_the_monitor_and_its_own_addresses_get_the_page() {
     let fixture = Fixture::new();
@@ -339,6 +411,135 @@ async fn the_document_describes_routes_that_are_there() {
     assert_eq!(
         json!(document["openapi"].as_str().unwrap().starts_with("3.")),
         json!(true)
+    );
+}
+
+#[tokio::test]
+async fn the_configuration_in_force_is_shown_with_what_is_wrong_in_it() {
+    let fixture = Fixture::new();
+    fixture.configure(|config| {
+        config.configuration = Configuration::Repository(ConfigurationBranch {
+            repository: "acme/configuration".parse().unwrap(),
+            branch: "main".parse().unwrap(),
+        });
+    });
+    let source = json!({"repository": "acme/configuration", "branch": "main"});
+    assert_eq!(
+        json(&fixture.get("/api/v1/configuration").await),
+        json!({
+            "source": source, "commit": null, "build": null, "loaded": null,
+            "files": [], "findings": [],
+        }),
+        "nothing was loaded yet"
+    );
+
+    let good = "buildscripts: [build.sh]\nbuild.sh: {artifact: a}\n";
+    let texts = [
+        ("README.md", "ignored"),
+        (
+            "acme/app/main.yaml",
+            "buildscripts: [build.sh]\nbuild.sh: {artefact: a}\n",
+        ),
+        ("acme/lib/main.yaml", good),
+        (
+            "acme/new/main.yaml",
+            good.replace("artifact: a", "artifact: a, tag: t").as_str(),
+        ),
+    ]
+    .map(|(path, text)| (path.to_owned(), Ok(text.to_owned())));
+    let last_good = [
+        "acme/app/main.yaml",
+        "acme/lib/main.yaml",
+        "acme/gone/main.yaml",
+    ]
+    .map(|path| (path.to_owned(), good.to_owned()));
+    let resolved = config::resolve(&texts.into(), &last_good.into());
+    let loaded = LoadedConfiguration {
+        source: Source::Commit {
+            repository: "acme/configuration".parse().unwrap(),
+            branch: "main".parse().unwrap(),
+            commit: sha('c'),
+            build: "0123456789ab".parse().unwrap(),
+        },
+        loaded: Timestamp::from_millis(0),
+        files: resolved.files,
+        findings: resolved.findings,
+    };
+    // As it is after a restart.
+    let text = serde_json::to_string(&loaded).unwrap();
+    let again: LoadedConfiguration = serde_json::from_str(&text).unwrap();
+    assert_eq!(
+        again.commit_of(
+            &"acme/configuration".parse().unwrap(),
+            &"main".parse().unwrap()
+        ),
+        Some(&sha('c'))
+    );
+    assert_eq!(
+        again.commit_of(
+            &"acme/configuration".parse().unwrap(),
+            &"other".parse().unwrap()
+        ),
+        None
+    );
+    fixture.loaded.send_replace(Some(Arc::new(again)));
+
+    let mut shown = json(&fixture.get("/api/v1/configuration").await);
+    let finding = shown["findings"][0].take();
+    assert_eq!(
+        shown,
+        json!({
+            "source": source,
+            "commit": sha('c'),
+            "build": "0123456789ab",
+            "loaded": "1970-01-01T00:00:00.000Z",
+            "files": [
+                {"path": "acme/app/main.yaml", "state": "broken", "in_force": true},
+                {"path": "acme/gone/main.yaml", "state": "removed", "in_force": false},
+                {"path": "acme/lib/main.yaml", "state": "unchanged", "in_force": true},
+                {"path": "acme/new/main.yaml", "state": "tracked", "in_force": true},
+            ],
+            "findings": [null],
+        })
+    );
+    assert_eq!(finding["file"], "acme/app/main.yaml");
+    assert_eq!(
+        (&finding["line"], &finding["severity"]),
+        (&json!(2), &json!("error"))
+    );
+    assert_eq!(finding["excerpt"]["text"], "build.sh: {artefact: a}");
+}
+
+#[tokio::test]
+async fn a_load_of_the_configuration_is_neither_cancelled_nor_built_again_by_hand() {
+    let fixture = Fixture::new();
+    let load = NewBuilds {
+        work: vec![Work::Configuration],
+        ..new_build('c')
+    };
+    let heard = fixture.store().hear_push(None, load).await.unwrap();
+    let load = &heard.builds[0];
+    for action in ["cancel", "rebuild"] {
+        let path = format!("/api/v1/builds/{load}/{action}");
+        let response = fixture.post(&path, json!({})).await;
+        assert_eq!(response.status(), 409, "{action}");
+        assert!(failure(&response).contains("configuration"), "{action}");
+    }
+    let path = format!("/api/v1/builds/{load}");
+    let shown = json(&fixture.get(&path).await);
+    assert_eq!(
+        (
+            &shown["state"],
+            &shown["kind"],
+            &shown["script"],
+            &shown["limits"]
+        ),
+        (
+            &json!("queued"),
+            &json!("configuration"),
+            &json!("configuration"),
+            &json!(null)
+        )
     );
 }
 

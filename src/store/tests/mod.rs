@@ -34,6 +34,7 @@ fn recipe(script: &str) -> Recipe {
         tag: None,
         format: Format::Binary,
         dependencies: Vec::new(),
+        path_filter: None,
         timeout: None,
         supersede: None,
         memory: None,
@@ -171,6 +172,43 @@ async fn a_branch_forced_back_is_a_push_of_its_own() {
         );
     }
     assert_eq!(unfinished(&store).await.len(), 6);
+}
+
+#[tokio::test]
+async fn a_push_is_compared_with_the_one_before_unless_one_is_missing() {
+    let Fixture {
+        store,
+        folder: _folder,
+    } = fixture();
+    // b to c is missed, and comes after what follows it.
+    let moves = [
+        (Some('9'), 'a'),
+        (Some('a'), 'b'),
+        (Some('c'), 'd'),
+        (Some('b'), 'c'),
+    ];
+    let mut compared_with = Vec::new();
+    for (before, after) in moves {
+        let heard = store.hear_push(None, push(before, after)).await.unwrap();
+        let build = store.build(heard.builds[0].clone()).await.unwrap();
+        compared_with.push(store.comparable_with(build.push).await.unwrap());
+    }
+    assert_eq!(compared_with, [None, Some(sha('a')), None, None]);
+
+    // What a person asks for is no push.
+    store.ask_for_builds(push(None, 'e')).await.unwrap();
+    let heard = store.hear_push(None, push(Some('c'), 'f')).await.unwrap();
+    let build = store.build(heard.builds[0].clone()).await.unwrap();
+    let before = store.comparable_with(build.push).await.unwrap();
+    assert_eq!(before, Some(sha('c')));
+}
+
+#[test]
+fn a_recipe_that_was_stored_before_there_were_filters_has_none() {
+    let stored = serde_json::to_value(recipe("build.sh")).unwrap();
+    assert_eq!(stored.get("path_filter"), None);
+    let recipe: Recipe = serde_json::from_value(stored).unwrap();
+    assert_eq!(recipe.path_filter, None);
 }
 
 #[tokio::test]
@@ -441,4 +479,28 @@ async fn writes_at_once_are_all_there() {
         assert!(!write.unwrap().known);
     }
     assert_eq!(unfinished(&store).await.len(), 1000);
+}
+
+#[tokio::test]
+async fn the_configuration_in_force_survives_a_restart_as_a_whole() {
+    let Fixture { store, folder } = fixture();
+    assert_eq!(
+        store.configuration().await.unwrap(),
+        StoredConfiguration::default()
+    );
+    let of = |texts: &[(&str, &str)], report: &str| StoredConfiguration {
+        last_good: texts
+            .iter()
+            .map(|(path, text)| ((*path).to_owned(), (*text).to_owned()))
+            .collect(),
+        report: Some(report.to_owned()),
+    };
+    let first = of(&[("a.yaml", "1"), ("b.yaml", "2")], "first");
+    let second = of(&[("b.yaml", "3"), ("c.yaml", "4")], "second");
+    for configuration in [first, second.clone()] {
+        store.set_configuration(configuration).await.unwrap();
+    }
+    drop(store);
+    let store = Store::open(&folder.path().join("test.sqlite")).unwrap();
+    assert_eq!(store.configuration().await.unwrap(), second);
 }

@@ -239,7 +239,7 @@ async fn a_push_answers_with_its_dependents_and_they_cause_nothing_themselves() 
 }
 
 #[tokio::test]
-async fn the_configuration_is_loaded_until_it_is_in_force() {
+async fn a_load_is_asked_for_where_the_branch_stands_and_once_at_a_time() {
     let Fixture {
         store,
         folder: _folder,
@@ -253,15 +253,16 @@ async fn the_configuration_is_loaded_until_it_is_in_force() {
     let first = ask('a').await.unwrap();
     assert_eq!(ask('a').await, None, "it waits already");
     assert_eq!(unfinished(&store).await, [], "no project builds it");
+    let waiting = store.unfinished_loads().await.unwrap();
+    assert_eq!(waiting.len(), 1);
     advance(&store, &first, &[State::Preparing, State::Errored]).await;
+    assert_eq!(store.unfinished_loads().await.unwrap(), []);
     let second = ask('a').await.unwrap();
-    advance(
-        &store,
-        &second,
-        &[State::Preparing, State::Building, State::Failed],
-    )
-    .await;
-    assert_eq!(ask('a').await, None, "its good files are in force");
+    let states = [State::Preparing, State::Building, State::Failed];
+    advance(&store, &second, &states).await;
+
+    store.hear_push(None, push(None, 'b')).await.unwrap();
+    assert_eq!(ask('a').await, None, "git was asked before that push");
     assert!(ask('b').await.is_some());
     let build = store.build(second).await.unwrap();
     assert_eq!(

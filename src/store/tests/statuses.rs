@@ -37,7 +37,10 @@ fn states(statuses: &[Status]) -> Vec<(&str, &str)> {
 
 async fn delivery(store: &Store, build: &BuildId) -> Option<Delivery> {
     let build = store.build(build.clone()).await.unwrap();
-    let mut deliveries = store.deliveries(&[build.clone()]).await.unwrap();
+    let mut deliveries = store
+        .deliveries(std::slice::from_ref(&build))
+        .await
+        .unwrap();
     deliveries.remove(&build.id)
 }
 

@@ -134,6 +134,27 @@ impl Service {
         }
     }
 
+    /// Waits until a query about a build finds a row in the store, and says so. False when the
+    /// build has ended before.
+    pub fn catch(&self, query: &str, build: &str) -> bool {
+        let begun = Instant::now();
+        while !self.finds(query, build) {
+            if self.stored_state(build).1 {
+                return false;
+            }
+            assert!(begun.elapsed() < SOON, "in vain: {query}");
+            std::thread::sleep(Duration::from_micros(500));
+        }
+        true
+    }
+
+    /// Whether a query with one parameter finds a row in the store.
+    pub fn finds(&self, query: &str, parameter: &str) -> bool {
+        let database = self.database();
+        let mut statement = database.prepare(query).unwrap();
+        statement.exists([parameter]).unwrap()
+    }
+
     fn stored_state(&self, build: &str) -> (String, bool) {
         let look = "SELECT state, ended IS NOT NULL FROM builds WHERE id = ?1";
         let database = self.database();
@@ -148,6 +169,15 @@ impl Service {
         let known = (repository.name.as_str(), repository.head());
         self.database()
             .query_row(count, known, |row| row.get::<_, u64>(0))
+            .unwrap()
+            > 0
+    }
+
+    /// Whether it has looked at all refs of a repository.
+    pub fn has_seen(&self, repository: &Repository) -> bool {
+        let count = "SELECT count(*) FROM seen_repositories WHERE repository = ?1";
+        self.database()
+            .query_row(count, [&repository.name], |row| row.get::<_, u64>(0))
             .unwrap()
             > 0
     }

@@ -1,10 +1,12 @@
 //! Stories with real git: servers are repositories in temporary folders, reached by path and by
 //! `file://`, and sockets that never answer.
 
+mod changes;
 mod checkout;
 mod credential;
 mod mirror;
 mod server;
+mod tree;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

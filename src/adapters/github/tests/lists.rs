@@ -1,6 +1,7 @@
 //! Lists: hooks and statuses, their pages, and asking again.
 
 use super::*;
+use crate::domain::webhooks::Hook;
 
 fn hooks_path() -> &'static str {
     "/repos/acme/app/hooks"

@@ -1,0 +1,60 @@
+//! The service file, read again.
+
+use super::{State, replace, root};
+use crate::actors::build::plan;
+use crate::config::{self, ServiceConfig};
+use crate::domain::mask::SHORTEST_SECRET;
+use crate::service::github::github_settings;
+
+impl State {
+    pub(super) fn load_service_file(&mut self) {
+        let file = self.sources.service_file.clone();
+        let (new, warnings) = match ServiceConfig::load(&file, &config::process_environment) {
+            Ok(loaded) => loaded,
+            Err(findings) => {
+                let text = format!(
+                    "what it said before stays in force\n{}",
+                    findings.render(false)
+                );
+                self.report("service file", text);
+                return;
+            }
+        };
+        self.report("service file", warnings.render(false));
+        let (new, fixed) = self.sources.config.borrow().reload(new);
+        let text = match fixed.is_empty() {
+            true => String::new(),
+            false => format!(
+                "{} will change only with a restart of the service",
+                fixed.join(", ")
+            ),
+        };
+        self.report("service file, keys", text);
+        // Before others hear of the new values: what was refused is tried again at once.
+        self.service.github.configure(github_settings(&new));
+        if self
+            .sources
+            .config
+            .send_if_modified(|known| replace(known, new))
+        {
+            tracing::info!(file = %file.display(), "the service file was loaded again");
+            self.report_short_secrets();
+            let _ = self.root.cast(root::Message::ConfigurationChanged);
+        }
+    }
+
+    pub(super) fn report_short_secrets(&mut self) {
+        let masker = plan::masker(&self.sources.config.borrow());
+        let text = match masker.unmasked() {
+            [] => String::new(),
+            short => format!(
+                "{} shorter than {SHORTEST_SECRET} characters and not masked in logs",
+                match short {
+                    [one] => format!("{one} is"),
+                    several => format!("{} are", several.join(", ")),
+                }
+            ),
+        };
+        self.report("builds.secrets", text);
+    }
+}

@@ -1,0 +1,213 @@
+//! A repository's webhooks, kept as they should be: one of ours, which GitHub sends pushes to.
+
+use std::time::Duration;
+
+use super::Arguments;
+use crate::adapters::github::{CredentialKind, Github, GithubError, List, Token, WantedHook};
+use crate::config::ServiceConfig;
+use crate::config::secret::Secret;
+use crate::domain::names::RepositoryName;
+use crate::domain::webhooks::{Hook, Step, Wanted, secret_digest};
+
+/// How often webhooks are looked at that were right. GitHub answers that nothing has changed
+/// without counting the request.
+const LOOK_EVERY: Duration = Duration::from_secs(3600);
+
+/// … and when GitHub could not say.
+const TRY_AGAIN_AFTER: Duration = Duration::from_secs(60);
+
+/// What the last look left for the next.
+#[derive(Debug, Clone, Default)]
+pub struct Memory {
+    /// The settings that were looked for, and GitHub's mark of the list in which they were found.
+    right: Option<(HookSettings, String)>,
+    problem: Option<String>,
+}
+
+/// What of the service file decides how a webhook should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HookSettings {
+    public_url: String,
+    secret: Option<Secret>,
+    credential: CredentialKind,
+}
+
+/// `None`: webhooks are not this service's to set.
+pub fn settings(config: &ServiceConfig, github: &Github) -> Option<HookSettings> {
+    let credential = github.credential();
+    let is_managed = config.github.manage_webhooks
+        && credential != CredentialKind::None
+        && !is_out_of_reach(config);
+    is_managed.then(|| HookSettings {
+        public_url: config.public_url.as_str().to_owned(),
+        secret: config.github.webhook_secret.clone(),
+        credential,
+    })
+}
+
+/// Whether GitHub cannot reach this service, because only its own machine can.
+pub fn is_out_of_reach(config: &ServiceConfig) -> bool {
+    config.public_url.is_loopback() && !config.github.api_url.is_loopback()
+}
+
+/// Looks, puts right what is wrong, and says when to look again.
+pub async fn look(arguments: &Arguments, memory: Memory) -> (Memory, Duration) {
+    let Arguments {
+        service,
+        repository,
+        turns,
+        ..
+    } = arguments;
+    let Ok(_turn) = turns.acquire().await else {
+        return (memory, LOOK_EVERY);
+    };
+    let settings = settings(&service.config.borrow(), &service.github);
+    let Some(settings) = settings else {
+        service.webhooks.forget(repository);
+        return (Memory::default(), LOOK_EVERY);
+    };
+    let etag = memory
+        .right
+        .as_ref()
+        .filter(|(found_with, _)| *found_with == settings)
+        .map(|(_, etag)| etag.clone());
+    match put_right(arguments, &settings, etag.as_deref()).await {
+        Ok(etag) => {
+            if memory.problem.is_some() {
+                tracing::info!(%repository, "its webhook is there");
+            }
+            service.webhooks.set(repository, None);
+            let right = etag.map(|etag| (settings, etag));
+            let problem = None;
+            (Memory { right, problem }, LOOK_EVERY)
+        }
+        Err(error) => {
+            let pause = pause_after(&error);
+            let problem = in_words(&error);
+            // Said once, and again when it is another problem.
+            if memory.problem.as_ref() != Some(&problem) {
+                tracing::warn!(%repository, "no webhook: {problem}");
+            }
+            service.webhooks.set(repository, Some(problem.clone()));
+            let problem = Some(problem);
+            (Memory { problem, ..memory }, pause)
+        }
+    }
+}
+
+/// What keeps a webhook from being right.
+#[derive(Debug, thiserror::Error)]
+enum HookError {
+    #[error(transparent)]
+    Github(#[from] GithubError),
+    #[error(transparent)]
+    Store(#[from] crate::store::StoreError),
+}
+
+fn pause_after(error: &HookError) -> Duration {
+    match error {
+        HookError::Github(GithubError::RateLimited { wait, .. }) => *wait,
+        HookError::Github(GithubError::Unavailable { .. }) | HookError::Store(_) => TRY_AGAIN_AFTER,
+        HookError::Github(_) => LOOK_EVERY,
+    }
+}
+
+/// One sentence that says what to do, where somebody has to.
+fn in_words(error: &HookError) -> String {
+    let what_to_do = match error {
+        HookError::Github(GithubError::NotFound | GithubError::Forbidden { .. }) => {
+            "give the credential the right to administer its webhooks, or add the webhook by hand and set \
+             github.manage_webhooks to false; until then pushes are found every github.reconcile_every"
+        }
+        HookError::Github(GithubError::NotInstalled { .. }) => {
+            "install the App there with access to this repository"
+        }
+        HookError::Github(GithubError::Unauthorized { .. }) => "give a new one in the service file",
+        HookError::Github(GithubError::Refused { .. }) => {
+            "see whether public_url can be reached from GitHub"
+        }
+        _ => return error.to_string(),
+    };
+    format!("{error}; {what_to_do}")
+}
+
+/// GitHub's mark of the list, where all was right and it gave one.
+async fn put_right(
+    arguments: &Arguments,
+    settings: &HookSettings,
+    etag: Option<&str>,
+) -> Result<Option<String>, HookError> {
+    let Arguments {
+        service,
+        repository,
+        ..
+    } = arguments;
+    let Some(List { items: hooks, etag }) = service.github.hooks(repository, etag).await? else {
+        return Ok(etag.map(str::to_owned));
+    };
+    let wanted = Wanted::new(&settings.public_url, repository, settings.secret.is_some());
+    let digests = service.store.hook_digests(repository.clone()).await?;
+    let digest = |hook| {
+        let secret = settings.secret.as_ref()?;
+        Some(secret_digest(secret.expose(), repository, hook))
+    };
+    let steps = wanted.steps(&hooks, |hook| digests.get(&hook) == digest(hook).as_ref());
+    let is_right = steps.is_empty();
+    for step in steps {
+        let set = take(&service.github, repository, settings, &wanted, step).await?;
+        match (step, set) {
+            (Step::Remove(hook), _) => {
+                service
+                    .store
+                    .set_hook_digest(repository.clone(), hook, None)
+                    .await?;
+            }
+            (_, Some(hook)) => {
+                let digest = digest(hook.id);
+                service
+                    .store
+                    .set_hook_digest(repository.clone(), hook.id, digest)
+                    .await?;
+            }
+            (_, None) => {}
+        }
+    }
+    Ok(etag.filter(|_| is_right))
+}
+
+async fn take(
+    github: &Github,
+    repository: &RepositoryName,
+    settings: &HookSettings,
+    wanted: &Wanted,
+    step: Step,
+) -> Result<Option<Hook>, GithubError> {
+    let hook = WantedHook {
+        url: wanted.url(),
+        secret: settings
+            .secret
+            .as_ref()
+            .map(|secret| Token::new(secret.expose())),
+    };
+    match step {
+        Step::Create => {
+            let created = github.create_hook(repository, &hook).await?;
+            tracing::info!(%repository, hook = created.id, url = hook.url, "webhook created");
+            Ok(Some(created))
+        }
+        Step::Correct(id) => {
+            let corrected = github.update_hook(repository, id, &hook).await?;
+            tracing::info!(%repository, hook = id, url = hook.url, "webhook corrected");
+            Ok(Some(corrected))
+        }
+        Step::Remove(id) => {
+            match github.delete_hook(repository, id).await {
+                Ok(()) => tracing::info!(%repository, hook = id, "second webhook removed"),
+                // Somebody was first.
+                Err(GithubError::NotFound) => {}
+                Err(error) => return Err(error),
+            }
+            Ok(None)
+        }
+    }
+}
