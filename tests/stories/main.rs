@@ -20,5 +20,6 @@ mod queue;
 mod reconcile;
 mod restart;
 mod secrets;
+mod statuses;
 mod tcp;
 mod webhook;

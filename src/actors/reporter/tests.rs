@@ -398,7 +398,7 @@ impl World {
     }
 }
 
-const CASES: u32 = 48;
+const CASES: u32 = 32;
 
 #[test]
 fn in_the_end_github_holds_the_last_state_of_the_newest_build_of_each_context() {

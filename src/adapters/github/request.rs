@@ -114,6 +114,17 @@ impl Answer {
         })
     }
 
+    /// What a refusal says is shown to people; one that repeats the token does so without it.
+    fn without(mut self, token: &Token) -> Self {
+        if !self.status.is_success()
+            && let Some(body) = &self.body
+        {
+            let words = String::from_utf8_lossy(body);
+            self.body = Some(words.replace(token.expose(), "[secret]").into_bytes());
+        }
+        self
+    }
+
     fn header(&self, name: header::HeaderName) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
@@ -291,7 +302,7 @@ impl Connection {
 
         let limit = self.settings.request_timeout;
         match tokio::time::timeout(limit, read(client, whole)).await {
-            Ok(answer) => answer,
+            Ok(answer) => answer.map(|answer| answer.without(token)),
             Err(_) => Err(GithubError::unavailable(format!(
                 "no answer within {} s",
                 limit.as_secs_f64()

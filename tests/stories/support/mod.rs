@@ -7,6 +7,7 @@
 
 mod api;
 mod containers;
+mod github;
 mod live;
 mod process;
 mod repository;
@@ -17,6 +18,7 @@ use std::time::{Duration, Instant};
 
 pub use api::{Answer, HOLD, RECIPE, RESULT};
 pub use containers::{Creations, docker, docker_answers, inspect};
+pub use github::{GITHUB_TOKEN, with_github};
 pub use live::From;
 pub use process::{Output, run};
 pub use repository::{Push, Repository, git};

@@ -35,13 +35,11 @@ impl Service {
 
     /// Starts a service whose file differs from that of other stories in these keys.
     pub fn start_with(changes: Value) -> Self {
-        let folder = tempfile::Builder::new()
-            .prefix("autobuilder-story-")
-            .tempdir()
-            .unwrap();
-        for name in ["git", "configuration"] {
-            fs::create_dir(folder.path().join(name)).unwrap();
-        }
+        Self::start_in(story_folder(), changes)
+    }
+
+    /// The same in a folder in which somebody else is already.
+    pub fn start_in(folder: TempDir, changes: Value) -> Self {
         let unique = folder
             .path()
             .file_name()
@@ -313,6 +311,18 @@ impl Service {
     }
 }
 
+/// Everything of a story: what the service takes for GitHub, its configuration, its data.
+pub fn story_folder() -> TempDir {
+    let folder = tempfile::Builder::new()
+        .prefix("autobuilder-story-")
+        .tempdir()
+        .unwrap();
+    for name in ["git", "configuration"] {
+        fs::create_dir(folder.path().join(name)).unwrap();
+    }
+    folder
+}
+
 impl Drop for Service {
     fn drop(&mut self) {
         let failed = std::thread::panicking();
@@ -348,7 +358,7 @@ impl Drop for Service {
 }
 
 /// Puts the keys of `changes` into `settings`, section by section.
-fn merge(settings: &mut Value, changes: Value) {
+pub fn merge(settings: &mut Value, changes: Value) {
     match (settings, changes) {
         (Value::Object(settings), Value::Object(changes)) => {
             for (key, change) in changes {
