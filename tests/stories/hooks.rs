@@ -116,17 +116,22 @@ async fn wrong_ones_are_corrected_second_ones_removed_and_others_left_alone() {
     let _app = service.tracked(APP).await;
     manage(&mut service);
     let ours = |hooks: &[Hook]| -> Vec<u64> {
-        let ours = hooks
-            .iter()
-            .filter(|hook| hook.url.contains("127.0.0.1"));
+        let ours = hooks.iter().filter(|hook| hook.url.contains("127.0.0.1"));
         ours.map(|hook| hook.id).collect()
     };
     // The one with the right address stays, though it stood on the second page.
     let hooks = webhooks(&github, APP, |hooks| {
-        ours(hooks) == [late] && hooks.iter().any(|hook| hook.id == late && hook.secret == secret())
+        ours(hooks) == [late]
+            && hooks
+                .iter()
+                .any(|hook| hook.id == late && hook.secret == secret())
     })
     .await;
-    assert!(![old, kernel].iter().any(|id| hooks.iter().any(|hook| hook.id == *id)));
+    assert!(
+        ![old, kernel]
+            .iter()
+            .any(|id| hooks.iter().any(|hook| hook.id == *id))
+    );
     assert_eq!(hooks.len(), 34);
     assert!(hooks.iter().any(|hook| hook.id == foreign));
 }
@@ -184,7 +189,9 @@ async fn a_repository_that_may_not_be_administered_is_reported_once_with_what_to
     })
     .await;
     let said = service.own_log();
-    let said = said.lines().filter(|line| line.contains("no webhook:") && line.contains(APP));
+    let said = said
+        .lines()
+        .filter(|line| line.contains("no webhook:") && line.contains(APP));
     assert_eq!(said.count(), 1);
 }
 
