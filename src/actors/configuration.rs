@@ -12,6 +12,7 @@ use tokio::sync::watch;
 
 use super::build::plan;
 use super::root;
+use crate::adapters::github::{CredentialKind, Github};
 use crate::config::{self, Configuration as Source, FileState, ServiceConfig};
 use crate::domain::mask::SHORTEST_SECRET;
 use crate::domain::recipe::Catalog;
@@ -96,6 +97,7 @@ impl Actor for Configuration {
             reported: HashMap::new(),
         };
         state.report_short_secrets();
+        report_credential(state.service.github.clone());
         state.load_catalog().await?;
         myself.send_interval(LOOK_EVERY, || Message::Load);
         Ok(state)
@@ -155,7 +157,9 @@ impl State {
             tracing::info!(file = %file.display(), "the service file was loaded again");
             self.report_short_secrets();
             let settings = github_settings(&self.sources.config.borrow());
-            self.service.github.configure(settings);
+            if self.service.github.configure(settings) {
+                report_credential(self.service.github.clone());
+            }
             let _ = self.root.cast(root::Message::ConfigurationChanged);
         }
     }
@@ -265,6 +269,23 @@ fn replace<T: PartialEq>(known: &mut Arc<T>, new: T) -> bool {
         *known = Arc::new(new);
     }
     changed
+}
+
+/// One line that says what the credential is good for; nobody waits for GitHub.
+fn report_credential(github: Github) {
+    if github.credential() == CredentialKind::None {
+        tracing::info!(
+            "no GitHub credential: statuses are kept and not sent, webhooks are not managed, \
+             private repositories are not fetched; set github.token or github.app"
+        );
+        return;
+    }
+    tokio::spawn(async move {
+        match github.check().await {
+            Ok(credential) => tracing::info!(credential, "GitHub knows the credential"),
+            Err(error) => tracing::warn!(%error, "the GitHub credential could not be checked"),
+        }
+    });
 }
 
 fn folder_of(file: &Path) -> &Path {
