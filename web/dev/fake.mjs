@@ -54,6 +54,8 @@ const ENDS = [
   'succeeded',
   'cancelled',
 ];
+/** What GitHub shows for an end; an error for all others. */
+const SHOWN = { succeeded: 'success', skipped: 'success', failed: 'failure', timed_out: 'failure' };
 const REASONS = {
   succeeded: null,
   failed: 'exit code 2 after 41 s, in autobuild/build.sh',
@@ -150,6 +152,15 @@ function makeBuild({ id, at, state, repository, branch, took = 0, ...rest }) {
         url: 'https://github.com/acme/app/commit/2',
       },
     ].slice(seed % 3 === 0 ? 0 : 1),
+    status: {
+      context: `autobuilder/${script}${tag ? ` (${tag})` : ''}`,
+      state: ended === null ? 'pending' : (SHOWN[state] ?? 'error'),
+      reported: seed % 5 === 0 ? null : time(ended ?? at),
+      attempts: 1,
+      problem: seed % 5 === 0 ? 'GitHub cannot be reached: 503 Service Unavailable' : null,
+      next_try: seed % 5 === 0 ? time(Date.now() + 41_000) : null,
+      given_up: false,
+    },
     url: `http://127.0.0.1:${PORT}/monitor/builds/${id}`,
     ...rest,
   };

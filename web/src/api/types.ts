@@ -49,6 +49,20 @@ export interface Limits {
   timeout: number;
 }
 
+/** How far GitHub has been told of a build. */
+export interface Status {
+  /** Under which name it is listed on the commit. */
+  context: string;
+  state: 'pending' | 'success' | 'failure' | 'error';
+  /** When GitHub took it; null: it waits, or was given up. */
+  reported: string | null;
+  attempts: number;
+  /** Why GitHub does not show it, in one line. */
+  problem: string | null;
+  next_try: string | null;
+  given_up: boolean;
+}
+
 export interface Build {
   id: string;
   repository: string;
@@ -78,6 +92,8 @@ export interface Build {
   artifacts: Artifact[];
   /** Newest last. */
   commits: Commit[];
+  /** Null where nothing is told, or a newer build of the same commit speaks for this one. */
+  status: Status | null;
   url: string;
 }
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import type { Build } from '../api/types';
-import { bytes, duration, plural, relative } from './format';
+import type { Build, Status } from '../api/types';
+import { bytes, deliveryInWords, duration, plural, relative } from './format';
 import { UsualDurations } from './usual';
 
 describe('durations', () => {
@@ -22,6 +22,37 @@ describe('times', () => {
     [3 * 86_400, '3 d ago'],
   ])('%i s before now read %s', (seconds, words) => {
     expect(relative(1_000_000_000_000 - seconds * 1000, 1_000_000_000_000)).toBe(words);
+  });
+});
+
+describe('what GitHub was told', () => {
+  const now = Date.parse('2026-01-05T09:00:00.000Z');
+  const told = (values: Partial<Status>) =>
+    deliveryInWords(
+      {
+        context: 'autobuilder/build.sh',
+        state: 'failure',
+        reported: null,
+        attempts: 1,
+        problem: null,
+        next_try: null,
+        given_up: false,
+        ...values,
+      },
+      now,
+    );
+  const problem = 'GitHub answers 503';
+
+  it('reads as one line', () => {
+    expect(told({ reported: '2026-01-05T08:59:00.000Z' })).toBe('GitHub shows failure');
+    expect(told({})).toBe('failure is on its way to GitHub');
+    expect(told({ problem, given_up: true })).toBe('failure was given up: GitHub answers 503');
+    expect(told({ problem, next_try: '2026-01-05T09:00:41.000Z' })).toBe(
+      'failure waits: GitHub answers 503; next try in 41 s',
+    );
+    expect(told({ problem, next_try: '2026-01-05T08:59:59.000Z' })).toBe(
+      'failure waits: GitHub answers 503; tried again now',
+    );
   });
 });
 

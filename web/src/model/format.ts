@@ -1,4 +1,4 @@
-import type { Build, Cause, Commit } from '../api/types';
+import type { Build, Cause, Commit, Status } from '../api/types';
 
 /** `41 s`, `3:12`, `1:02:45`. */
 export function duration(ms: number): string {
@@ -93,6 +93,16 @@ export function causeInWords(cause: Cause): string {
     case 'pull_request':
       return cause.number === undefined ? 'pull request' : `pull request #${cause.number}`;
   }
+}
+
+/** How far GitHub has been told: `GitHub shows failure`, or why it does not. */
+export function deliveryInWords(status: Status, now: number): string {
+  if (status.reported !== null) return `GitHub shows ${status.state}`;
+  if (status.given_up) return `${status.state} was given up: ${status.problem ?? 'refused'}`;
+  if (status.problem === null) return `${status.state} is on its way to GitHub`;
+  const wait = status.next_try === null ? 0 : Date.parse(status.next_try) - now;
+  const next = wait > 0 ? `next try in ${duration(wait)}` : 'tried again now';
+  return `${status.state} waits: ${status.problem}; ${next}`;
 }
 
 /** Milliseconds from a build's start to its end, or to now. Null before its start. */
