@@ -3,7 +3,7 @@
 use github_model::{Hook, May, Model};
 use serde_json::{Value, json};
 
-use crate::support::{GITHUB_TOKEN, RESULT, Service, until, with_github};
+use crate::support::{GITHUB_TOKEN, RECIPE, RESULT, Repository, Service, until, with_github};
 
 const APP: &str = "acme/app";
 
@@ -18,6 +18,14 @@ async fn managed() -> (Model, Service) {
 fn manage(service: &mut Service) {
     let public_url = service.url("");
     service.change_settings(json!({"public_url": public_url, "github": {"manage_webhooks": true}}));
+}
+
+/// A tracked repository that GitHub knows before the service asks for it.
+async fn tracked(github: &Model, service: &Service, name: &str) -> Repository {
+    let repository = service.repository(name);
+    github.repository(name).await;
+    service.configure(name, "main", RECIPE).await;
+    repository
 }
 
 fn url(service: &Service, name: &str) -> String {
@@ -49,7 +57,7 @@ async fn standing(service: &Service, repository: &str) -> Option<Value> {
 #[tokio::test]
 async fn a_tracked_repository_gets_one_webhook_and_what_comes_through_it_is_built() {
     let (github, service) = managed().await;
-    let app = service.tracked_on(&github, APP).await;
+    let app = tracked(&github, &service, APP).await;
     let hooks = webhooks(&github, APP, |hooks| hooks.len() == 1).await;
     let Hook {
         url: found,
@@ -108,8 +116,11 @@ async fn wrong_ones_are_corrected_second_ones_removed_and_others_left_alone() {
     };
     let kernel = github.hook(APP, kernel);
     for number in 0..32 {
-        let other = format!("https://example.org/{number}");
-        github.hook(APP, Hook::new(&other));
+        let other = Hook {
+            events: vec!["issues".to_owned()],
+            ..Hook::new(&format!("https://example.org/{number}"))
+        };
+        github.hook(APP, other);
     }
     let late = github.hook(APP, Hook::new(&url(&service, "app")));
 
@@ -139,7 +150,7 @@ async fn wrong_ones_are_corrected_second_ones_removed_and_others_left_alone() {
 #[tokio::test]
 async fn one_push_that_two_webhooks_tell_of_is_built_once() {
     let (github, service) = with_github(json!({})).await;
-    let app = service.tracked_on(&github, APP).await;
+    let app = tracked(&github, &service, APP).await;
     for path in ["/hook/monitor-watch", "/build/app/hook"] {
         let hook = Hook {
             secret: secret(),
@@ -161,7 +172,7 @@ async fn one_push_that_two_webhooks_tell_of_is_built_once() {
 #[tokio::test]
 async fn a_new_secret_is_given_to_the_webhooks() {
     let (github, mut service) = managed().await;
-    let _app = service.tracked_on(&github, APP).await;
+    let _app = tracked(&github, &service, APP).await;
     webhooks(&github, APP, |hooks| hooks.len() == 1).await;
     service.change_settings(json!({"github": {"webhook_secret": "another-secret"}}));
     let another = Some("another-secret".to_owned());
@@ -175,7 +186,7 @@ async fn a_new_secret_is_given_to_the_webhooks() {
 async fn a_repository_that_may_not_be_administered_is_reported_once_with_what_to_do() {
     let (github, service) = managed().await;
     github.token(GITHUB_TOKEN).may(&[May::Read, May::Statuses]);
-    let _app = service.tracked_on(&github, APP).await;
+    let _app = tracked(&github, &service, APP).await;
     let problem = until("the problem is shown", async || {
         let webhook = standing(&service, APP).await?;
         webhook["problem"].as_str().map(str::to_owned)
@@ -183,7 +194,7 @@ async fn a_repository_that_may_not_be_administered_is_reported_once_with_what_to
     .await;
     assert!(problem.contains("administer its webhooks"), "{problem}");
     // Another look, after a change that leaves it as it is.
-    let _other = service.tracked_on(&github, "acme/other").await;
+    let _other = tracked(&github, &service, "acme/other").await;
     until("the other was looked at", async || {
         standing(&service, "acme/other").await
     })
@@ -193,6 +204,20 @@ async fn a_repository_that_may_not_be_administered_is_reported_once_with_what_to
         .lines()
         .filter(|line| line.contains("no webhook:") && line.contains(APP));
     assert_eq!(said.count(), 1);
+}
+
+#[tokio::test]
+async fn a_new_credential_is_used_at_once() {
+    let (github, mut service) = managed().await;
+    github.token(GITHUB_TOKEN).may(&[May::Read, May::Statuses]);
+    github.token("ghp_another-token").all();
+    let _app = tracked(&github, &service, APP).await;
+    until("the problem is shown", async || {
+        standing(&service, APP).await?["problem"].as_str().map(drop)
+    })
+    .await;
+    service.change_settings(json!({"github": {"token": "ghp_another-token"}}));
+    webhooks(&github, APP, |hooks| hooks.len() == 1).await;
 }
 
 #[tokio::test]
