@@ -12,7 +12,7 @@ use tokio::sync::{Mutex, oneshot, watch};
 use crate::actors::{self, Sources};
 use crate::adapters::docker::{Docker, DockerSettings};
 use crate::adapters::git::{self, Git};
-use crate::adapters::github::{CredentialKind, Github};
+use crate::adapters::github::Github;
 use crate::config::{self, ServiceConfig};
 use crate::domain::recipe::Catalog;
 use crate::http;
@@ -50,8 +50,6 @@ pub async fn serve(service_file: &Path) -> anyhow::Result<()> {
     };
     let (readiness_sender, readiness) = watch::channel(vec![starting]);
     let service = Arc::new(open(directory, config, catalog, loaded, readiness)?);
-
-    report_credential(service.github.clone());
 
     let sources = Sources {
         service_file: service_file.to_owned(),
@@ -127,23 +125,6 @@ fn open(
         publishing: Mutex::new(()),
         directory,
     })
-}
-
-/// One line that says what the credential is good for; the start does not wait for GitHub.
-fn report_credential(github: Github) {
-    if github.credential() == CredentialKind::None {
-        tracing::info!(
-            "no GitHub credential: statuses are kept and not sent, webhooks are not managed, \
-             private repositories are not fetched; set github.token or github.app"
-        );
-        return;
-    }
-    tokio::spawn(async move {
-        match github.check().await {
-            Ok(credential) => tracing::info!(credential, "GitHub knows the credential"),
-            Err(error) => tracing::warn!(%error, "the GitHub credential could not be checked"),
-        }
-    });
 }
 
 async fn termination() -> anyhow::Result<&'static str> {

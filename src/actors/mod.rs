@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! root                 starts and restarts the rest
-//! ├─ configuration     service file and configuration directory → one catalog
+//! ├─ configuration     service file, and configuration from a directory or repository → one catalog
 //! ├─ watchers          one watcher for each repository of the catalog
 //! │   └─ watcher       what git says of its heads, compared with what was built
 //! ├─ projects          the queue and the places

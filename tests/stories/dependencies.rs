@@ -22,6 +22,8 @@ async fn app_and_library(service: &Service) -> (Repository, Repository) {
     library.push("main");
     for branch in ["main", "next"] {
         app.push(branch);
+    }
+    for branch in ["main", "next"] {
         service.configure("acme/app", branch, DEPENDS).await;
     }
     until("the heads are known", async || {

@@ -10,6 +10,7 @@ mod container;
 mod dependencies;
 mod failures;
 mod history;
+mod hooks;
 mod live;
 mod log;
 mod operations;

@@ -131,6 +131,7 @@ impl Actor for Configuration {
             reported: HashMap::new(),
         };
         state.report_short_secrets();
+        service_file::report_credential(state.service.github.clone());
         state.restore().await?;
         state.follow_source(&myself).await?;
         myself.send_interval(LOOK_EVERY, || Message::Load);

@@ -2,6 +2,7 @@
 
 use super::{State, replace, root};
 use crate::actors::build::plan;
+use crate::adapters::github::{CredentialKind, Github};
 use crate::config::{self, ServiceConfig};
 use crate::domain::mask::SHORTEST_SECRET;
 use crate::service::github::github_settings;
@@ -31,7 +32,9 @@ impl State {
         };
         self.report("service file, keys", text);
         // Before others hear of the new values: what was refused is tried again at once.
-        self.service.github.configure(github_settings(&new));
+        if self.service.github.configure(github_settings(&new)) {
+            report_credential(self.service.github.clone());
+        }
         if self
             .sources
             .config
@@ -57,4 +60,21 @@ impl State {
         };
         self.report("builds.secrets", text);
     }
+}
+
+/// One line that says what the credential is good for; nobody waits for GitHub.
+pub fn report_credential(github: Github) {
+    if github.credential() == CredentialKind::None {
+        tracing::info!(
+            "no GitHub credential: statuses are kept and not sent, webhooks are not managed, \
+             private repositories are not fetched; set github.token or github.app"
+        );
+        return;
+    }
+    tokio::spawn(async move {
+        match github.check().await {
+            Ok(credential) => tracing::info!(credential, "GitHub knows the credential"),
+            Err(error) => tracing::warn!(%error, "the GitHub credential could not be checked"),
+        }
+    });
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::Arguments;
 use crate::adapters::github::{CredentialKind, Github, GithubError, List, Token, WantedHook};
-use crate::config::ServiceConfig;
 use crate::config::secret::Secret;
+use crate::config::{GithubApp, ServiceConfig};
 use crate::domain::names::RepositoryName;
 use crate::domain::webhooks::{Hook, Step, Wanted, secret_digest};
 
@@ -29,19 +29,21 @@ pub struct Memory {
 pub struct HookSettings {
     public_url: String,
     secret: Option<Secret>,
-    credential: CredentialKind,
+    /// Another credential may be allowed more.
+    token: Option<Secret>,
+    app: Option<GithubApp>,
 }
 
 /// `None`: webhooks are not this service's to set.
 pub fn settings(config: &ServiceConfig, github: &Github) -> Option<HookSettings> {
-    let credential = github.credential();
     let is_managed = config.github.manage_webhooks
-        && credential != CredentialKind::None
+        && github.credential() != CredentialKind::None
         && !is_out_of_reach(config);
     is_managed.then(|| HookSettings {
         public_url: config.public_url.as_str().to_owned(),
         secret: config.github.webhook_secret.clone(),
-        credential,
+        token: config.github.token.clone(),
+        app: config.github.app.clone(),
     })
 }
 
@@ -123,9 +125,6 @@ fn in_words(error: &HookError) -> String {
             "install the App there with access to this repository"
         }
         HookError::Github(GithubError::Unauthorized { .. }) => "give a new one in the service file",
-        HookError::Github(GithubError::Refused { .. }) => {
-            "see whether public_url can be reached from GitHub"
-        }
         _ => return error.to_string(),
     };
     format!("{error}; {what_to_do}")

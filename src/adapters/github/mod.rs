@@ -95,10 +95,11 @@ impl Github {
         }
     }
 
-    /// What holds for requests from now on. The tokens of an App stay where nothing changed.
-    pub fn configure(&self, settings: Settings) {
+    /// What holds for requests from now on; says whether that is something else. Where it is
+    /// not, the tokens of an App stay.
+    pub fn configure(&self, settings: Settings) -> bool {
         if self.connection().settings == settings {
-            return;
+            return false;
         }
         let connection = Connection::new(settings, Arc::clone(&self.shared.observer));
         *self
@@ -106,6 +107,7 @@ impl Github {
             .connection
             .write()
             .unwrap_or_else(PoisonError::into_inner) = Arc::new(connection);
+        true
     }
 
     pub fn credential(&self) -> CredentialKind {

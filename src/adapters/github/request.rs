@@ -1,6 +1,8 @@
 //! One request and its answer: sending it, following its redirects, bounding what is read.
 
-use std::time::Duration;
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use headers::HeaderMap;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -11,7 +13,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use url::Url;
 
-use super::credential::{Credential, Installations, Token};
+use super::credential::{Credential, Installations, Scope, Token};
 use super::error::number;
 use super::{GithubError, Observed, Observer, Settings};
 use crate::domain::names::RepositoryName;
@@ -36,10 +38,19 @@ pub(super) struct Connection {
     pub settings: Settings,
     pub installations: Installations,
     observer: Observer,
+    /// Until when nothing is asked, by what shares a limit.
+    limits: Mutex<HashMap<Scope, Limit>>,
     base: Url,
     /// Or why there is none: a machine without certificates, say. Nothing is worse for it than
     /// when GitHub cannot be reached.
     client: Result<Octocrab, String>,
+}
+
+/// A rate limit that was reached.
+#[derive(Clone, Copy)]
+struct Limit {
+    until: Instant,
+    is_stated: bool,
 }
 
 /// What is asked.
@@ -154,14 +165,49 @@ impl Connection {
             base: base.unwrap_or_else(|_| Url::parse("http://localhost").expect("it is valid")),
             installations: Installations::default(),
             observer,
+            limits: Mutex::default(),
             client,
             settings,
         }
     }
 
-    /// Asks with the credential for this repository; an App's token that GitHub refuses is
-    /// renewed once.
+    /// Asks with the credential for this repository, unless a limit that it shares with others is
+    /// known to be reached: GitHub may ban who goes on asking then.
     pub async fn ask(
+        &self,
+        repository: &RepositoryName,
+        request: &Request,
+    ) -> Result<Answer, GithubError> {
+        let scope = self.settings.credential.scope(repository);
+        if let Some(limited) = self.limited(&scope) {
+            return Err(limited);
+        }
+        let answer = self.ask_now(repository, request).await;
+        if let Err(GithubError::RateLimited { wait, is_stated }) = &answer {
+            let limit = Limit {
+                until: Instant::now() + *wait,
+                is_stated: *is_stated,
+            };
+            self.lock_limits().insert(scope, limit);
+        }
+        answer
+    }
+
+    fn limited(&self, scope: &Scope) -> Option<GithubError> {
+        let limit = self.lock_limits().get(scope).copied()?;
+        let wait = limit.until.checked_duration_since(Instant::now())?;
+        Some(GithubError::RateLimited {
+            wait,
+            is_stated: limit.is_stated,
+        })
+    }
+
+    fn lock_limits(&self) -> MutexGuard<'_, HashMap<Scope, Limit>> {
+        self.limits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An App's token that GitHub refuses is renewed once.
+    async fn ask_now(
         &self,
         repository: &RepositoryName,
         request: &Request,

@@ -325,11 +325,11 @@ async fn the_same_settings_again_keep_the_tokens() {
     world.tokens(vec![token("one", HOUR)]).await;
     world.github.git_token(&app()).await.unwrap();
     let same = world.github.connection().settings.clone();
-    world.github.configure(same.clone());
+    assert!(!world.github.configure(same.clone()));
     world.github.git_token(&app()).await.unwrap();
     assert_eq!(world.tokens_made().await, 1);
     let credential = Credential::Token(Token::new(TOKEN));
-    world.github.configure(Settings { credential, ..same });
+    assert!(world.github.configure(Settings { credential, ..same }));
     let token = world.github.git_token(&app()).await.unwrap().unwrap();
     assert_eq!(token.expose(), TOKEN);
 }
