@@ -39,18 +39,11 @@ pub(super) struct Connection {
     pub installations: Installations,
     observer: Observer,
     /// Until when nothing is asked, by what shares a limit.
-    limits: Mutex<HashMap<Scope, Limit>>,
+    limits: Mutex<HashMap<Scope, Instant>>,
     base: Url,
     /// Or why there is none: a machine without certificates, say. Nothing is worse for it than
     /// when GitHub cannot be reached.
     client: Result<Octocrab, String>,
-}
-
-/// A rate limit that was reached.
-#[derive(Clone, Copy)]
-struct Limit {
-    until: Instant,
-    is_stated: bool,
 }
 
 /// What is asked.
@@ -183,26 +176,27 @@ impl Connection {
             return Err(limited);
         }
         let answer = self.ask_now(repository, request).await;
-        if let Err(GithubError::RateLimited { wait, is_stated }) = &answer {
-            let limit = Limit {
-                until: Instant::now() + *wait,
-                is_stated: *is_stated,
-            };
-            self.lock_limits().insert(scope, limit);
+        // Where GitHub does not say how long, who asks waits longer each time.
+        if let Err(GithubError::RateLimited {
+            wait,
+            is_stated: true,
+        }) = &answer
+        {
+            self.lock_limits().insert(scope, Instant::now() + *wait);
         }
         answer
     }
 
     fn limited(&self, scope: &Scope) -> Option<GithubError> {
-        let limit = self.lock_limits().get(scope).copied()?;
-        let wait = limit.until.checked_duration_since(Instant::now())?;
+        let until = self.lock_limits().get(scope).copied()?;
+        let wait = until.checked_duration_since(Instant::now())?;
         Some(GithubError::RateLimited {
             wait,
-            is_stated: limit.is_stated,
+            is_stated: true,
         })
     }
 
-    fn lock_limits(&self) -> MutexGuard<'_, HashMap<Scope, Limit>> {
+    fn lock_limits(&self) -> MutexGuard<'_, HashMap<Scope, Instant>> {
         self.limits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
