@@ -64,11 +64,11 @@ impl Store {
                     ..Heard::default()
                 });
             }
-            let known = match known_push(connection, delivery.as_deref(), &new.push, head.as_ref())?
-            {
-                None if found_by_git => told_since(connection, &new.push, head.as_ref())?,
-                known => known,
+            let known = match found_by_git {
+                true => told_since(connection, &new.push, head.as_ref())?,
+                false => known_push(connection, delivery.as_deref(), &new.push, head.as_ref())?,
             };
+            let is_there = head.as_ref().is_some_and(|head| head.commit == *after);
             if let Some(push) = known {
                 remember_delivery(connection, delivery.as_deref(), push)?;
                 if found_by_git {
@@ -78,14 +78,19 @@ impl Store {
                 return Ok(Heard {
                     builds: builds_of(connection, push)?,
                     known: true,
+                    // The same move once more, or the same news: git knows where the ref is.
+                    out_of_order: !found_by_git && !is_there,
                     ..Heard::default()
                 });
             }
             let push = insert_push(connection, &new.push, false)?;
             remember_delivery(connection, delivery.as_deref(), push)?;
-            let is_there = head.as_ref().is_some_and(|head| head.commit == *after);
             let out_of_order = head.is_some() && !is_next && !is_there;
-            if !out_of_order {
+            if out_of_order {
+                connection
+                    .prepare_cached("UPDATE pushes SET out_of_order = 1 WHERE sequence = ?1")?
+                    .execute([push])?;
+            } else {
                 heads::moved(connection, repository, reference, after, push)?;
             }
             let mut heard = Heard {
@@ -254,7 +259,8 @@ fn known_push(
     Ok(moved.or_else(|| there.and_then(|head| head.push)))
 }
 
-/// A push to where git says that the ref is, told since the one that brought it to its known head.
+/// A push to where git says that the ref is, told since the one that brought it to its known head,
+/// or before it because the two were told in the wrong order.
 fn told_since(
     connection: &Connection,
     push: &Push,
@@ -264,14 +270,15 @@ fn told_since(
     let told = connection
         .prepare_cached(
             "SELECT max(sequence) FROM pushes WHERE repository = ?1 AND ref = ?2 AND after_sha = ?3 \
-             AND asked = 0 AND sequence > ?4",
+             AND asked = 0 AND (sequence > ?4 OR out_of_order = 1 AND before_sha = ?5)",
         )?
         .query_row(
             params![
                 push.repository.as_str(),
                 push.reference.to_string(),
                 push.after.as_str(),
-                since
+                since,
+                push.before.as_ref().map_or("", CommitSha::as_str)
             ],
             |row| row.get(0),
         )?;

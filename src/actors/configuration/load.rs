@@ -346,7 +346,10 @@ async fn end_unread(
 ) -> anyhow::Result<()> {
     let log = match load.state {
         State::Queued => None,
-        _ => Some(Log::open(service, load).await?),
+        _ => Log::open(service, load)
+            .await
+            .inspect_err(|error| tracing::error!(build = %load.id, "cannot open a log: {error:#}"))
+            .ok(),
     };
     end(service, load, log, state, Some(reason)).await
 }

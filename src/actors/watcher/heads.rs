@@ -125,7 +125,18 @@ impl<'a> Comparison<'a> {
             return Ok(());
         }
         let before = decided.map(|known| known.commit.clone());
-        self.found_a_push(reference, before, commit, work).await
+        let dependents = match is_first_sight {
+            true => Vec::new(),
+            false => self.dependents.clone(),
+        };
+        let push = self.push(reference, before, commit).await?;
+        self.found(NewBuilds {
+            push,
+            work,
+            dependents,
+            cause: Cause::Reconcile,
+        })
+        .await
     }
 
     fn note(
@@ -164,17 +175,16 @@ impl<'a> Comparison<'a> {
             || dependents.any(|dependent| dependent.branch == *branch)
     }
 
-    async fn found_a_push(
+    /// The push that brought a ref there, as git's history tells of it.
+    async fn push(
         &self,
         reference: &GitRef,
         before: Option<CommitSha>,
         commit: CommitSha,
-        work: Vec<Work>,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<Push> {
         let Arguments {
             service,
             repository,
-            root,
             ..
         } = self.arguments;
         let mut commits: Vec<Commit> = service
@@ -199,7 +209,7 @@ impl<'a> Comparison<'a> {
                 .unwrap_or(false),
             None => false,
         };
-        let push = Push {
+        Ok(Push {
             repository: repository.clone(),
             reference: reference.clone(),
             before,
@@ -208,13 +218,17 @@ impl<'a> Comparison<'a> {
             pusher: None,
             default_branch: self.default_branch.clone(),
             commits,
-        };
-        let new = NewBuilds {
-            push,
-            work,
-            dependents: self.dependents.clone(),
-            cause: Cause::Reconcile,
-        };
+        })
+    }
+
+    async fn found(&self, new: NewBuilds) -> anyhow::Result<()> {
+        let Arguments {
+            service,
+            repository,
+            root,
+            ..
+        } = self.arguments;
+        let (reference, commit) = (new.push.reference.clone(), new.push.after.clone());
         let heard = service.store.hear_push(None, new).await?;
         if !heard.known {
             tracing::info!(%repository, %reference, sha = %commit, "a push was found that no webhook told of");

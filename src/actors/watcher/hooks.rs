@@ -125,6 +125,11 @@ fn in_words(error: &HookError) -> String {
             "install the App there with access to this repository"
         }
         HookError::Github(GithubError::Unauthorized { .. }) => "give a new one in the service file",
+        // Without the seconds, which would make it another problem each time.
+        HookError::Github(GithubError::RateLimited { .. }) => {
+            return "GitHub's rate limit is reached; it is tried again when GitHub allows it"
+                .to_owned();
+        }
         _ => return error.to_string(),
     };
     format!("{error}; {what_to_do}")

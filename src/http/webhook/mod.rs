@@ -177,8 +177,8 @@ async fn accept(
     let outcome = if heard.known { "known" } else { "built" };
     if !heard.known {
         tracing::info!(%repository, sha = %commit, builds = heard.builds.len(), "push accepted");
-        web.projects.heard(repository, heard);
     }
+    web.projects.heard(repository, heard);
     Ok((outcome, answer::json(StatusCode::ACCEPTED, &caused)))
 }
 

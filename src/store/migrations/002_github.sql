@@ -36,3 +36,6 @@ CREATE TABLE seen_repositories (
     repository TEXT PRIMARY KEY
 ) STRICT, WITHOUT ROWID;
 INSERT INTO seen_repositories SELECT DISTINCT repository FROM heads;
+
+-- 1: it was told when its ref was known to stand elsewhere than where it begins.
+ALTER TABLE pushes ADD COLUMN out_of_order INTEGER NOT NULL DEFAULT 0;

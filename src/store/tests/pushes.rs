@@ -105,6 +105,23 @@ async fn webhooks_in_the_wrong_order_are_two_pushes_and_the_head_is_what_git_say
 }
 
 #[tokio::test]
+async fn there_and_back_and_there_again_is_found_by_git() {
+    let Fixture {
+        store,
+        folder: _folder,
+    } = fixture();
+    for (before, after) in [(None, 'a'), (Some('a'), 'b'), (Some('b'), 'a')] {
+        store.hear_push(None, push(before, after)).await.unwrap();
+    }
+    // It may be the first one's webhook once more: git is asked.
+    let told = store.hear_push(None, push(Some('a'), 'b')).await.unwrap();
+    assert!(told.known && told.out_of_order);
+    let there = store.hear_push(None, found(Some('a'), 'b')).await.unwrap();
+    assert!(!there.known);
+    assert!(head_is(&store, 'b').await);
+}
+
+#[tokio::test]
 async fn an_answer_of_gits_that_is_older_than_a_webhook_is_ignored() {
     let Fixture {
         store,
