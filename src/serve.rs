@@ -122,7 +122,7 @@ fn open(
         readiness,
         webhooks: Webhooks::default(),
         obstacles: watch::Sender::new(Vec::new()),
-        publishing: Mutex::new(()),
+        publishing: Default::default(),
         directory,
     })
 }

@@ -18,7 +18,8 @@ use super::values::{
     Superseding, VariableName, VariableValue, list, optional, table, via,
 };
 use crate::domain::names::{BranchName, BuildId, RepositoryName, ScriptPath};
-use crate::domain::recipe::{Catalog, Supersede};
+use crate::domain::kernel::{self, Kernel};
+use crate::domain::recipe::{Catalog, Format, Recipe, Supersede};
 use crate::domain::tracking::{ConfigurationBranch, Tracking};
 
 /// Everything that an operator decides. Paths are already relative to the process, not to the
@@ -244,7 +245,7 @@ pub struct Kernels {
     #[serde(deserialize_with = "optional::<FilePath, _, _>")]
     pub directory: Option<PathBuf>,
     pub bootstrap: Option<Bootstrap>,
-    pub repositories: BTreeMap<RepositoryName, Kernel>,
+    pub repositories: BTreeMap<RepositoryName, KernelKeys>,
 }
 
 /// The server that machines boot from.
@@ -256,7 +257,7 @@ pub struct Bootstrap {
 
 /// How pushes to one repository become kernels.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct Kernel {
+pub struct KernelKeys {
     /// A base build starts from this image; `None`: `docker.default_image`.
     #[serde(default, deserialize_with = "optional::<Image, _, _>")]
     pub baseimage: Option<String>,
@@ -266,6 +267,42 @@ pub struct Kernel {
     /// Whether the container becomes the image that incremental builds start from.
     #[serde(default)]
     pub commit: bool,
+    /// Whether a base whose image is gone is built again before what needs it.
+    #[serde(default)]
+    pub rebuild_base: bool,
+    /// `None`: `builds.timeout`.
+    #[serde(default, deserialize_with = "optional::<Period, _, _>")]
+    pub timeout: Option<Duration>,
+}
+
+impl KernelKeys {
+    /// A kernel of an older commit is worth its build: only those that wait are superseded.
+    fn recipe(&self) -> Recipe {
+        let kernel = match &self.base {
+            Some(base) => Kernel::Incremental {
+                base: base.clone(),
+                rebuild_base: self.rebuild_base,
+            },
+            None => Kernel::Base {
+                commit: self.commit,
+            },
+        };
+        Recipe {
+            script: self.script.clone(),
+            artifact: known(kernel::ARTIFACT),
+            archives: known(kernel::ARCHIVES),
+            baseimage: self.baseimage.clone(),
+            tag: None,
+            format: Format::Kernel(kernel),
+            dependencies: Vec::new(),
+            path_filter: None,
+            timeout: self.timeout,
+            supersede: Some(Supersede::Queued),
+            memory: None,
+            cpus: None,
+            environment: BTreeMap::new(),
+        }
+    }
 }
 
 impl Default for ServiceConfig {
@@ -409,9 +446,13 @@ impl ServiceConfig {
 
     /// Everything whose pushes matter.
     pub fn tracking<'a>(&'a self, catalog: &'a Catalog) -> Tracking<'a> {
+        let kernels = self.kernels.repositories.iter();
         Tracking {
             catalog,
             configuration: self.configuration.branch(),
+            kernels: kernels
+                .map(|(repository, keys)| (repository, keys.recipe()))
+                .collect(),
         }
     }
 
@@ -423,6 +464,11 @@ impl ServiceConfig {
     /// Where artifacts of format binary go.
     pub fn binaries_directory(&self) -> PathBuf {
         or_below(&self.artifacts.binaries, &self.data_directory, "binaries")
+    }
+
+    /// Where kernels go.
+    pub fn kernels_directory(&self) -> PathBuf {
+        or_below(&self.kernels.directory, &self.data_directory, "kernels")
     }
 
     /// Makes relative paths relative to `base`, the folder of the file.

@@ -26,6 +26,12 @@ pub fn archive_name(
     )
 }
 
+/// What the hub makes of an archive's name.
+pub fn hub_name(archive_name: &str) -> String {
+    let stem = archive_name.strip_suffix(".tar.gz").unwrap_or(archive_name);
+    format!("{stem}.flist")
+}
+
 /// The stable name: `<stem>.flist`, a link of the hub, or a symlink among the binaries.
 pub fn link_name(
     repository: &RepositoryName,
@@ -33,6 +39,35 @@ pub fn link_name(
     branch: &BranchName,
 ) -> String {
     format!("{}.flist", stem(repository, tag, branch))
+}
+
+/// The names of a file: its own, and one that is stable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Names {
+    pub file: String,
+    pub link: String,
+}
+
+/// A base kernel's: `zero-os-<branch>-generic-<commit10>.efi`, `zero-os-<branch>-generic.efi`.
+pub fn base_kernel(branch: &BranchName, commit: &CommitSha) -> Names {
+    let commit = commit.short();
+    Names {
+        file: flat(&format!("zero-os-{branch}-generic-{commit}.efi")),
+        link: flat(&format!("zero-os-{branch}-generic.efi")),
+    }
+}
+
+/// An incremental kernel's: `zero-os-<branch>-<repository name>-<commit10>.efi`, `zero-os-<branch>.efi`.
+pub fn incremental_kernel(
+    repository: &RepositoryName,
+    branch: &BranchName,
+    commit: &CommitSha,
+) -> Names {
+    let (name, commit) = (repository.name(), commit.short());
+    Names {
+        file: flat(&format!("zero-os-{branch}-{name}-{commit}.efi")),
+        link: flat(&format!("zero-os-{branch}.efi")),
+    }
 }
 
 fn flat(name: &str) -> String {
@@ -92,8 +127,28 @@ mod tests {
             let branch = branch(on);
             let name = archive_name(&repository(), tag, &branch, &commit());
             assert_eq!(name, archive);
+            assert_eq!(hub_name(&name), archive.replace(".tar.gz", ".flist"));
             assert_eq!(link_name(&repository(), tag, &branch), link);
         }
+    }
+
+    #[test]
+    fn kernels_are_named_as_before() {
+        let branch = branch("feature/x");
+        assert_eq!(
+            base_kernel(&branch, &commit()),
+            Names {
+                file: "zero-os-feature-x-generic-0123456789.efi".to_owned(),
+                link: "zero-os-feature-x-generic.efi".to_owned(),
+            }
+        );
+        assert_eq!(
+            incremental_kernel(&repository(), &branch, &commit()),
+            Names {
+                file: "zero-os-feature-x-0-core-0123456789.efi".to_owned(),
+                link: "zero-os-feature-x.efi".to_owned(),
+            }
+        );
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::kernel::Kernel;
 use super::names::{
     ArtifactName, BranchName, ContainerPath, RecipeTag, RepositoryName, ScriptPath,
 };
@@ -34,15 +35,16 @@ pub struct Recipe {
     pub environment: BTreeMap<String, String>,
 }
 
-/// Where the artifact goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+/// What the artifact is, and so where it goes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
     /// Uploaded to the hub.
-    #[default]
     Flist,
     /// Copied to `artifacts.binaries`.
     Binary,
+    /// Published in `kernels.directory`.
+    Kernel(Kernel),
 }
 
 /// What a newer push to the same branch does to the older push's builds.

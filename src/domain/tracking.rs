@@ -1,7 +1,7 @@
 //! What a push means for this service: the builds it causes, in its own repository and in those
 //! that depend on it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::build::Work;
 use super::names::{BranchName, GitRef, RepositoryName};
@@ -15,10 +15,12 @@ pub struct ConfigurationBranch {
 }
 
 /// Everything whose pushes matter.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Tracking<'a> {
     pub catalog: &'a Catalog,
     pub configuration: Option<&'a ConfigurationBranch>,
+    /// Repositories of which each push of a branch or tag becomes a kernel.
+    pub kernels: BTreeMap<&'a RepositoryName, Recipe>,
 }
 
 /// A script that is also built when another repository is pushed to.
@@ -39,9 +41,15 @@ impl Tracking<'_> {
             .catalog
             .recipes(repository, reference.short_name())
             .unwrap_or_default();
-        load.into_iter()
-            .chain(scripts.iter().cloned().map(Work::from))
-            .collect()
+        let kernel = self.kernels.get(repository);
+        let recipes = kernel.into_iter().chain(scripts).cloned();
+        load.into_iter().chain(recipes.map(Work::from)).collect()
+    }
+
+    /// Whether this script is still built for this ref, or the configuration loaded from it.
+    pub fn has(&self, repository: &RepositoryName, reference: &GitRef, script: &str) -> bool {
+        let work = self.work(repository, reference);
+        work.iter().any(|work| work.script() == script)
     }
 
     pub fn is_configuration(&self, repository: &RepositoryName, reference: &GitRef) -> bool {
@@ -78,6 +86,7 @@ impl Tracking<'_> {
                 self.configuration
                     .map(|configuration| &configuration.repository),
             )
+            .chain(self.kernels.keys().copied())
             .collect()
     }
 
@@ -87,6 +96,7 @@ impl Tracking<'_> {
             || self
                 .configuration
                 .is_some_and(|configuration| configuration.repository == *repository)
+            || self.kernels.contains_key(repository)
             || self.catalog.all().any(depends)
     }
 }
@@ -154,6 +164,7 @@ mod tests {
         let tracking = Tracking {
             catalog: &catalog,
             configuration: Some(&configuration),
+            kernels: BTreeMap::new(),
         };
         let work = |repository: &str, reference: &str| {
             let work = tracking.work(&repository.parse().unwrap(), &reference.parse().unwrap());
@@ -176,6 +187,7 @@ mod tests {
         let tracking = Tracking {
             catalog: &catalog,
             configuration: None,
+            kernels: BTreeMap::new(),
         };
         let watched: Vec<&str> = tracking
             .repositories()
@@ -201,6 +213,7 @@ mod tests {
         let tracking = Tracking {
             catalog: &catalog,
             configuration: None,
+            kernels: BTreeMap::new(),
         };
         let of = |repository: &str| -> Vec<String> {
             let dependents = tracking.dependents(&repository.parse().unwrap());

@@ -7,16 +7,18 @@ pub mod files;
 pub mod github;
 mod logs;
 mod obstacles;
+mod turns;
 mod webhooks;
 
 use std::sync::Arc;
 
-use tokio::sync::{Mutex, watch};
+use tokio::sync::watch;
 
 pub use configuration::{LoadedConfiguration, Source};
 pub use directory::DataDirectory;
 pub use logs::Logs;
 pub use obstacles::{Obstacle, Whom};
+pub use turns::Turns;
 pub use webhooks::{WebhookState, Webhooks};
 
 use crate::adapters::docker::Docker;
@@ -46,8 +48,7 @@ pub struct Service {
     pub webhooks: Webhooks,
     /// What keeps statuses from GitHub at the moment, by the status reporter.
     pub obstacles: watch::Sender<Vec<Obstacle>>,
-    /// Held while a stable name is compared and moved.
-    pub publishing: Mutex<()>,
+    pub publishing: Turns,
 }
 
 /// Something without which the service does not do all of its work.

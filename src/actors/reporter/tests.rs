@@ -112,7 +112,7 @@ impl World {
             webhooks: Webhooks::default(),
             readiness: watch::channel(Vec::new()).1,
             obstacles: watch::Sender::new(Vec::new()),
-            publishing: Mutex::new(()),
+            publishing: Default::default(),
             directory,
         });
         let arguments = Arguments {

@@ -28,8 +28,6 @@ pub struct ContainerSpec {
     pub name: String,
     pub image: String,
     pub labels: BTreeMap<String, String>,
-    /// Seen by everyone who may inspect the container: nothing secret.
-    pub environment: BTreeMap<String, String>,
     /// The most memory, swap included.
     pub memory: Option<u64>,
     /// How many processors' worth of time.
@@ -286,12 +284,6 @@ fn body(spec: &ContainerSpec, disk: Option<u64>) -> ContainerCreateBody {
     ContainerCreateBody {
         image: Some(spec.image.clone()),
         labels: Some(spec.labels.clone().into_iter().collect()),
-        env: Some(
-            spec.environment
-                .iter()
-                .map(|(name, value)| format!("{name}={value}"))
-                .collect(),
-        ),
         user: Some("0:0".to_owned()),
         working_dir: Some("/".to_owned()),
         // An entrypoint of our own also puts the image's command aside.

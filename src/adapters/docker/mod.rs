@@ -7,7 +7,8 @@
 //! 3. [`Docker::start`], then [`Docker::follow`] until [`Frame::End`]; a follower that is lost is
 //!    started again at the offset where it stopped. After a [`Docker::kill`] the rest comes from
 //!    [`Docker::spool_of_stopped`]
-//! 4. [`Docker::fetch_artifact`] while the container still stands, and [`Docker::remove`]
+//! 4. [`Docker::fetch_artifact`] and [`Docker::commit`] while the container still stands, and
+//!    [`Docker::remove`]
 //!
 //! Nothing is bind-mounted and nothing is read from this machine's own file system, so the engine
 //! may be anywhere.
@@ -17,6 +18,7 @@
 
 mod archive;
 mod artifact;
+mod commit;
 mod connection;
 mod container;
 mod disk;
@@ -34,6 +36,7 @@ mod tests;
 use std::time::Duration;
 
 pub use artifact::ArtifactError;
+pub use commit::{Pruned, TaggedImage};
 pub use autobuilder_runner::protocol::{Exit, Job, Outcome};
 pub use connection::{Docker, DockerSettings};
 pub use container::{ContainerSpec, LABEL_ATTEMPT, LABEL_BUILD, LABEL_INSTANCE, OurContainer};

@@ -83,7 +83,7 @@ impl Fixture {
             github,
             webhooks: Webhooks::default(),
             obstacles: watch::Sender::new(Vec::new()),
-            publishing: Mutex::new(()),
+            publishing: Default::default(),
             metrics,
             config: config_receiver,
             catalog: catalog_receiver,

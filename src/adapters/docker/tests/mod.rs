@@ -1,6 +1,7 @@
 //! The adapter and the runner against a real engine.
 
 mod artifact;
+mod commit;
 mod container;
 mod follow;
 mod hostile;
