@@ -21,6 +21,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use tokio_util::task::AbortOnDropHandle;
 
 use self::pump::Chunk;
+use super::log::Log;
 use super::project;
 use super::projects::CancelError;
 use crate::adapters::docker::Outcome;
@@ -103,8 +104,7 @@ pub struct Machine {
     build: Build,
     recipe: Arc<Recipe>,
     project: ActorRef<project::Message>,
-    /// `None` while a blocking thread writes.
-    log: Option<LogWriter>,
+    log: Log,
     /// Preparing, following, collecting or publishing.
     work: Option<AbortOnDropHandle<()>>,
     watchdogs: Vec<AbortOnDropHandle<()>>,
@@ -126,14 +126,7 @@ impl Actor for BuildActor {
             project,
         }: Arguments,
     ) -> Result<Machine, ActorProcessingErr> {
-        let log = {
-            let (service, build) = (Arc::clone(&service), build.clone());
-            tokio::task::spawn_blocking(move || {
-                let masker = plan::masker(&service.config.borrow());
-                service.logs.write(&build, masker)
-            })
-            .await??
-        };
+        let log = Log::open(&service, &build).await?;
         let Work::Script(recipe) = &build.work else {
             return Err(format!("build {} runs no script", build.id).into());
         };
@@ -142,7 +135,7 @@ impl Actor for BuildActor {
             recipe: Arc::clone(recipe),
             build,
             project,
-            log: Some(log),
+            log,
             work: None,
             watchdogs: Vec::new(),
             interruption: None,
@@ -150,7 +143,7 @@ impl Actor for BuildActor {
         machine.go_on(&myself).await?;
         if let Some(note) = note {
             // Before all that the preparation tells, which comes as messages.
-            machine.note(&note).await?;
+            machine.log.note(note).await?;
         }
         Ok(machine)
     }
@@ -179,9 +172,10 @@ impl Machine {
     async fn go_on(&mut self, myself: &ActorRef<Message>) -> anyhow::Result<()> {
         match self.build.state {
             State::Preparing => {
-                let again = self.watermark().0 > 0 && self.build.attempt == 1;
+                let again = !self.log.is_empty() && self.build.attempt == 1;
                 if again {
-                    self.note("the service was restarted: preparing from the beginning")
+                    self.log
+                        .note("the service was restarted: preparing from the beginning")
                         .await?;
                 }
                 self.run(prepare::prepare(
@@ -201,7 +195,7 @@ impl Machine {
 
     async fn handle(&mut self, myself: &ActorRef<Message>, message: Message) -> anyhow::Result<()> {
         match message {
-            Message::Note(line) => self.note(&line).await,
+            Message::Note(line) => self.log.note(line).await,
             Message::Prepared(Ok(prepared)) => self.start_script(myself, prepared).await,
             Message::Chunk(chunk) => self.append(chunk).await,
             Message::LimitReached => self.note_limit().await,
@@ -256,7 +250,7 @@ impl Machine {
     }
 
     fn follow(&mut self, myself: &ActorRef<Message>) {
-        let offset = self.log.as_ref().map_or(0, LogWriter::spool_offset);
+        let offset = self.log.spool_offset();
         self.run(pump::pump(
             Arc::clone(&self.service),
             self.build.clone(),
@@ -289,7 +283,8 @@ impl Machine {
         myself: &ActorRef<Message>,
         prepared: prepare::Prepared,
     ) -> anyhow::Result<()> {
-        self.note(&format!("running {}", self.build.script()))
+        self.log
+            .note(format!("running {}", self.build.script()))
             .await?;
         // From here on the container counts: after a crash it is looked for and followed, and
         // started if that did not happen yet.
@@ -319,11 +314,9 @@ impl Machine {
             .metrics
             .log_bytes
             .inc_by(chunk.bytes.len() as u64);
-        self.with_log(move |log| {
-            log.append(chunk.time, chunk.offset, &chunk.bytes)
-            // The permit is dropped with the chunk, now that its bytes are in the log.
-        })
-        .await
+        // The permit is dropped with the chunk, once its bytes are in the log.
+        let append = move |log: &mut LogWriter| log.append(chunk.time, chunk.offset, &chunk.bytes);
+        self.log.write(append).await
     }
 
     /// Said again by each follower that comes to the end of a full spool.
@@ -332,7 +325,7 @@ impl Machine {
         let line = format!(
             "max_log ({limit}) is reached: the script goes on, its further output is not kept"
         );
-        self.with_log(move |log| log.note_once(&line)).await
+        self.log.write(move |log| log.note_once(&line)).await
     }
 
     async fn script_ended(
@@ -345,18 +338,20 @@ impl Machine {
         }
         self.watchdogs.clear();
         if end.dropped > 0 && end.spool_error.is_none() {
-            self.note(&format!(
-                "max_log was reached: {} of the script's output are not kept",
-                bytesize::ByteSize(end.dropped)
-            ))
-            .await?;
+            self.log
+                .note(format!(
+                    "max_log was reached: {} of the script's output are not kept",
+                    bytesize::ByteSize(end.dropped)
+                ))
+                .await?;
         }
         if let Some(error) = end.spool_error {
             let error = std::io::Error::from_raw_os_error(error);
-            self.note(&format!(
-                "the container could not keep all of the output: {error}"
-            ))
-            .await?;
+            self.log
+                .note(format!(
+                    "the container could not keep all of the output: {error}"
+                ))
+                .await?;
         }
         let took = self.building_for();
         let verdict = verdict::of(
@@ -367,7 +362,8 @@ impl Machine {
         self.build.exit_code = Some(code);
         match verdict {
             Ok(()) => {
-                self.note(&format!("{} ended well after {took}", self.build.script()))
+                self.log
+                    .note(format!("{} ended well after {took}", self.build.script()))
                     .await?;
                 let known = Facts {
                     exit_code: Some(code),
@@ -390,11 +386,12 @@ impl Machine {
         artifact: Artifact,
     ) -> anyhow::Result<()> {
         let size = bytesize::ByteSize(artifact.size);
-        self.note(&format!(
-            "artifact {}: {size}, sha256 {}",
-            artifact.name, artifact.sha256
-        ))
-        .await?;
+        self.log
+            .note(format!(
+                "artifact {}: {size}, sha256 {}",
+                artifact.name, artifact.sha256
+            ))
+            .await?;
         let known = Facts {
             artifact: Some(artifact),
             ..Facts::default()
@@ -410,10 +407,8 @@ impl Machine {
         reason: Option<String>,
         known: Facts,
     ) -> anyhow::Result<()> {
-        let (bytes, lines) = self.watermark();
-        let tail = self.log.as_ref().map(LogWriter::tail).unwrap_or_default();
         let known = Facts {
-            log: Some((bytes, lines, tail)),
+            log: Some(self.log.summary()),
             ..known
         };
         let transition = Transition {
@@ -434,36 +429,6 @@ impl Machine {
         } = &self.build;
         tracing::info!(build = %id, %repository, sha = %commit, %state, reason, attempt, "build moved on");
         Ok(())
-    }
-
-    async fn note(&mut self, line: &str) -> anyhow::Result<()> {
-        let line = line.to_owned();
-        self.with_log(move |log| log.note(&line)).await
-    }
-
-    /// Writing is short but can block on a slow disk, and the threads of the runtime serve everyone.
-    async fn with_log(
-        &mut self,
-        write: impl FnOnce(&mut LogWriter) -> std::io::Result<()> + Send + 'static,
-    ) -> anyhow::Result<()> {
-        let Some(mut log) = self.log.take() else {
-            anyhow::bail!("the log is closed")
-        };
-        let (log, result) = tokio::task::spawn_blocking(move || {
-            let result = write(&mut log);
-            (log, result)
-        })
-        .await?;
-        self.log = Some(log);
-        result.map_err(|error| anyhow::anyhow!("cannot write the log: {error}"))
-    }
-
-    fn watermark(&self) -> (u64, u64) {
-        self.log.as_ref().map_or((0, 0), |log| {
-            let watermark = log.watermark();
-            let watermark = watermark.borrow();
-            (watermark.bytes, watermark.lines)
-        })
     }
 
     fn container_name(&self) -> String {
