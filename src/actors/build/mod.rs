@@ -1,10 +1,20 @@
 //! One build, from its place to its end: a state machine that owns the build's container and its
-//! log. Whatever takes long (fetching, pulling, following, collecting) runs in a task beside it
-//! that casts its result back, so that a cancellation is heard at once. The task dies with the
-//! actor.
+//! log. Whatever takes long runs in a task beside it that casts its result back, so that a
+//! cancellation is heard at once. The task dies with the actor.
 //!
-//! The actor is never restarted. What it has done is in the store, the log and the container;
-//! [`takeover`](Machine::take_over) goes on from there, after a restart of the service as well.
+//! ```text
+//! state        its task   the message that ends it
+//! preparing    prepare    Prepared: the container is created
+//! building     pump       ScriptEnded, after a Chunk for each piece of output
+//! collecting   collect    Collected: the artifact is on the disk
+//! publishing   publish    Published: its names are there, and the build has succeeded
+//! ```
+//!
+//! A task that fails, an [`Interruption`] and a lost container lead out of any of these, as
+//! [`ending`] tells.
+//!
+//! The actor is never restarted. What it has done is in the store, the log and the container, and
+//! [`go_on`](Machine::go_on) begins from there, after a restart of the service as well.
 
 mod collect;
 mod ending;
@@ -49,12 +59,8 @@ pub enum Message {
     ContainerLost(String),
     Collected(Result<Artifact, Failure>),
     Published(Result<(), Failure>),
+    /// By hand, by a newer push, or by a watchdog.
     Interrupt(Interruption),
-    TimeIsUp,
-    DiskExceeded {
-        used: u64,
-        limit: u64,
-    },
     /// A killed container has had its time to give the rest of its log.
     StopWaiting,
 }
@@ -140,11 +146,17 @@ impl Actor for BuildActor {
             watchdogs: Vec::new(),
             interruption: None,
         };
-        machine.go_on(&myself).await?;
+        let build = &machine.build;
+        if build.state == State::Preparing && build.attempt == 1 && !machine.log.is_empty() {
+            machine
+                .log
+                .note("the service was restarted: preparing from the beginning")
+                .await?;
+        }
         if let Some(note) = note {
-            // Before all that the preparation tells, which comes as messages.
             machine.log.note(note).await?;
         }
+        machine.go_on(&myself)?;
         Ok(machine)
     }
 
@@ -168,29 +180,37 @@ impl Actor for BuildActor {
 }
 
 impl Machine {
-    /// Does what the state it is in asks for: at the start, and again after a restart.
-    async fn go_on(&mut self, myself: &ActorRef<Message>) -> anyhow::Result<()> {
+    /// Begins the work of the state that the build is in: when it has come there, and again after
+    /// a restart of the service.
+    fn go_on(&mut self, myself: &ActorRef<Message>) -> anyhow::Result<()> {
         match self.build.state {
-            State::Preparing => {
-                let again = !self.log.is_empty() && self.build.attempt == 1;
-                if again {
-                    self.log
-                        .note("the service was restarted: preparing from the beginning")
-                        .await?;
-                }
-                self.run(prepare::prepare(
-                    Arc::clone(&self.service),
-                    self.build.clone(),
-                    Arc::clone(&self.recipe),
-                    myself.clone(),
-                ));
+            State::Preparing => self.run(myself, prepare::prepare),
+            State::Building => {
+                let offset = self.log.spool_offset();
+                self.run(myself, move |service, build, _, myself| {
+                    pump::pump(service, build, offset, myself)
+                });
+                self.watchdogs = pump::watchdogs(&self.service, &self.build, &self.recipe, myself);
             }
-            State::Building => self.follow(myself),
-            State::Collecting => self.collect(myself),
-            State::Publishing => self.publish(myself),
+            State::Collecting => self.run(myself, collect::collect),
+            State::Publishing => self.run(myself, publish::publish),
             other => anyhow::bail!("a build that is {other} has nothing to do"),
         }
         Ok(())
+    }
+
+    fn run<Work: Future<Output = ()> + Send + 'static>(
+        &mut self,
+        myself: &ActorRef<Message>,
+        work: impl FnOnce(Arc<Service>, Build, Arc<Recipe>, ActorRef<Message>) -> Work,
+    ) {
+        let work = work(
+            Arc::clone(&self.service),
+            self.build.clone(),
+            Arc::clone(&self.recipe),
+            myself.clone(),
+        );
+        self.work = Some(AbortOnDropHandle::new(tokio::spawn(work)));
     }
 
     async fn handle(&mut self, myself: &ActorRef<Message>, message: Message) -> anyhow::Result<()> {
@@ -209,73 +229,11 @@ impl Machine {
                 self.end(myself, failure.state, failure.reason).await
             }
             Message::Interrupt(interruption) => self.interrupt(myself, interruption).await,
-            Message::TimeIsUp => {
-                let limit = humantime::format_duration(plan::timeout(
-                    &self.service.config.borrow(),
-                    &self.recipe,
-                ));
-                let reason = format!("timed out after {limit}");
-                self.interrupt(
-                    myself,
-                    Interruption {
-                        state: State::TimedOut,
-                        reason,
-                        reply: None,
-                    },
-                )
-                .await
-            }
-            Message::DiskExceeded { used, limit } => {
-                let (used, limit) = (bytesize::ByteSize(used), bytesize::ByteSize(limit));
-                let reason = format!("wrote {used} to disk, more than the limit of {limit}");
-                self.interrupt(
-                    myself,
-                    Interruption {
-                        state: State::Failed,
-                        reason,
-                        reply: None,
-                    },
-                )
-                .await
-            }
             Message::StopWaiting => match self.interruption.take() {
                 Some(interruption) => self.end_interrupted(myself, interruption).await,
                 None => Ok(()),
             },
         }
-    }
-
-    fn run(&mut self, work: impl Future<Output = ()> + Send + 'static) {
-        self.work = Some(AbortOnDropHandle::new(tokio::spawn(work)));
-    }
-
-    fn follow(&mut self, myself: &ActorRef<Message>) {
-        let offset = self.log.spool_offset();
-        self.run(pump::pump(
-            Arc::clone(&self.service),
-            self.build.clone(),
-            offset,
-            myself.clone(),
-        ));
-        self.watchdogs = pump::watchdogs(&self.service, &self.build, &self.recipe, myself);
-    }
-
-    fn collect(&mut self, myself: &ActorRef<Message>) {
-        self.run(collect::collect(
-            Arc::clone(&self.service),
-            self.build.clone(),
-            Arc::clone(&self.recipe),
-            myself.clone(),
-        ));
-    }
-
-    fn publish(&mut self, myself: &ActorRef<Message>) {
-        self.run(publish::publish(
-            Arc::clone(&self.service),
-            self.build.clone(),
-            Arc::clone(&self.recipe),
-            myself.clone(),
-        ));
     }
 
     async fn start_script(
@@ -294,8 +252,7 @@ impl Machine {
             ..Facts::default()
         };
         self.become_(State::Building, None, known).await?;
-        self.follow(myself);
-        Ok(())
+        self.go_on(myself)
     }
 
     /// The runner keeps to `max_log`, but the script is root beside it and can write to the spool.
@@ -370,8 +327,7 @@ impl Machine {
                     ..Facts::default()
                 };
                 self.become_(State::Collecting, None, known).await?;
-                self.collect(myself);
-                Ok(())
+                self.go_on(myself)
             }
             Err(why) => {
                 let reason = format!("{why} after {took}, in {}", self.build.script());
@@ -397,8 +353,7 @@ impl Machine {
             ..Facts::default()
         };
         self.become_(State::Publishing, None, known).await?;
-        self.publish(myself);
-        Ok(())
+        self.go_on(myself)
     }
 
     async fn become_(
