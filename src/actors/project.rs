@@ -35,6 +35,8 @@ pub enum Message {
         newer: BuildId,
         older: BuildId,
     },
+    /// A build that one of these waits for has left: it has ended, or is built once more.
+    AwaitedLeft(BuildId),
     /// From a build's actor: it has reached an end, or waits again as its second attempt.
     Left(Box<Build>),
 }
@@ -67,6 +69,8 @@ enum Stage {
     Undecided(#[expect(dead_code, reason = "held to be aborted")] AbortOnDropHandle<()>),
     /// Behind another build of its lane.
     Behind,
+    /// Until another repository's build has made what this one needs.
+    Awaits(BuildId),
     /// Waits for a place.
     Ready,
     Running(ActorRef<build::Message>),
@@ -110,7 +114,8 @@ impl Actor for Project {
                 state.decided(&myself, &build, decision).await?;
             }
             Message::Supersedes { newer, older } => state.supersede(&newer, &older).await?,
-            Message::Left(build) => state.left(*build)?,
+            Message::AwaitedLeft(build) => state.look_at_awaited(&build).await?,
+            Message::Left(build) => state.left(*build).await?,
         }
         state.offer_first_of_each_lane();
         Ok(())
@@ -135,7 +140,7 @@ impl Actor for Project {
         state.builds.remove(&sequence);
         let build =
             build::give_up_attempt(&state.service, &build, "an internal error ended it").await?;
-        state.left(build)?;
+        state.left(build).await?;
         state.offer_first_of_each_lane();
         Ok(())
     }
@@ -159,6 +164,8 @@ impl State {
                     build.id.clone(),
                 ))?;
                 self.run(myself, build, None).await?;
+            } else if build.waits_for.is_some() {
+                self.wait(build).await?;
             } else if let Some(mark) = build.skip_mark() {
                 let reason = format!("the commit's message says {mark}");
                 self.end_without_actor(sequence, &build.id, BuildState::Skipped, reason)
@@ -283,7 +290,7 @@ impl State {
                 }
                 Ok(())
             }
-            Stage::Undecided(_) | Stage::Behind | Stage::Ready => self
+            Stage::Undecided(_) | Stage::Behind | Stage::Awaits(_) | Stage::Ready => self
                 .end_without_actor(sequence, &id, BuildState::Superseded, reason)
                 .await
                 .map(|_| ()),
@@ -403,16 +410,20 @@ impl State {
 
     /// Queued builds of a branch, or of a script of it, that the configuration no longer names.
     async fn drop_untracked(&mut self) -> Result<(), ActorProcessingErr> {
-        let catalog = Arc::clone(&self.service.catalog.borrow());
-        let untracked: Vec<(i64, BuildId)> = self
-            .builds
-            .values()
-            .filter(|entry| !matches!(entry.stage, Stage::Running(_)))
-            .filter(|entry| {
-                !catalog.has(&self.repository, entry.build.branch(), entry.build.script())
-            })
-            .map(|entry| (entry.build.sequence, entry.build.id.clone()))
-            .collect();
+        let untracked: Vec<(i64, BuildId)> = {
+            let (catalog, config) = (self.service.catalog.borrow(), self.service.config.borrow());
+            let tracking = config.tracking(&catalog);
+            let queued = self
+                .builds
+                .values()
+                .filter(|entry| !matches!(entry.stage, Stage::Running(_)));
+            queued
+                .filter(|Entry { build, .. }| {
+                    !tracking.has(&self.repository, &build.reference, build.script())
+                })
+                .map(|entry| (entry.build.sequence, entry.build.id.clone()))
+                .collect()
+        };
         for (sequence, id) in untracked {
             let reason = "the configuration no longer names it".to_owned();
             self.end_without_actor(sequence, &id, BuildState::Cancelled, reason)
@@ -446,21 +457,71 @@ impl State {
         Ok(ended)
     }
 
-    fn left(&mut self, build: Build) -> Result<(), ActorProcessingErr> {
+    async fn left(&mut self, build: Build) -> Result<(), ActorProcessingErr> {
         self.builds.remove(&build.sequence);
         self.projects.cast(projects::Message::Gone(
             self.repository.clone(),
             build.id.clone(),
         ))?;
         if build.state == BuildState::Queued {
-            self.builds.insert(
-                build.sequence,
-                Entry {
-                    build,
-                    stage: Stage::Behind,
-                    note: None,
-                },
-            );
+            self.wait(build).await?;
+        }
+        Ok(())
+    }
+
+    /// A build that was under way is in the queue again.
+    async fn wait(&mut self, build: Build) -> Result<(), ActorProcessingErr> {
+        let awaited = build.waits_for.clone();
+        let entry = Entry {
+            stage: awaited.clone().map_or(Stage::Behind, Stage::Awaits),
+            build,
+            note: None,
+        };
+        self.builds.insert(entry.build.sequence, entry);
+        match awaited {
+            Some(awaited) => self.look_at_awaited(&awaited).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Lets go on what waited for this build, if that has ended.
+    async fn look_at_awaited(&mut self, awaited: &BuildId) -> Result<(), ActorProcessingErr> {
+        // Before the store is asked: if the build ends after the answer, this is told.
+        self.projects.cast(projects::Message::Awaits(
+            awaited.clone(),
+            self.repository.clone(),
+        ))?;
+        let failure = match self.service.store.build(awaited.clone()).await {
+            Ok(build) if !build.state.is_end() => {
+                // It may be new.
+                let heard = projects::Message::Heard(build.repository);
+                self.projects.cast(heard)?;
+                return Ok(());
+            }
+            Ok(build) if build.state == BuildState::Succeeded => None,
+            Ok(build) => {
+                let reason = build.reason.map(|reason| format!(": {reason}"));
+                Some(format!("{}{}", build.state, reason.unwrap_or_default()))
+            }
+            Err(StoreError::NoBuild(_)) => Some("is no longer known".to_owned()),
+            Err(error) => return Err(error.into()),
+        };
+        let waiting = self
+            .builds
+            .values_mut()
+            .filter(|entry| matches!(&entry.stage, Stage::Awaits(build) if build == awaited));
+        let mut lost = Vec::new();
+        for entry in waiting {
+            match failure {
+                None => entry.stage = Stage::Behind,
+                Some(_) => lost.push((entry.build.sequence, entry.build.id.clone())),
+            }
+        }
+        for (sequence, id) in lost {
+            let how = failure.as_deref().unwrap_or_default();
+            let reason = format!("build {awaited}, which was to make its base, {how}");
+            self.end_without_actor(sequence, &id, BuildState::Errored, reason)
+                .await?;
         }
         Ok(())
     }

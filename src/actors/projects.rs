@@ -1,7 +1,7 @@
 //! The queue of the whole service: supervises one project actor for each repository that has
 //! builds to do, and gives the places there are to repositories by turns.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -23,6 +23,8 @@ pub enum Message {
     Ready(RepositoryName, BuildId),
     /// A build that runs was found after a restart; it has its place already.
     TakenOver(RepositoryName, BuildId),
+    /// A build of the repository goes on when this one, of another, has ended.
+    Awaits(BuildId, RepositoryName),
     /// A build needs no place, or no longer.
     Gone(RepositoryName, BuildId),
     Cancel(
@@ -50,6 +52,8 @@ pub struct State {
     service: Arc<Service>,
     admission: Admission,
     projects: HashMap<RepositoryName, Entry>,
+    /// Builds that builds of these repositories wait for.
+    awaited: HashMap<BuildId, HashSet<RepositoryName>>,
 }
 
 #[derive(Default)]
@@ -77,6 +81,7 @@ impl Actor for Projects {
             service,
             admission: Admission::new(places),
             projects: HashMap::new(),
+            awaited: HashMap::new(),
         })
     }
 
@@ -94,7 +99,16 @@ impl Actor for Projects {
             }
             Message::Ready(repository, build) => state.admission.ready(&repository, build),
             Message::TakenOver(repository, build) => state.admission.taken_over(&repository, build),
-            Message::Gone(repository, build) => state.admission.gone(&repository, &build),
+            Message::Awaits(build, repository) => {
+                state.awaited.entry(build).or_default().insert(repository);
+            }
+            Message::Gone(repository, build) => {
+                state.admission.gone(&repository, &build);
+                for repository in state.awaited.remove(&build).unwrap_or_default() {
+                    let left = project::Message::AwaitedLeft(build.clone());
+                    state.tell(&myself, &repository, left).await?;
+                }
+            }
             Message::Cancel(repository, build, reply) => {
                 let cancel = project::Message::Cancel(build, reply);
                 state.tell(&myself, &repository, cancel).await?;

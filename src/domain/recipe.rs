@@ -35,6 +35,28 @@ pub struct Recipe {
     pub environment: BTreeMap<String, String>,
 }
 
+#[cfg(test)]
+impl Recipe {
+    /// One that asks for nothing beyond what a recipe has to say.
+    pub fn of_script(script: &str) -> Self {
+        Self {
+            script: script.parse().unwrap(),
+            artifact: "result.tar.gz".parse().unwrap(),
+            archives: "/target".parse().unwrap(),
+            baseimage: None,
+            tag: None,
+            format: Format::Binary,
+            dependencies: Vec::new(),
+            path_filter: None,
+            timeout: None,
+            supersede: None,
+            memory: None,
+            cpus: None,
+            environment: BTreeMap::new(),
+        }
+    }
+}
+
 /// What the artifact is, and so where it goes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -31,6 +31,7 @@ pub use configuration::StoredConfiguration;
 pub use deliveries::{Heard, NewBuilds};
 pub use heads::{HeadNote, KnownHead, KnownHeads};
 pub use outbox::{Backlog, Outcome, Status};
+pub use publications::{Place, Published};
 pub use shown::Delivery;
 pub use transitions::{Facts, Transition};
 pub use waiting::Waiting;
