@@ -83,14 +83,10 @@ impl Store {
                     ..Heard::default()
                 });
             }
-            let push = insert_push(connection, &new.push, false)?;
-            remember_delivery(connection, delivery.as_deref(), push)?;
             let out_of_order = head.is_some() && !is_next && !is_there;
-            if out_of_order {
-                connection
-                    .prepare_cached("UPDATE pushes SET out_of_order = 1 WHERE sequence = ?1")?
-                    .execute([push])?;
-            } else {
+            let push = insert_push(connection, &new.push, Told::ByGit { out_of_order })?;
+            remember_delivery(connection, delivery.as_deref(), push)?;
+            if !out_of_order {
                 heads::moved(connection, repository, reference, after, push)?;
             }
             let mut heard = Heard {
@@ -131,21 +127,8 @@ impl Store {
             if is_unfinished || is_late {
                 return Ok(None);
             }
-            let pushed = head.and_then(|head| head.push);
-            let push = Push {
-                repository,
-                reference,
-                before: None,
-                after: commit,
-                forced: false,
-                pusher: None,
-                default_branch: None,
-                commits: Vec::new(),
-            };
-            let number = match pushed {
-                Some(push) => push,
-                None => insert_push(connection, &push, true)?,
-            };
+            let push = Push::unheard(repository, reference, commit);
+            let number = known_or_asked(connection, head.and_then(|head| head.push), &push)?;
             let new = NewBuilds {
                 push,
                 work: vec![Work::Configuration],
@@ -173,10 +156,7 @@ impl Store {
                     ],
                     |row| row.get(0),
                 )?;
-            let push = match pushed {
-                Some(push) => push,
-                None => insert_push(connection, &new.push, true)?,
-            };
+            let push = known_or_asked(connection, pushed, &new.push)?;
             insert_builds(connection, push, &new)
         })
         .await
@@ -304,11 +284,23 @@ fn builds_of(connection: &Connection, push: u64) -> Result<Vec<BuildId>> {
     Ok(builds)
 }
 
-fn insert_push(connection: &Connection, push: &Push, asked: bool) -> Result<u64> {
+/// How a commit of a ref came to be known.
+enum Told {
+    /// It was pushed.
+    ByGit { out_of_order: bool },
+    /// A build of it was asked for, which says nothing about the ref.
+    Asked,
+}
+
+fn insert_push(connection: &Connection, push: &Push, told: Told) -> Result<u64> {
+    let (asked, out_of_order) = match told {
+        Told::ByGit { out_of_order } => (false, out_of_order),
+        Told::Asked => (true, false),
+    };
     connection
         .prepare_cached(
-            "INSERT INTO pushes (repository, ref, before_sha, after_sha, forced, heard, asked) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            "INSERT INTO pushes (repository, ref, before_sha, after_sha, forced, heard, asked, out_of_order) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         )?
         .execute(params![
             push.repository.as_str(),
@@ -318,8 +310,17 @@ fn insert_push(connection: &Connection, push: &Push, asked: bool) -> Result<u64>
             push.forced,
             Timestamp::now().as_millis(),
             asked,
+            out_of_order,
         ])?;
     Ok(connection.last_insert_rowid().unsigned_abs())
+}
+
+/// The place of a commit among the pushes: that of the push that is known, else the newest.
+fn known_or_asked(connection: &Connection, known: Option<u64>, push: &Push) -> Result<u64> {
+    match known {
+        Some(number) => Ok(number),
+        None => insert_push(connection, push, Told::Asked),
+    }
 }
 
 fn insert_builds(connection: &Connection, push: u64, new: &NewBuilds) -> Result<Vec<BuildId>> {
@@ -366,22 +367,12 @@ fn insert_dependents(
         let Some(head) = heads::head(connection, &dependent.repository, &reference)? else {
             continue;
         };
-        let push = match head.push {
-            Some(push) => push,
-            None => {
-                let seen = Push {
-                    repository: dependent.repository.clone(),
-                    reference: reference.clone(),
-                    before: None,
-                    after: head.commit.clone(),
-                    forced: false,
-                    pusher: None,
-                    default_branch: None,
-                    commits: Vec::new(),
-                };
-                insert_push(connection, &seen, true)?
-            }
-        };
+        let seen = Push::unheard(
+            dependent.repository.clone(),
+            reference.clone(),
+            head.commit.clone(),
+        );
+        let push = known_or_asked(connection, head.push, &seen)?;
         let work = dependent.recipe.clone().into();
         let build = BuildRow {
             work: &work,

@@ -1,6 +1,8 @@
 //! Git's heads against the known ones. A push that no webhook told of is stored as one that was
 //! found, and built like any other; one that was heard of is not built again.
 
+use std::sync::Arc;
+
 use super::{Arguments, root};
 use crate::adapters::git::{Head, Refs};
 use crate::config::FirstSight;
@@ -42,27 +44,33 @@ impl<'a> Comparison<'a> {
             default_branch,
             heads: found,
         } = service.git.refs(repository).await?;
+        let config = Arc::clone(&service.config.borrow());
         let dependents = {
-            let (catalog, config) = (service.catalog.borrow(), service.config.borrow());
+            let catalog = service.catalog.borrow();
             config.tracking(&catalog).dependents(repository)
         };
+        let branch = config.configuration.branch();
+        let configuration = branch
+            .filter(|branch| branch.repository == *repository)
+            .and_then(|branch| {
+                let reference = GitRef::Branch(branch.branch.clone());
+                let mut heads = found.iter();
+                let head = heads.find(|head| head.git_ref == reference)?;
+                Some((branch.branch.clone(), head.commit.clone()))
+            });
         let mut comparison = Self {
             arguments,
             default_branch,
             dependents,
-            first_sight: service.config.borrow().github.first_sight,
+            first_sight: config.github.first_sight,
             seen,
             notes: Vec::new(),
         };
-        let mut configuration = None;
         for Head {
             git_ref, commit, ..
         } in found
         {
             let known = heads.remove(&git_ref);
-            if comparison.is_configuration(&git_ref) {
-                configuration = Some((git_ref.short_name().clone(), commit.clone()));
-            }
             if let Err(error) = comparison.look(&git_ref, commit, known).await {
                 tracing::warn!(%repository, reference = %git_ref, "cannot tell what was pushed: {error:#}");
             }
@@ -84,18 +92,6 @@ impl<'a> Comparison<'a> {
             comparison.ask_for_load(branch, commit).await?;
         }
         Ok(())
-    }
-
-    fn is_configuration(&self, reference: &GitRef) -> bool {
-        let Arguments {
-            service,
-            repository,
-            ..
-        } = self.arguments;
-        let (catalog, config) = (service.catalog.borrow(), service.config.borrow());
-        config
-            .tracking(&catalog)
-            .is_configuration(repository, reference)
     }
 
     async fn look(
@@ -213,7 +209,7 @@ impl<'a> Comparison<'a> {
             repository: repository.clone(),
             reference: reference.clone(),
             before,
-            after: commit.clone(),
+            after: commit,
             forced,
             pusher: None,
             default_branch: self.default_branch.clone(),
