@@ -17,8 +17,8 @@ use super::values::{
     HostAndPort, HostName, HttpUrl, Image, Line, Listen, Memory, Network, Period, Size,
     Superseding, VariableName, VariableValue, list, optional, table, via,
 };
-use crate::domain::names::{BranchName, BuildId, RepositoryName, ScriptPath};
 use crate::domain::kernel::{self, Kernel};
+use crate::domain::names::{BranchName, BuildId, RepositoryName, ScriptPath};
 use crate::domain::recipe::{Catalog, Format, Recipe, Supersede};
 use crate::domain::tracking::{ConfigurationBranch, Tracking};
 

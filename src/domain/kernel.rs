@@ -179,7 +179,9 @@ fn path_component(text: &str) -> String {
 /// Source: <https://github.com/distribution/reference>.
 fn is_path_component(text: &str) -> bool {
     let is_word = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit();
-    let mut separators = text.split(is_word).filter(|separator| !separator.is_empty());
+    let mut separators = text
+        .split(is_word)
+        .filter(|separator| !separator.is_empty());
     text.starts_with(is_word)
         && text.ends_with(is_word)
         && separators.all(|separator| {
@@ -210,7 +212,10 @@ fn image_tag(branch: &BranchName) -> String {
 
 fn hash(name: &str) -> String {
     let digest = Sha256::digest(name.as_bytes());
-    digest[..4].iter().map(|byte| format!("{byte:02x}")).collect()
+    digest[..4]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 #[cfg(test)]
@@ -279,14 +284,18 @@ mod tests {
 
     #[test]
     fn an_image_is_named_by_its_branch_where_docker_allows_it() {
-        let name = |of: &str, on: &str| ImageName::of_base(&repository(of), &branch(on)).to_string();
+        let name =
+            |of: &str, on: &str| ImageName::of_base(&repository(of), &branch(on)).to_string();
         for (of, on) in [
             ("threefoldtech/0-initramfs", "master"),
             ("a.b/c__d-e--f", "V1.1.0_alpha-2"),
         ] {
             assert_eq!(name(of, on), format!("{of}:{on}"));
         }
-        assert_eq!(name("crit/Base", "feature#1"), "crit/base-24c03e40:feature-1-4b5b4b4a");
+        assert_eq!(
+            name("crit/Base", "feature#1"),
+            "crit/base-24c03e40:feature-1-4b5b4b4a"
+        );
         assert_eq!(name("a/.b_", "größe"), "a/b-0:gr--e-0");
         let long = name("a/b", &"x".repeat(240));
         assert_eq!(long.len(), "a/b:".len() + 128);
@@ -302,7 +311,12 @@ mod tests {
                 image.repository.split('/').all(is_path_component),
                 "{image}"
             );
-            assert!(image.tag.starts_with(|first: char| first.is_ascii_alphanumeric()), "{image}");
+            assert!(
+                image
+                    .tag
+                    .starts_with(|first: char| first.is_ascii_alphanumeric()),
+                "{image}"
+            );
         }
     }
 }

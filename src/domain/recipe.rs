@@ -108,15 +108,6 @@ impl Catalog {
             .map(Vec::as_slice)
     }
 
-    /// Whether this script of this branch is built at all.
-    pub fn has(&self, repository: &RepositoryName, branch: &BranchName, script: &str) -> bool {
-        self.recipes(repository, branch).is_some_and(|recipes| {
-            recipes
-                .iter()
-                .any(|recipe| recipe.script.as_str() == script)
-        })
-    }
-
     /// Every recipe, with its repository and branch.
     pub fn all(&self) -> impl Iterator<Item = (&RepositoryName, &BranchName, &Recipe)> {
         self.branches.iter().flat_map(|(repository, branches)| {

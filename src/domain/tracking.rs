@@ -37,13 +37,16 @@ impl Tracking<'_> {
         let load = self
             .is_configuration(repository, reference)
             .then_some(Work::Configuration);
-        let scripts = self
-            .catalog
-            .recipes(repository, reference.short_name())
-            .unwrap_or_default();
+        let recipes = self.recipes(repository, reference.short_name());
+        let scripts = recipes.into_iter().cloned().map(Work::from);
+        load.into_iter().chain(scripts).collect()
+    }
+
+    /// The recipes of a branch or tag of that name.
+    pub fn recipes(&self, repository: &RepositoryName, branch: &BranchName) -> Vec<&Recipe> {
         let kernel = self.kernels.get(repository);
-        let recipes = kernel.into_iter().chain(scripts).cloned();
-        load.into_iter().chain(recipes.map(Work::from)).collect()
+        let scripts = self.catalog.recipes(repository, branch).unwrap_or_default();
+        kernel.into_iter().chain(scripts).collect()
     }
 
     /// Whether this script is still built for this ref, or the configuration loaded from it.

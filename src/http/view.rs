@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 use super::failure::Failure;
 use crate::config::ServiceConfig;
 use crate::domain::build::{Build, Cause, Kind, State};
+use crate::domain::kernel::Base;
 use crate::domain::names::{ArtifactName, BuildId};
 use crate::domain::push::Commit;
 use crate::domain::time::Timestamp;
@@ -62,6 +63,8 @@ pub struct BuildView {
     /// Of the script, once it has ended.
     pub exit_code: Option<i32>,
     pub image: Option<String>,
+    /// What an incremental kernel was built upon, and why.
+    pub base: Option<Base>,
     /// Id of the container.
     pub container: Option<String>,
     /// Null for a load of the configuration, which runs in no container.
@@ -270,6 +273,9 @@ fn waits_for(build: &Build, waiting: &Waiting, config: &ServiceConfig) -> Option
         Some(_) => Some("waits for its branch's running build".to_owned()),
         // A load of the configuration needs no place.
         None if build.recipe().is_none() => None,
+        None if let Some(base) = waiting.bases.get(&build.id) => {
+            Some(format!("waits for build {base}, which makes its base"))
+        }
         None => {
             let places = config.builds.concurrency;
             if waiting.running >= places {
@@ -330,6 +336,7 @@ fn view(
         attempt: build.attempt,
         exit_code: build.exit_code,
         image: build.image,
+        base: build.base,
         container: build.container,
         limits,
         log,

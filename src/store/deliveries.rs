@@ -11,6 +11,7 @@ use super::{Result, Store, StoreError, rows};
 use crate::domain::build::{Build, Cause, State, Work, skip_mark};
 use crate::domain::names::{BranchName, BuildId, CommitSha, GitRef, RepositoryName};
 use crate::domain::push::Push;
+use crate::domain::recipe::Recipe;
 use crate::domain::time::Timestamp;
 use crate::domain::tracking::Dependent;
 
@@ -185,6 +186,51 @@ impl Store {
         .await
     }
 
+    /// The build that makes a base again, where its ref is known to stand: one that waits or runs
+    /// already, else a new one. `None`: the ref is gone.
+    pub async fn need_base(
+        &self,
+        of: BuildId,
+        repository: RepositoryName,
+        reference: GitRef,
+        recipe: Recipe,
+    ) -> Result<Option<BuildId>> {
+        self.write(move |connection| {
+            let work = Work::from(recipe);
+            let unfinished: Option<BuildId> = connection
+                .prepare_cached(
+                    "SELECT id FROM builds WHERE ended IS NULL AND repository = ?1 AND ref = ?2 \
+                     AND script = ?3 AND kind = ?4 ORDER BY sequence LIMIT 1",
+                )?
+                .query_row(
+                    params![
+                        repository.as_str(),
+                        reference.to_string(),
+                        work.script(),
+                        work.kind().as_str()
+                    ],
+                    |row| rows::parsed(row, 0),
+                )
+                .optional()?;
+            if unfinished.is_some() {
+                return Ok(unfinished);
+            }
+            let Some(head) = heads::head(connection, &repository, &reference)? else {
+                return Ok(None);
+            };
+            let push = Push::unheard(repository, reference, head.commit);
+            let number = known_or_asked(connection, head.push, &push)?;
+            let new = NewBuilds {
+                push,
+                work: vec![work],
+                dependents: Vec::new(),
+                cause: Cause::Base { of },
+            };
+            Ok(insert_builds(connection, number, &new)?.pop())
+        })
+        .await
+    }
+
     /// Where its ref stood before a push, if that is where the push heard before it had left it.
     /// Else a comparison would not tell all that is new to this service: the ref was created, this
     /// is the first that is heard of it, or a push between was missed or is late.
@@ -325,7 +371,8 @@ fn known_or_asked(connection: &Connection, known: Option<u64>, push: &Push) -> R
 
 fn insert_builds(connection: &Connection, push: u64, new: &NewBuilds) -> Result<Vec<BuildId>> {
     let commits = rows::to_json(&new.push.commits)?;
-    let told_by = (new.cause != Cause::Manual).then_some(push);
+    let is_asked = matches!(new.cause, Cause::Manual | Cause::Base { .. });
+    let told_by = (!is_asked).then_some(push);
     let mut builds = Vec::with_capacity(new.work.len());
     for work in &new.work {
         let build = BuildRow {

@@ -89,7 +89,8 @@ impl Preparation<'_> {
             match self.create(id).await {
                 Err(DockerError::NotFound(_)) if tries < IMAGE_TRIES => tries += 1,
                 created => {
-                    let container = created.map_err(|error| self.docker_failed("create", &error))?;
+                    let container =
+                        created.map_err(|error| self.docker_failed("create", &error))?;
                     break (image, base, container);
                 }
             }

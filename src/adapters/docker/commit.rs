@@ -115,8 +115,8 @@ impl Docker {
 /// The engine takes what is missing here from the container, so nothing that was changed for the
 /// build may be missing. A label cannot be taken back; it is made empty, and so means nothing.
 fn config_of(original: ImageConfig, labels: BTreeMap<String, String>) -> ContainerConfig {
-    let emptied = [LABEL_BUILD, LABEL_INSTANCE, LABEL_ATTEMPT]
-        .map(|label| (label.to_owned(), String::new()));
+    let emptied =
+        [LABEL_BUILD, LABEL_INSTANCE, LABEL_ATTEMPT].map(|label| (label.to_owned(), String::new()));
     ContainerConfig {
         entrypoint: Some(original.entrypoint.unwrap_or_default()),
         cmd: Some(original.cmd.unwrap_or_default()),

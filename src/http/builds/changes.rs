@@ -141,11 +141,13 @@ async fn ask(web: &Web, headers: &HeaderMap, body: Result<Body, Failure>) -> Ans
 }
 
 fn recipes_for(web: &Web, asked: &AskedBuild) -> Result<Vec<Recipe>, Failure> {
-    let catalog = Arc::clone(&web.service.catalog.borrow());
+    let (catalog, config) = (web.service.catalog.borrow(), web.service.config.borrow());
+    let tracking = config.tracking(&catalog);
     let AskedBuild {
         repository, branch, ..
     } = asked;
-    let Some(recipes) = catalog.recipes(repository, branch) else {
+    let recipes = tracking.recipes(repository, branch);
+    if recipes.is_empty() {
         let hint = match catalog.is_tracked(repository) {
             true => {
                 let branches: Vec<&str> = catalog
@@ -162,9 +164,10 @@ fn recipes_for(web: &Web, asked: &AskedBuild) -> Result<Vec<Recipe>, Failure> {
         };
         let error = format!("branch {branch} of {repository} is not tracked");
         return Err(Failure::not_found(error, hint));
-    };
+    }
     let chosen: Vec<Recipe> = recipes
         .iter()
+        .copied()
         .filter(|recipe| {
             asked
                 .script
@@ -302,13 +305,9 @@ async fn rebuild(web: &Web, id: &str, headers: &HeaderMap, body: Result<Body, Fa
 /// What the configuration says today of that script and tag; where it no longer says anything,
 /// what it said then.
 fn recipe_now(web: &Web, old: &Build, then: &Recipe) -> Recipe {
-    let catalog = Arc::clone(&web.service.catalog.borrow());
-    let recipes = catalog
-        .recipes(&old.repository, old.branch())
-        .unwrap_or_default();
-    recipes
-        .iter()
-        .find(|recipe| recipe.script == then.script && recipe.tag == then.tag)
-        .unwrap_or(then)
-        .clone()
+    let (catalog, config) = (web.service.catalog.borrow(), web.service.config.borrow());
+    let tracking = config.tracking(&catalog);
+    let recipes = tracking.recipes(&old.repository, old.branch());
+    let same = |recipe: &&Recipe| recipe.script == then.script && recipe.tag == then.tag;
+    recipes.into_iter().find(same).unwrap_or(then).clone()
 }

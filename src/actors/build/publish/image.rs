@@ -8,9 +8,7 @@ use super::{Failure, Publication, cannot_publish};
 use crate::actors::build::plan;
 use crate::adapters::docker::DockerError;
 use crate::domain::build::Build;
-use crate::domain::kernel::{
-    ImageName, LABEL_BUILD, LABEL_COMMIT, LABEL_REF, LABEL_REPOSITORY,
-};
+use crate::domain::kernel::{ImageName, LABEL_BUILD, LABEL_COMMIT, LABEL_REF, LABEL_REPOSITORY};
 use crate::store::Place;
 
 impl Publication<'_> {

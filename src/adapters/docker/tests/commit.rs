@@ -186,7 +186,9 @@ async fn a_dangling_image_goes_unless_a_container_is_made_of_it() {
     // Another test may be at the same: only one of the two is told what went.
     docker.remove_dangling_images().await.unwrap();
     let is_there = |id: &str| {
-        let found = Command::new("docker").args(["image", "inspect", id]).output();
+        let found = Command::new("docker")
+            .args(["image", "inspect", id])
+            .output();
         found.unwrap().status.success()
     };
     let there = [&unused, &used, &named].map(|id| is_there(id));
