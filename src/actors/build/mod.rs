@@ -366,23 +366,7 @@ impl Machine {
             log: Some(self.log.summary()),
             ..known
         };
-        let transition = Transition {
-            build: self.build.id.clone(),
-            to,
-            reason,
-            known,
-        };
-        self.build = self.service.store.transition(transition).await?;
-        let Build {
-            id,
-            repository,
-            commit,
-            state,
-            reason,
-            attempt,
-            ..
-        } = &self.build;
-        tracing::info!(build = %id, %repository, sha = %commit, %state, reason, attempt, "build moved on");
+        self.build = transition(&self.service, &self.build, to, reason, known).await?;
         Ok(())
     }
 
@@ -395,4 +379,33 @@ impl Machine {
             Timestamp::now().since(self.build.building_since().unwrap_or(self.build.queued)),
         )
     }
+}
+
+/// Stores that a build has come to its next state, and says so.
+pub async fn transition(
+    service: &Service,
+    build: &Build,
+    to: State,
+    reason: Option<String>,
+    known: Facts,
+) -> anyhow::Result<Build> {
+    let transition = Transition {
+        build: build.id.clone(),
+        to,
+        reason,
+        known,
+    };
+    let build = service.store.transition(transition).await?;
+    let Build {
+        id,
+        repository,
+        commit,
+        state,
+        reason,
+        attempt,
+        ..
+    } = &build;
+    let kind = build.kind().as_str();
+    tracing::info!(build = %id, kind, %repository, sha = %commit, %state, reason, attempt, "build moved on");
+    Ok(build)
 }
