@@ -10,8 +10,8 @@
 //! publishing   publish    Published: its names are there, and the build has succeeded
 //! ```
 //!
-//! A task that fails, an [`Interruption`] and a lost container lead out of any of these, as
-//! [`ending`] tells.
+//! A task that fails, a lost container, and an [`Interruption`] (which comes too late for what is
+//! being published) lead to an end or back to the queue, as [`ending`] tells.
 //!
 //! The actor is never restarted. What it has done is in the store, the log and the container, and
 //! [`go_on`](Machine::go_on) begins from there, after a restart of the service as well.
