@@ -17,6 +17,7 @@ pub mod build;
 mod configuration;
 mod filter;
 mod janitor;
+mod log;
 mod project;
 mod projects;
 mod reporter;

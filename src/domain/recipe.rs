@@ -34,6 +34,28 @@ pub struct Recipe {
     pub environment: BTreeMap<String, String>,
 }
 
+#[cfg(test)]
+impl Recipe {
+    /// One that asks for nothing beyond what a recipe has to say.
+    pub fn of_script(script: &str) -> Self {
+        Self {
+            script: script.parse().unwrap(),
+            artifact: "result.tar.gz".parse().unwrap(),
+            archives: "/target".parse().unwrap(),
+            baseimage: None,
+            tag: None,
+            format: Format::Binary,
+            dependencies: Vec::new(),
+            path_filter: None,
+            timeout: None,
+            supersede: None,
+            memory: None,
+            cpus: None,
+            environment: BTreeMap::new(),
+        }
+    }
+}
+
 /// Where the artifact goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -94,26 +94,14 @@ impl Tracking<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::recipe::Format;
 
     fn recipe(script: &str, dependencies: &[&str]) -> Recipe {
         Recipe {
-            script: script.parse().unwrap(),
-            artifact: "result.tar.gz".parse().unwrap(),
-            archives: "/target".parse().unwrap(),
-            baseimage: None,
-            tag: None,
-            format: Format::Flist,
             dependencies: dependencies
                 .iter()
                 .map(|name| name.parse().unwrap())
                 .collect(),
-            path_filter: None,
-            timeout: None,
-            supersede: None,
-            memory: None,
-            cpus: None,
-            environment: Default::default(),
+            ..Recipe::of_script(script)
         }
     }
 

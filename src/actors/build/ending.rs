@@ -80,13 +80,27 @@ impl Machine {
         }
         self.work = None;
         self.watchdogs.clear();
-        self.note(&format!("attempt {}: {how}", self.build.attempt))
+        self.log
+            .note(format!("attempt {}: {how}", self.build.attempt))
             .await?;
         match next_attempt(&self.build, &how) {
-            (State::Queued, reason) => self.leave(myself, (State::Queued, reason)).await,
+            (State::Queued, reason) => self.queue_again(myself, reason).await,
             // The log's last line tells how it ended, as that of any other build.
             (end, reason) => self.end(myself, end, reason).await,
         }
+    }
+
+    async fn queue_again(
+        &mut self,
+        myself: &ActorRef<Message>,
+        reason: Option<String>,
+    ) -> anyhow::Result<()> {
+        self.log.pause().await;
+        // Before the second attempt can make its own, which has the same name.
+        let _ = tokio::time::timeout(REMOVAL, self.remove_container()).await;
+        self.become_(State::Queued, reason, Facts::default())
+            .await?;
+        self.leave(myself)
     }
 
     pub(super) async fn end(
@@ -95,62 +109,24 @@ impl Machine {
         state: State,
         reason: impl Into<Option<String>>,
     ) -> anyhow::Result<()> {
-        // Whatever still works for this build would only write into a log that is closed.
+        // Whatever still works for this build would only write into a log that is finished.
         self.work = None;
         self.watchdogs.clear();
         let reason = reason.into();
-        let took = span(Timestamp::now().since(self.build.started.unwrap_or(self.build.queued)));
-        let line = match &reason {
-            Some(reason) => format!("{state}: {reason}"),
-            None => format!("{state} after {took}"),
+        let took = Timestamp::now().since(self.build.started.unwrap_or(self.build.queued));
+        self.log.finish(state, reason.as_deref(), &span(took)).await;
+        let known = Facts {
+            exit_code: self.build.exit_code,
+            ..Facts::default()
         };
-        // A full disk must not keep the build from ending.
-        if let Err(error) = self.note(&line).await {
-            tracing::error!(build = %self.build.id, %error, "cannot write the end of a log");
-        }
-        self.leave(myself, (state, reason)).await
+        self.become_(state, reason, known).await?;
+        self.service.metrics.build_ended(state, took.as_secs_f64());
+        tokio::spawn(self.remove_container());
+        self.leave(myself)
     }
 
-    /// The last transition of this actor: to an end, or back to the queue. The log is synced before.
-    pub(super) async fn leave(
-        &mut self,
-        myself: &ActorRef<Message>,
-        (state, reason): (State, Option<String>),
-    ) -> anyhow::Result<()> {
-        if let Some(log) = self.log.take() {
-            let closed = tokio::task::spawn_blocking(move || {
-                let mut log = log;
-                let result = if state.is_end() {
-                    log.finish()
-                } else {
-                    log.checkpoint()
-                };
-                (log, result)
-            })
-            .await?;
-            self.log = Some(closed.0);
-            if let Err(error) = closed.1 {
-                tracing::error!(build = %self.build.id, %error, "cannot sync a log");
-            }
-        }
-        if state == State::Queued {
-            // Before the second attempt can make its own, which has the same name.
-            let _ = tokio::time::timeout(REMOVAL, self.remove_container()).await;
-        }
-        self.become_(
-            state,
-            reason,
-            Facts {
-                exit_code: self.build.exit_code,
-                ..Facts::default()
-            },
-        )
-        .await?;
-        if state.is_end() {
-            let took = Timestamp::now().since(self.build.started.unwrap_or(self.build.queued));
-            self.service.metrics.build_ended(state, took.as_secs_f64());
-            tokio::spawn(self.remove_container());
-        }
+    /// The last that this actor does for the build, whose last transition is stored.
+    fn leave(&mut self, myself: &ActorRef<Message>) -> anyhow::Result<()> {
         self.service.logs.closed(&self.build.id);
         self.project
             .cast(project::Message::Left(Box::new(self.build.clone())))?;

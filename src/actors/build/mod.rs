@@ -1,10 +1,20 @@
 //! One build, from its place to its end: a state machine that owns the build's container and its
-//! log. Whatever takes long (fetching, pulling, following, collecting) runs in a task beside it
-//! that casts its result back, so that a cancellation is heard at once. The task dies with the
-//! actor.
+//! log. Whatever takes long runs in a task beside it that casts its result back, so that a
+//! cancellation is heard at once. The task dies with the actor.
 //!
-//! The actor is never restarted. What it has done is in the store, the log and the container;
-//! [`takeover`](Machine::take_over) goes on from there, after a restart of the service as well.
+//! ```text
+//! state        its task   the message that ends it
+//! preparing    prepare    Prepared: the container is created
+//! building     pump       ScriptEnded, after a Chunk for each piece of output
+//! collecting   collect    Collected: the artifact is on the disk
+//! publishing   publish    Published: its names are there, and the build has succeeded
+//! ```
+//!
+//! A task that fails, a lost container, and an [`Interruption`] (which comes too late for what is
+//! being published) lead to an end or back to the queue, as [`ending`] tells.
+//!
+//! The actor is never restarted. What it has done is in the store, the log and the container, and
+//! [`go_on`](Machine::go_on) begins from there, after a restart of the service as well.
 
 mod collect;
 mod ending;
@@ -21,6 +31,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use tokio_util::task::AbortOnDropHandle;
 
 use self::pump::Chunk;
+use super::log::Log;
 use super::project;
 use super::projects::CancelError;
 use crate::adapters::docker::Outcome;
@@ -48,12 +59,8 @@ pub enum Message {
     ContainerLost(String),
     Collected(Result<Artifact, Failure>),
     Published(Result<(), Failure>),
+    /// By hand, by a newer push, or by a watchdog.
     Interrupt(Interruption),
-    TimeIsUp,
-    DiskExceeded {
-        used: u64,
-        limit: u64,
-    },
     /// A killed container has had its time to give the rest of its log.
     StopWaiting,
 }
@@ -103,8 +110,7 @@ pub struct Machine {
     build: Build,
     recipe: Arc<Recipe>,
     project: ActorRef<project::Message>,
-    /// `None` while a blocking thread writes.
-    log: Option<LogWriter>,
+    log: Log,
     /// Preparing, following, collecting or publishing.
     work: Option<AbortOnDropHandle<()>>,
     watchdogs: Vec<AbortOnDropHandle<()>>,
@@ -126,14 +132,7 @@ impl Actor for BuildActor {
             project,
         }: Arguments,
     ) -> Result<Machine, ActorProcessingErr> {
-        let log = {
-            let (service, build) = (Arc::clone(&service), build.clone());
-            tokio::task::spawn_blocking(move || {
-                let masker = plan::masker(&service.config.borrow());
-                service.logs.write(&build, masker)
-            })
-            .await??
-        };
+        let log = Log::open(&service, &build).await?;
         let Work::Script(recipe) = &build.work else {
             return Err(format!("build {} runs no script", build.id).into());
         };
@@ -142,16 +141,22 @@ impl Actor for BuildActor {
             recipe: Arc::clone(recipe),
             build,
             project,
-            log: Some(log),
+            log,
             work: None,
             watchdogs: Vec::new(),
             interruption: None,
         };
-        machine.go_on(&myself).await?;
-        if let Some(note) = note {
-            // Before all that the preparation tells, which comes as messages.
-            machine.note(&note).await?;
+        let build = &machine.build;
+        if build.state == State::Preparing && build.attempt == 1 && !machine.log.is_empty() {
+            machine
+                .log
+                .note("the service was restarted: preparing from the beginning")
+                .await?;
         }
+        if let Some(note) = note {
+            machine.log.note(note).await?;
+        }
+        machine.go_on(&myself)?;
         Ok(machine)
     }
 
@@ -175,33 +180,42 @@ impl Actor for BuildActor {
 }
 
 impl Machine {
-    /// Does what the state it is in asks for: at the start, and again after a restart.
-    async fn go_on(&mut self, myself: &ActorRef<Message>) -> anyhow::Result<()> {
+    /// Begins the work of the state that the build is in: when it has come there, and again after
+    /// a restart of the service.
+    fn go_on(&mut self, myself: &ActorRef<Message>) -> anyhow::Result<()> {
         match self.build.state {
-            State::Preparing => {
-                let again = self.watermark().0 > 0 && self.build.attempt == 1;
-                if again {
-                    self.note("the service was restarted: preparing from the beginning")
-                        .await?;
-                }
-                self.run(prepare::prepare(
-                    Arc::clone(&self.service),
-                    self.build.clone(),
-                    Arc::clone(&self.recipe),
-                    myself.clone(),
-                ));
+            State::Preparing => self.run(myself, prepare::prepare),
+            State::Building => {
+                let offset = self.log.spool_offset();
+                self.run(myself, move |service, build, _, myself| {
+                    pump::pump(service, build, offset, myself)
+                });
+                self.watchdogs = pump::watchdogs(&self.service, &self.build, &self.recipe, myself);
             }
-            State::Building => self.follow(myself),
-            State::Collecting => self.collect(myself),
-            State::Publishing => self.publish(myself),
+            State::Collecting => self.run(myself, collect::collect),
+            State::Publishing => self.run(myself, publish::publish),
             other => anyhow::bail!("a build that is {other} has nothing to do"),
         }
         Ok(())
     }
 
+    fn run<Work: Future<Output = ()> + Send + 'static>(
+        &mut self,
+        myself: &ActorRef<Message>,
+        work: impl FnOnce(Arc<Service>, Build, Arc<Recipe>, ActorRef<Message>) -> Work,
+    ) {
+        let work = work(
+            Arc::clone(&self.service),
+            self.build.clone(),
+            Arc::clone(&self.recipe),
+            myself.clone(),
+        );
+        self.work = Some(AbortOnDropHandle::new(tokio::spawn(work)));
+    }
+
     async fn handle(&mut self, myself: &ActorRef<Message>, message: Message) -> anyhow::Result<()> {
         match message {
-            Message::Note(line) => self.note(&line).await,
+            Message::Note(line) => self.log.note(line).await,
             Message::Prepared(Ok(prepared)) => self.start_script(myself, prepared).await,
             Message::Chunk(chunk) => self.append(chunk).await,
             Message::LimitReached => self.note_limit().await,
@@ -215,35 +229,6 @@ impl Machine {
                 self.end(myself, failure.state, failure.reason).await
             }
             Message::Interrupt(interruption) => self.interrupt(myself, interruption).await,
-            Message::TimeIsUp => {
-                let limit = humantime::format_duration(plan::timeout(
-                    &self.service.config.borrow(),
-                    &self.recipe,
-                ));
-                let reason = format!("timed out after {limit}");
-                self.interrupt(
-                    myself,
-                    Interruption {
-                        state: State::TimedOut,
-                        reason,
-                        reply: None,
-                    },
-                )
-                .await
-            }
-            Message::DiskExceeded { used, limit } => {
-                let (used, limit) = (bytesize::ByteSize(used), bytesize::ByteSize(limit));
-                let reason = format!("wrote {used} to disk, more than the limit of {limit}");
-                self.interrupt(
-                    myself,
-                    Interruption {
-                        state: State::Failed,
-                        reason,
-                        reply: None,
-                    },
-                )
-                .await
-            }
             Message::StopWaiting => match self.interruption.take() {
                 Some(interruption) => self.end_interrupted(myself, interruption).await,
                 None => Ok(()),
@@ -251,45 +236,13 @@ impl Machine {
         }
     }
 
-    fn run(&mut self, work: impl Future<Output = ()> + Send + 'static) {
-        self.work = Some(AbortOnDropHandle::new(tokio::spawn(work)));
-    }
-
-    fn follow(&mut self, myself: &ActorRef<Message>) {
-        let offset = self.log.as_ref().map_or(0, LogWriter::spool_offset);
-        self.run(pump::pump(
-            Arc::clone(&self.service),
-            self.build.clone(),
-            offset,
-            myself.clone(),
-        ));
-        self.watchdogs = pump::watchdogs(&self.service, &self.build, &self.recipe, myself);
-    }
-
-    fn collect(&mut self, myself: &ActorRef<Message>) {
-        self.run(collect::collect(
-            Arc::clone(&self.service),
-            self.build.clone(),
-            Arc::clone(&self.recipe),
-            myself.clone(),
-        ));
-    }
-
-    fn publish(&mut self, myself: &ActorRef<Message>) {
-        self.run(publish::publish(
-            Arc::clone(&self.service),
-            self.build.clone(),
-            Arc::clone(&self.recipe),
-            myself.clone(),
-        ));
-    }
-
     async fn start_script(
         &mut self,
         myself: &ActorRef<Message>,
         prepared: prepare::Prepared,
     ) -> anyhow::Result<()> {
-        self.note(&format!("running {}", self.build.script()))
+        self.log
+            .note(format!("running {}", self.build.script()))
             .await?;
         // From here on the container counts: after a crash it is looked for and followed, and
         // started if that did not happen yet.
@@ -299,8 +252,7 @@ impl Machine {
             ..Facts::default()
         };
         self.become_(State::Building, None, known).await?;
-        self.follow(myself);
-        Ok(())
+        self.go_on(myself)
     }
 
     /// The runner keeps to `max_log`, but the script is root beside it and can write to the spool.
@@ -319,11 +271,9 @@ impl Machine {
             .metrics
             .log_bytes
             .inc_by(chunk.bytes.len() as u64);
-        self.with_log(move |log| {
-            log.append(chunk.time, chunk.offset, &chunk.bytes)
-            // The permit is dropped with the chunk, now that its bytes are in the log.
-        })
-        .await
+        // The permit is dropped with the chunk, once its bytes are in the log.
+        let append = move |log: &mut LogWriter| log.append(chunk.time, chunk.offset, &chunk.bytes);
+        self.log.write(append).await
     }
 
     /// Said again by each follower that comes to the end of a full spool.
@@ -332,7 +282,7 @@ impl Machine {
         let line = format!(
             "max_log ({limit}) is reached: the script goes on, its further output is not kept"
         );
-        self.with_log(move |log| log.note_once(&line)).await
+        self.log.write(move |log| log.note_once(&line)).await
     }
 
     async fn script_ended(
@@ -345,18 +295,20 @@ impl Machine {
         }
         self.watchdogs.clear();
         if end.dropped > 0 && end.spool_error.is_none() {
-            self.note(&format!(
-                "max_log was reached: {} of the script's output are not kept",
-                bytesize::ByteSize(end.dropped)
-            ))
-            .await?;
+            self.log
+                .note(format!(
+                    "max_log was reached: {} of the script's output are not kept",
+                    bytesize::ByteSize(end.dropped)
+                ))
+                .await?;
         }
         if let Some(error) = end.spool_error {
             let error = std::io::Error::from_raw_os_error(error);
-            self.note(&format!(
-                "the container could not keep all of the output: {error}"
-            ))
-            .await?;
+            self.log
+                .note(format!(
+                    "the container could not keep all of the output: {error}"
+                ))
+                .await?;
         }
         let took = self.building_for();
         let verdict = verdict::of(
@@ -367,15 +319,15 @@ impl Machine {
         self.build.exit_code = Some(code);
         match verdict {
             Ok(()) => {
-                self.note(&format!("{} ended well after {took}", self.build.script()))
+                self.log
+                    .note(format!("{} ended well after {took}", self.build.script()))
                     .await?;
                 let known = Facts {
                     exit_code: Some(code),
                     ..Facts::default()
                 };
                 self.become_(State::Collecting, None, known).await?;
-                self.collect(myself);
-                Ok(())
+                self.go_on(myself)
             }
             Err(why) => {
                 let reason = format!("{why} after {took}, in {}", self.build.script());
@@ -390,18 +342,18 @@ impl Machine {
         artifact: Artifact,
     ) -> anyhow::Result<()> {
         let size = bytesize::ByteSize(artifact.size);
-        self.note(&format!(
-            "artifact {}: {size}, sha256 {}",
-            artifact.name, artifact.sha256
-        ))
-        .await?;
+        self.log
+            .note(format!(
+                "artifact {}: {size}, sha256 {}",
+                artifact.name, artifact.sha256
+            ))
+            .await?;
         let known = Facts {
             artifact: Some(artifact),
             ..Facts::default()
         };
         self.become_(State::Publishing, None, known).await?;
-        self.publish(myself);
-        Ok(())
+        self.go_on(myself)
     }
 
     async fn become_(
@@ -410,60 +362,12 @@ impl Machine {
         reason: Option<String>,
         known: Facts,
     ) -> anyhow::Result<()> {
-        let (bytes, lines) = self.watermark();
-        let tail = self.log.as_ref().map(LogWriter::tail).unwrap_or_default();
         let known = Facts {
-            log: Some((bytes, lines, tail)),
+            log: Some(self.log.summary()),
             ..known
         };
-        let transition = Transition {
-            build: self.build.id.clone(),
-            to,
-            reason,
-            known,
-        };
-        self.build = self.service.store.transition(transition).await?;
-        let Build {
-            id,
-            repository,
-            commit,
-            state,
-            reason,
-            attempt,
-            ..
-        } = &self.build;
-        tracing::info!(build = %id, %repository, sha = %commit, %state, reason, attempt, "build moved on");
+        self.build = transition(&self.service, &self.build, to, reason, known).await?;
         Ok(())
-    }
-
-    async fn note(&mut self, line: &str) -> anyhow::Result<()> {
-        let line = line.to_owned();
-        self.with_log(move |log| log.note(&line)).await
-    }
-
-    /// Writing is short but can block on a slow disk, and the threads of the runtime serve everyone.
-    async fn with_log(
-        &mut self,
-        write: impl FnOnce(&mut LogWriter) -> std::io::Result<()> + Send + 'static,
-    ) -> anyhow::Result<()> {
-        let Some(mut log) = self.log.take() else {
-            anyhow::bail!("the log is closed")
-        };
-        let (log, result) = tokio::task::spawn_blocking(move || {
-            let result = write(&mut log);
-            (log, result)
-        })
-        .await?;
-        self.log = Some(log);
-        result.map_err(|error| anyhow::anyhow!("cannot write the log: {error}"))
-    }
-
-    fn watermark(&self) -> (u64, u64) {
-        self.log.as_ref().map_or((0, 0), |log| {
-            let watermark = log.watermark();
-            let watermark = watermark.borrow();
-            (watermark.bytes, watermark.lines)
-        })
     }
 
     fn container_name(&self) -> String {
@@ -475,4 +379,33 @@ impl Machine {
             Timestamp::now().since(self.build.building_since().unwrap_or(self.build.queued)),
         )
     }
+}
+
+/// Stores that a build has come to its next state, and says so.
+pub async fn transition(
+    service: &Service,
+    build: &Build,
+    to: State,
+    reason: Option<String>,
+    known: Facts,
+) -> anyhow::Result<Build> {
+    let transition = Transition {
+        build: build.id.clone(),
+        to,
+        reason,
+        known,
+    };
+    let build = service.store.transition(transition).await?;
+    let Build {
+        id,
+        repository,
+        commit,
+        state,
+        reason,
+        attempt,
+        ..
+    } = &build;
+    let kind = build.kind().as_str();
+    tracing::info!(build = %id, kind, %repository, sha = %commit, %state, reason, attempt, "build moved on");
+    Ok(build)
 }

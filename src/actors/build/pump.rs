@@ -6,14 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use bytesize::ByteSize;
 use futures_util::StreamExt;
 use ractor::ActorRef;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Message, plan};
+use super::{Interruption, Message, plan};
 use crate::adapters::docker::{DockerError, Frame};
-use crate::domain::build::Build;
+use crate::domain::build::{Build, State};
 use crate::domain::recipe::Recipe;
 use crate::domain::time::Timestamp;
 use crate::service::Service;
@@ -220,11 +221,12 @@ pub fn watchdogs(
         .building_since()
         .map_or(Duration::ZERO, |since| Timestamp::now().since(since));
     let config = Arc::clone(&service.config.borrow());
-    let left = plan::timeout(&config, recipe).saturating_sub(ran);
+    let limit = plan::timeout(&config, recipe);
     let clock = myself.clone();
     let mut watchdogs = vec![AbortOnDropHandle::new(tokio::spawn(async move {
-        tokio::time::sleep(left).await;
-        let _ = clock.cast(Message::TimeIsUp);
+        tokio::time::sleep(limit.saturating_sub(ran)).await;
+        let reason = format!("timed out after {}", humantime::format_duration(limit));
+        interrupt(&clock, State::TimedOut, reason);
     }))];
     if let Some(limit) = config.docker.disk {
         let watch = watch_disk(
@@ -243,14 +245,23 @@ async fn watch_disk(service: Arc<Service>, name: String, limit: u64, myself: Act
         tokio::time::sleep(DISK_EVERY).await;
         match service.docker.disk_usage(&name).await {
             Ok(used) if used > limit => {
-                let _ = myself.cast(Message::DiskExceeded { used, limit });
-                return;
+                let (used, limit) = (ByteSize(used), ByteSize(limit));
+                let reason = format!("wrote {used} to disk, more than the limit of {limit}");
+                return interrupt(&myself, State::Failed, reason);
             }
             Ok(_) => {}
             // The pump finds out what is wrong with the container.
             Err(error) => tracing::debug!(container = name, %error, "cannot measure disk use"),
         }
     }
+}
+
+fn interrupt(build: &ActorRef<Message>, state: State, reason: String) {
+    let _ = build.cast(Message::Interrupt(Interruption {
+        state,
+        reason,
+        reply: None,
+    }));
 }
 
 #[cfg(test)]

@@ -16,14 +16,16 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::log::Log;
+use crate::actors::build;
+use crate::actors::log::Log;
 use crate::adapters::git::{Content, TreeLimits};
 use crate::config::{self, Configuration as Wanted, FileState, Files, Finding, Loaded};
 use crate::domain::build::{Build, Cause, State};
 use crate::domain::names::{CommitSha, GitRef};
 use crate::domain::time::Timestamp;
+use crate::log::LogWriter;
 use crate::service::Service;
-use crate::store::{Facts, Transition};
+use crate::store::Facts;
 
 /// As for a local directory; all files together must fit into memory.
 const LIMITS: TreeLimits = TreeLimits {
@@ -94,7 +96,8 @@ pub async fn next(
         return Ok(None);
     };
     if build.state == State::Queued {
-        build = become_(&service, &build, State::Preparing, None, Facts::default()).await?;
+        build =
+            build::transition(&service, &build, State::Preparing, None, Facts::default()).await?;
     }
     let log = match Log::open(&service, &build).await {
         Ok(log) => log,
@@ -177,8 +180,8 @@ impl Load {
         let files = self.fetch().await?;
         self.compare().await?;
         if self.build.state == State::Preparing {
-            let (to, known) = (State::Building, self.log.facts());
-            self.build = become_(&self.service, &self.build, to, None, known).await?;
+            let (to, known) = (State::Building, facts(Some(&self.log)));
+            self.build = build::transition(&self.service, &self.build, to, None, known).await?;
         }
         let last_good = self.service.store.configuration().await;
         let last_good = last_good.map_err(anyhow::Error::from)?.last_good;
@@ -190,7 +193,12 @@ impl Load {
         let (loaded, lines) = resolved
             .await
             .map_err(|_| Ending::errored("an internal error ended it"))?;
-        self.log.append(lines).await?;
+        // The part of the log that a script's output is for other builds.
+        let append = move |log: &mut LogWriter| {
+            let now = u64::try_from(Timestamp::now().as_millis()).unwrap_or(0);
+            log.append(now, log.spool_offset(), lines.as_bytes())
+        };
+        self.log.write(append).await?;
         self.log.note(summary(&loaded)).await?;
         Ok(loaded)
     }
@@ -358,55 +366,24 @@ async fn end_unread(
 pub async fn end(
     service: &Service,
     build: &Build,
-    log: Option<Log>,
+    mut log: Option<Log>,
     state: State,
     reason: Option<String>,
 ) -> anyhow::Result<()> {
     let took = Timestamp::now().since(build.started.unwrap_or(build.queued));
-    let line = match &reason {
-        Some(reason) => format!("{state}: {reason}"),
-        None => format!("{state} after {:.1} s", took.as_secs_f64()),
-    };
-    let mut known = Facts::default();
-    if let Some(mut log) = log {
-        let written = async {
-            log.note(line).await?;
-            log.finish().await
-        };
-        // A full disk must not keep the load from ending.
-        if let Err(error) = written.await {
-            tracing::error!(build = %build.id, %error, "cannot write the end of a log");
-        }
-        known = log.facts();
+    if let Some(log) = &mut log {
+        let seconds = format!("{:.1} s", took.as_secs_f64());
+        log.finish(state, reason.as_deref(), &seconds).await;
     }
-    become_(service, build, state, reason, known).await?;
+    build::transition(service, build, state, reason, facts(log.as_ref())).await?;
     service.metrics.build_ended(state, took.as_secs_f64());
     service.logs.closed(&build.id);
     Ok(())
 }
 
-async fn become_(
-    service: &Service,
-    build: &Build,
-    to: State,
-    reason: Option<String>,
-    known: Facts,
-) -> anyhow::Result<Build> {
-    let transition = Transition {
-        build: build.id.clone(),
-        to,
-        reason,
-        known,
-    };
-    let build = service.store.transition(transition).await?;
-    let Build {
-        id,
-        repository,
-        commit,
-        state,
-        reason,
-        ..
-    } = &build;
-    tracing::info!(build = %id, %repository, sha = %commit, %state, reason, "load of the configuration moved on");
-    Ok(build)
+fn facts(log: Option<&Log>) -> Facts {
+    Facts {
+        log: log.map(Log::summary),
+        ..Facts::default()
+    }
 }

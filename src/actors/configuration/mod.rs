@@ -13,7 +13,6 @@
 
 mod directory;
 mod load;
-mod log;
 mod service_file;
 
 use std::collections::HashMap;

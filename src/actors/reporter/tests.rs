@@ -19,7 +19,7 @@ use crate::domain::build::{Build, Cause, State as BuildState, Work};
 use crate::domain::delivery::Backoff;
 use crate::domain::names::{BuildId, CommitSha};
 use crate::domain::push::Push;
-use crate::domain::recipe::{Catalog, Format, Recipe};
+use crate::domain::recipe::{Catalog, Recipe};
 use crate::metrics::Metrics;
 use crate::service::github::{github_observer, github_settings};
 use crate::service::{DataDirectory, Logs, Webhooks};
@@ -163,7 +163,9 @@ impl World {
                 default_branch: None,
                 commits: Vec::new(),
             },
-            work: SCRIPTS.map(|script| Work::from(recipe(script))).to_vec(),
+            work: SCRIPTS
+                .map(|script| Work::from(Recipe::of_script(script)))
+                .to_vec(),
             cause: Cause::Manual,
             dependents: Vec::new(),
         };
@@ -249,24 +251,6 @@ async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     while !holds().await {
         assert!(begun.elapsed() < Duration::from_secs(20), "in vain: {what}");
         tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-}
-
-fn recipe(script: &str) -> Recipe {
-    Recipe {
-        script: script.parse().unwrap(),
-        artifact: "result.tar.gz".parse().unwrap(),
-        archives: "/target".parse().unwrap(),
-        baseimage: None,
-        tag: None,
-        format: Format::Binary,
-        dependencies: Vec::new(),
-        timeout: None,
-        supersede: None,
-        memory: None,
-        cpus: None,
-        environment: Default::default(),
-        path_filter: None,
     }
 }
 
@@ -371,7 +355,7 @@ impl World {
                     .iter()
                     .find(|build| build.script() == SCRIPTS[script])
                     .unwrap();
-                let work = recipe(SCRIPTS[script]).into();
+                let work = Recipe::of_script(SCRIPTS[script]).into();
                 self.store().rebuild(old.id.clone(), work).await.unwrap();
             }
             Event::Advance(build, to) => {

@@ -534,7 +534,7 @@ async fn without_a_commit_the_head_of_the_branch_is_built() {
 async fn a_rebuild_takes_todays_recipe() {
     let fixture = Fixture::new();
     let old = fixture.built('a', b"").await;
-    let mut newer = recipe("build.sh");
+    let mut newer = Recipe::of_script("build.sh");
     newer.baseimage = Some("debian:12".into());
     let mut catalog = Catalog::default();
     catalog.insert(
@@ -561,7 +561,10 @@ async fn a_rebuild_takes_todays_recipe() {
     );
     assert_eq!(build.recipe(), Some(&newer));
     fixture.catalog.send_replace(Arc::default());
-    assert_eq!(rebuilt().await.recipe(), Some(&recipe("build.sh")));
+    assert_eq!(
+        rebuilt().await.recipe(),
+        Some(&Recipe::of_script("build.sh"))
+    );
 }
 
 #[tokio::test]

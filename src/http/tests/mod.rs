@@ -1,9 +1,14 @@
 //! Stories through the front door: a real store and real logs in a temporary folder, requests as
 //! clients send them.
 
+mod badge;
 mod builds;
+mod configuration;
+mod github;
+mod health;
+mod legacy;
 mod live;
-mod others;
+mod routes;
 mod webhook;
 
 use std::path::Path;
@@ -28,7 +33,7 @@ use crate::domain::build::{Artifact, Build, Cause, State, Work};
 use crate::domain::mask::Masker;
 use crate::domain::names::{BuildId, CommitSha};
 use crate::domain::push::{Commit, Push};
-use crate::domain::recipe::{Catalog, Format, Recipe};
+use crate::domain::recipe::{Catalog, Recipe};
 use crate::log::LogWriter;
 use crate::metrics::Metrics;
 use crate::service::github::{github_observer, github_settings};
@@ -225,30 +230,15 @@ pub fn sha(digit: char) -> CommitSha {
     digit.to_string().repeat(40).parse().unwrap()
 }
 
-pub fn recipe(script: &str) -> Recipe {
-    Recipe {
-        script: script.parse().unwrap(),
-        artifact: "result.tar.gz".parse().unwrap(),
-        archives: "/target".parse().unwrap(),
-        baseimage: None,
-        tag: None,
-        format: Format::Binary,
-        dependencies: Vec::new(),
-        path_filter: None,
-        timeout: None,
-        supersede: None,
-        memory: None,
-        cpus: None,
-        environment: Default::default(),
-    }
-}
-
 /// `acme/app` builds two scripts on main and one on feature/x.
 fn catalog() -> Catalog {
     let mut catalog = Catalog::default();
     let recipes = [
-        ("main", vec![recipe("build.sh"), recipe("test.sh")]),
-        ("feature/x", vec![recipe("build.sh")]),
+        (
+            "main",
+            vec![Recipe::of_script("build.sh"), Recipe::of_script("test.sh")],
+        ),
+        ("feature/x", vec![Recipe::of_script("build.sh")]),
     ];
     for (branch, recipes) in recipes {
         catalog.insert(
@@ -277,7 +267,7 @@ pub fn new_build(after: char) -> NewBuilds {
                 url: None,
             }],
         },
-        work: [recipe("build.sh"), recipe("test.sh")]
+        work: [Recipe::of_script("build.sh"), Recipe::of_script("test.sh")]
             .map(Work::from)
             .to_vec(),
         dependents: Vec::new(),

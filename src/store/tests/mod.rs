@@ -6,7 +6,7 @@ use super::*;
 use crate::domain::build::{Build, Cause, Work};
 use crate::domain::names::{CommitSha, GitRef};
 use crate::domain::push::{Commit, Push};
-use crate::domain::recipe::{Format, Recipe};
+use crate::domain::recipe::Recipe;
 
 struct Fixture {
     store: Store,
@@ -23,24 +23,6 @@ fn fixture() -> Fixture {
 
 fn sha(digit: char) -> CommitSha {
     digit.to_string().repeat(40).parse().unwrap()
-}
-
-fn recipe(script: &str) -> Recipe {
-    Recipe {
-        script: script.parse().unwrap(),
-        artifact: "result.tar.gz".parse().unwrap(),
-        archives: "/target".parse().unwrap(),
-        baseimage: None,
-        tag: None,
-        format: Format::Binary,
-        dependencies: Vec::new(),
-        path_filter: None,
-        timeout: None,
-        supersede: None,
-        memory: None,
-        cpus: None,
-        environment: Default::default(),
-    }
 }
 
 fn push(before: Option<char>, after: char) -> NewBuilds {
@@ -61,7 +43,7 @@ fn push(before: Option<char>, after: char) -> NewBuilds {
             default_branch: None,
             commits: vec![commit],
         },
-        work: [recipe("build.sh"), recipe("test.sh")]
+        work: [Recipe::of_script("build.sh"), Recipe::of_script("test.sh")]
             .map(Work::from)
             .to_vec(),
         dependents: Vec::new(),
@@ -205,7 +187,7 @@ async fn a_push_is_compared_with_the_one_before_unless_one_is_missing() {
 
 #[test]
 fn a_recipe_that_was_stored_before_there_were_filters_has_none() {
-    let stored = serde_json::to_value(recipe("build.sh")).unwrap();
+    let stored = serde_json::to_value(Recipe::of_script("build.sh")).unwrap();
     assert_eq!(stored.get("path_filter"), None);
     let recipe: Recipe = serde_json::from_value(stored).unwrap();
     assert_eq!(recipe.path_filter, None);

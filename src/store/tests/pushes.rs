@@ -173,7 +173,7 @@ fn dependent(branch: &str) -> Dependent {
     Dependent {
         repository: repository(),
         branch: branch.parse().unwrap(),
-        recipe: recipe("build.sh"),
+        recipe: Recipe::of_script("build.sh"),
     }
 }
 

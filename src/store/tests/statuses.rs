@@ -67,7 +67,7 @@ async fn the_outbox_holds_pending_and_then_the_end_and_only_the_newest_build_spe
     );
 
     let newer = store
-        .rebuild(id.clone(), recipe("build.sh").into())
+        .rebuild(id.clone(), Recipe::of_script("build.sh").into())
         .await
         .unwrap();
     advance(&store, &id, &[State::Preparing, State::Failed]).await;
@@ -207,7 +207,7 @@ async fn the_combined_verdict_is_pending_until_all_is_done_and_leads_to_who_deci
         Some((builds[0].clone(), "failure", "build.sh: timed_out".into()))
     );
     let again = store
-        .rebuild(builds[0].clone(), recipe("build.sh").into())
+        .rebuild(builds[0].clone(), Recipe::of_script("build.sh").into())
         .await
         .unwrap();
     assert_eq!(combined().await.unwrap().1, "pending");
@@ -219,13 +219,13 @@ async fn the_combined_verdict_is_pending_until_all_is_done_and_leads_to_who_deci
 
     // A rebuild of what decides nothing changes nothing of the verdict.
     let failing = store
-        .rebuild(builds[1].clone(), recipe("test.sh").into())
+        .rebuild(builds[1].clone(), Recipe::of_script("test.sh").into())
         .await
         .unwrap();
     advance(&store, &failing, &[State::Errored]).await;
     assert_eq!(combined().await.unwrap().1, "error");
     let other = store
-        .rebuild(builds[0].clone(), recipe("build.sh").into())
+        .rebuild(builds[0].clone(), Recipe::of_script("build.sh").into())
         .await
         .unwrap();
     assert_eq!(combined().await.unwrap().1, "pending");

@@ -1,0 +1,170 @@
+//! A build's log as the actor that writes it has it: the build's own actor, or for a load of the
+//! configuration that of the configuration.
+//!
+//! - The actor opens the log when its work begins, and once more where that goes on: in the next
+//!   attempt, and after a restart of the service.
+//! - Each write is made by a thread that may block, one after the other: the writer goes there
+//!   and comes back. Writing is short but can wait for a slow disk, and the threads of the
+//!   runtime serve everyone.
+//! - When the disk fails, the write says so and all later ones fail as well. A build cannot go on
+//!   without its log, but its end needs none: what [`Log::finish`] and [`Log::pause`] cannot
+//!   write is reported and lost.
+//! - The log counts as being written until the build's end is stored; whoever has stored it tells
+//!   [`Logs::closed`](crate::service::Logs::closed).
+
+use std::io;
+use std::sync::Arc;
+
+use super::build::plan;
+use crate::domain::build::{Build, State};
+use crate::domain::names::BuildId;
+use crate::log::LogWriter;
+use crate::service::Service;
+
+pub struct Log {
+    build: BuildId,
+    /// `None` while a blocking thread writes.
+    writer: Option<LogWriter>,
+}
+
+impl Log {
+    /// Begins the log, or goes on with it where the last record left it.
+    pub async fn open(service: &Arc<Service>, build: &Build) -> anyhow::Result<Self> {
+        let id = build.id.clone();
+        let (service, build) = (Arc::clone(service), build.clone());
+        let writer = tokio::task::spawn_blocking(move || {
+            let masker = plan::masker(&service.config.borrow());
+            service.logs.write(&build, masker)
+        });
+        Ok(Self {
+            build: id,
+            writer: Some(writer.await??),
+        })
+    }
+
+    /// A line of the service's own.
+    pub async fn note(&mut self, line: impl Into<String>) -> anyhow::Result<()> {
+        let line = line.into();
+        self.write(move |writer| writer.note(&line)).await
+    }
+
+    /// What `write` owns is dropped once it is written.
+    pub async fn write(
+        &mut self,
+        write: impl FnOnce(&mut LogWriter) -> io::Result<()> + Send + 'static,
+    ) -> anyhow::Result<()> {
+        let Some(mut writer) = self.writer.take() else {
+            anyhow::bail!("the log is closed")
+        };
+        let (writer, result) = tokio::task::spawn_blocking(move || {
+            let result = write(&mut writer);
+            (writer, result)
+        })
+        .await?;
+        self.writer = Some(writer);
+        result.map_err(|error| anyhow::anyhow!("cannot write the log: {error}"))
+    }
+
+    /// Writes how the build ended as the last line. Then all of the log is on the disk, and its
+    /// readers know that nothing follows.
+    pub async fn finish(&mut self, end: State, reason: Option<&str>, took: &str) {
+        let line = match reason {
+            Some(reason) => format!("{end}: {reason}"),
+            None => format!("{end} after {took}"),
+        };
+        let finish = move |writer: &mut LogWriter| {
+            writer.note(&line)?;
+            writer.finish()
+        };
+        if let Err(error) = self.write(finish).await {
+            tracing::error!(build = %self.build, %error, "cannot write the end of a log");
+        }
+    }
+
+    /// Leaves the log to the next attempt, which goes on after all that was written.
+    pub async fn pause(&mut self) {
+        if let Err(error) = self.write(LogWriter::checkpoint).await {
+            tracing::error!(build = %self.build, %error, "cannot write a checkpoint of a log");
+        }
+    }
+
+    /// From where on the container's output is missing in it.
+    pub fn spool_offset(&self) -> u64 {
+        self.writer.as_ref().map_or(0, LogWriter::spool_offset)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.length().0 == 0
+    }
+
+    /// What the store keeps of it: bytes, lines, and the last few of these.
+    pub fn summary(&self) -> (u64, u64, Vec<String>) {
+        let (bytes, lines) = self.length();
+        let tail = self.writer.as_ref().map(LogWriter::tail);
+        (bytes, lines, tail.unwrap_or_default())
+    }
+
+    fn length(&self) -> (u64, u64) {
+        self.writer.as_ref().map_or((0, 0), |writer| {
+            let watermark = *writer.watermark().borrow();
+            (watermark.bytes, watermark.lines)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::tests::Fixture;
+
+    /// A log that has just been begun, and what is needed to open it again.
+    async fn begun(fixture: &Fixture) -> (Arc<Service>, Build, Log) {
+        let id = fixture.push('a').await.remove(0);
+        let build = fixture.advance(&id, &[State::Preparing]).await;
+        let service = Arc::clone(&fixture.web.service);
+        let log = Log::open(&service, &build).await.unwrap();
+        (service, build, log)
+    }
+
+    #[tokio::test]
+    async fn a_log_goes_on_after_a_pause_and_ends_with_how_the_build_did() {
+        let fixture = Fixture::new();
+        let (service, build, mut log) = begun(&fixture).await;
+        assert!(log.is_empty());
+        log.note("begun").await.unwrap();
+        log.pause().await;
+        assert!(!service.logs.watch(&build.id).unwrap().borrow().finished);
+        drop(log);
+
+        let mut log = Log::open(&service, &build).await.unwrap();
+        assert!(!log.is_empty());
+        let written = service.logs.watch(&build.id).unwrap();
+        let reason = Some("exit code 2");
+        log.finish(State::Failed, reason, "3 s").await;
+        assert!(written.borrow().finished);
+        let lines = ["==> begun", "==> failed: exit code 2"];
+        let (bytes, count, tail) = log.summary();
+        assert_eq!((bytes, count), (lines.join("\n").len() as u64 + 1, 2));
+        assert_eq!(tail, lines);
+        let error = log.note("too late").await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "cannot write the log: the log is finished"
+        );
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_written_stops_the_next_line_but_not_the_end() {
+        let fixture = Fixture::new();
+        let (service, build, mut log) = begun(&fixture).await;
+        std::fs::remove_dir_all(service.logs.folder(&build.id)).unwrap();
+        log.finish(State::Succeeded, None, "3 s").await;
+        assert_eq!(log.summary().2, ["==> succeeded after 3 s"]);
+        assert!(!service.logs.watch(&build.id).unwrap().borrow().finished);
+        let error = log.note("more").await.unwrap_err().to_string();
+        assert!(error.starts_with("cannot write the log: "), "{error}");
+        log.finish(State::Errored, Some("no log"), "3 s").await;
+        log.pause().await;
+        assert_eq!(log.summary().1, 1);
+    }
+}

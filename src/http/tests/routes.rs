@@ -1,0 +1,130 @@
+//! What holds for every address, and which addresses there are.
+
+use super::*;
+
+#[tokio::test]
+async fn every_answer_is_hardened_and_every_error_is_json() {
+    let fixture = Fixture::new();
+    for path in [
+        "/",
+        "/monitor",
+        "/nowhere",
+        "/healthz",
+        "/api/v1/builds",
+        "/metrics",
+    ] {
+        let response = fixture.get(path).await;
+        let headers = response.headers();
+        assert_eq!(headers["x-content-type-options"], "nosniff", "{path}");
+        assert_eq!(headers["referrer-policy"], "no-referrer", "{path}");
+        let policy = headers["content-security-policy"].to_str().unwrap();
+        assert!(
+            policy.starts_with("default-src 'none'; script-src 'self'"),
+            "{path}"
+        );
+        assert!(
+            !headers.contains_key("access-control-allow-origin"),
+            "{path}"
+        );
+    }
+    insta::assert_snapshot!(failure(&fixture.get("/nowhere").await), @"404: there is nothing at this address; the addresses are listed at /api/v1/openapi.json; people start at /monitor");
+}
+
+#[tokio::test]
+async fn a_wrong_method_is_told_the_right_ones() {
+    let fixture = Fixture::new();
+    for (method, path, allowed) in [
+        ("DELETE", "/api/v1/builds", "GET, HEAD, POST"),
+        ("POST", "/api/v1/builds/0123456789ab", "GET, HEAD"),
+        ("GET", "/api/v1/builds/0123456789ab/cancel", "POST"),
+        ("GET", "/build/acme/hook", "POST"),
+        ("PUT", "/monitor/builds/x", "GET, HEAD"),
+        ("POST", "/api/v1/live", "GET"),
+        ("POST", "/build/status", "GET, HEAD"),
+    ] {
+        let response = warp::test::request()
+            .method(method)
+            .path(path)
+            .reply(&fixture.routes)
+            .await;
+        assert_eq!(response.status(), 405, "{method} {path}");
+        assert_eq!(response.headers()["allow"], allowed, "{method} {path}");
+        assert!(json(&response)["error"].is_string());
+    }
+    let head = warp::test::request()
+        .method("HEAD")
+        .path("/healthz")
+        .reply(&fixture.routes)
+        .await;
+    assert_eq!(head.status(), 200);
+}
+
+#[tokio::test]
+async fn the_root_leads_to_the_monitor_and_its_own_addresses_get_the_page() {
+    let fixture = Fixture::new();
+    let root = fixture.get("/").await;
+    assert_eq!(
+        (
+            root.status().as_u16(),
+            root.headers()["location"].to_str().unwrap()
+        ),
+        (302, "/monitor")
+    );
+    for path in ["/monitor", "/monitor/", "/monitor/builds/0123456789ab"] {
+        let page = fixture.get(path).await;
+        assert_eq!(page.status(), 200, "{path}");
+        assert_eq!(
+            page.headers()["content-type"],
+            "text/html; charset=utf-8",
+            "{path}"
+        );
+    }
+    for path in [
+        "/monitor/assets/gone.js",
+        "/monitor/assets/../../Cargo.toml",
+        "/monitored",
+    ] {
+        assert_eq!(fixture.get(path).await.status(), 404, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn the_document_describes_routes_that_are_there() {
+    let fixture = Fixture::new();
+    let id = fixture.built('a', b"text\n").await;
+    let document = json(&fixture.get("/api/v1/openapi.json").await);
+    let paths = document["paths"].as_object().unwrap();
+    assert_eq!(paths.len(), 20);
+    for (path, operations) in paths {
+        let path = path
+            .replace("{id}", id.as_str())
+            .replace("{owner}", "acme")
+            .replace("{name}", "app")
+            .replace("{branch}", "main")
+            .replace("{project}", "acme");
+        for method in operations.as_object().unwrap().keys() {
+            let method = method.to_uppercase();
+            let response = warp::test::request()
+                .method(&method)
+                .path(&path)
+                .reply(&fixture.routes)
+                .await;
+            let status = response.status().as_u16();
+            assert_ne!(status, 405, "{method} {path}");
+            let is_known = status != 404 || !failure(&response).contains("nothing at this address");
+            assert!(is_known, "{method} {path}");
+            assert!(status < 500, "{method} {path}: {status}");
+            let documented = &operations[method.to_lowercase()]["responses"];
+            assert!(
+                documented.get(status.to_string()).is_some(),
+                "{method} {path} answers {status}"
+            );
+        }
+    }
+    let build = &document["components"]["schemas"]["BuildView"]["properties"];
+    let shown = json(&fixture.get(&format!("/api/v1/builds/{id}")).await);
+    for name in shown.as_object().unwrap().keys() {
+        assert!(build.get(name).is_some(), "{name} is not described");
+    }
+    assert!(document["openapi"].as_str().unwrap().starts_with("3."));
+}
