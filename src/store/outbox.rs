@@ -69,8 +69,20 @@ const WAITS: &str = "reported IS NULL AND given_up = 0";
 pub const SAME: &str = "repository = ?1 AND sha = ?2 AND context = ?3 AND build = ?4 AND state = ?5 \
                     AND description = ?6 AND written = ?7";
 
-pub const STATUS: &str =
-    "SELECT repository, sha, context, build, state, description, written, attempts FROM outbox";
+pub const STATUS: &str = "SELECT repository, sha, context, build, state, description, written, attempts, reported \
+                          FROM outbox";
+
+/// What may be sent, in the order in which it goes: conditions with the time that is their `?1`. The
+/// combined verdicts are among it if they have a name.
+fn queues(combined: bool, now: Timestamp) -> Vec<(&'static str, i64)> {
+    let (news, day) = (now.before(NEWS).as_millis(), now.before(DAY).as_millis());
+    let mut queues = vec![("context != '' AND written >= ?1", news)];
+    if combined {
+        queues.push(("context = '' AND written >= ?1", day));
+    }
+    queues.push(("context != '' AND written < ?1", news));
+    queues
+}
 
 pub fn status(row: &Row<'_>) -> rusqlite::Result<Status> {
     Ok(Status {
@@ -97,32 +109,23 @@ impl Store {
     ) -> Result<Vec<Status>> {
         self.read(move |connection| {
             let now = Timestamp::now();
-            let news = now.before(NEWS).as_millis();
-            let queues = [
-                ("context != '' AND written >= ?2", news),
-                (
-                    "context = '' AND written >= ?2",
-                    now.before(DAY).as_millis(),
-                ),
-                ("context != '' AND written < ?2", news),
-            ];
-            let mut taken = HashSet::new();
+            let mut asked = HashSet::new();
             let mut due = Vec::new();
-            for (queue, time) in queues {
-                if queue.starts_with("context = ''") && !combined {
-                    continue;
-                }
+            for (queue, time) in queues(combined, now) {
                 let query = format!(
-                    "{STATUS} WHERE {WAITS} AND not_before <= ?1 AND {queue} ORDER BY written"
+                    "{STATUS} WHERE {WAITS} AND {queue} AND not_before <= ?2 ORDER BY written"
                 );
                 let mut select = connection.prepare_cached(&query)?;
-                let mut found = select.query(params![now.as_millis(), time])?;
+                let mut found = select.query([time, now.as_millis()])?;
                 while due.len() < limit
                     && let Some(row) = found.next()?
                 {
+                    // Many may wait for a repository that is not free.
+                    if !asked.insert(row.get::<_, String>(0)?) {
+                        continue;
+                    }
                     let status = status(row)?;
-                    if !taken.contains(&status.repository) && is_free(&status.repository) {
-                        taken.insert(status.repository.clone());
+                    if is_free(&status.repository) {
                         due.push(status);
                     }
                 }
@@ -197,17 +200,13 @@ impl Store {
     /// What waits to be sent, the combined verdicts only if they have a name.
     pub async fn status_backlog(&self, combined: bool) -> Result<Backlog> {
         self.read(move |connection| {
-            let since = Timestamp::now().before(DAY).as_millis();
-            let count = |condition: &str, since: i64| {
-                connection
+            let (mut statuses, mut oldest) = (0, None);
+            for (queue, time) in queues(combined, Timestamp::now()) {
+                let (more, oldest_of_them): (u64, Option<i64>) = connection
                     .prepare_cached(&format!(
-                        "SELECT count(*), min(written) FROM outbox WHERE {WAITS} AND {condition} AND written >= ?1"
+                        "SELECT count(*), min(written) FROM outbox WHERE {WAITS} AND {queue}"
                     ))?
-                    .query_row([since], |row| Ok((row.get(0)?, row.get(1)?)))
-            };
-            let (mut statuses, mut oldest): (u64, Option<i64>) = count("context != ''", 0)?;
-            if combined {
-                let (more, oldest_of_them) = count("context = ''", since)?;
+                    .query_row([time], |row| Ok((row.get(0)?, row.get(1)?)))?;
                 statuses += more;
                 oldest = [oldest, oldest_of_them].into_iter().flatten().min();
             }
@@ -233,8 +232,7 @@ pub fn show_change(connection: &Connection, status: &Status, changed: usize) -> 
 pub fn report(connection: &Connection, build: &Build) -> Result<()> {
     let written = connection
         .prepare_cached(&format!(
-            "{} WHERE excluded.sequence >= outbox.sequence AND {CHANGED}",
-            upsert()
+            "{UPSERT} WHERE excluded.sequence >= outbox.sequence AND {CHANGED}"
         ))?
         .execute(params![
             build.repository.as_str(),
@@ -256,14 +254,12 @@ pub fn report(connection: &Connection, build: &Build) -> Result<()> {
 const CHANGED: &str = "(excluded.build, excluded.state, excluded.description) IS NOT \
                        (outbox.build, outbox.state, outbox.description)";
 
-fn upsert() -> &'static str {
-    "INSERT INTO outbox (repository, sha, context, build, sequence, state, description, written) \
+const UPSERT: &str = "INSERT INTO outbox (repository, sha, context, build, sequence, state, description, written) \
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) \
      ON CONFLICT (repository, sha, context) DO UPDATE SET build = excluded.build, \
      sequence = excluded.sequence, state = excluded.state, description = excluded.description, \
      written = excluded.written, reported = NULL, attempts = 0, not_before = 0, problem = NULL, \
-     given_up = 0"
-}
+     given_up = 0";
 
 /// The verdict of all scripts of the build's commit. It leads to the newest build that decides it.
 fn combine(connection: &Connection, build: &Build) -> Result<()> {
@@ -299,7 +295,7 @@ fn combine(connection: &Connection, build: &Build) -> Result<()> {
         }
     };
     connection
-        .prepare_cached(&format!("{} WHERE {CHANGED}", upsert()))?
+        .prepare_cached(&format!("{UPSERT} WHERE {CHANGED}"))?
         .execute(params![
             repository,
             commit,
