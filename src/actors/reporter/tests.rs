@@ -241,6 +241,15 @@ impl World {
     fn asked(&self) -> usize {
         self.github.requests_to(Route::Statuses.by("GET")).len()
     }
+
+    /// Waits until the reporter has looked for something to send, more than once. It tells of
+    /// obstacles each time.
+    async fn looked(&self) {
+        let mut looks = self.service().obstacles.subscribe();
+        for _ in 0..5 {
+            looks.changed().await.unwrap();
+        }
+    }
 }
 
 /// Waits until something holds.
@@ -454,7 +463,7 @@ async fn without_a_credential_nothing_is_sent_or_counted_and_one_that_comes_send
     let commit = world.commits[0].clone();
     let builds = world.push(&commit).await;
     world.advance(&builds[0], BuildState::Cancelled).await;
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    world.looked().await;
     assert_eq!(world.github.requests().len(), 0);
     let delivery = async || {
         let build = world.store().build(builds[0].clone()).await.unwrap();
@@ -489,7 +498,7 @@ async fn while_a_limit_holds_github_is_asked_nothing_at_all() {
     let builds = world.push(&commit).await;
     until("the limit is met", async || world.sent() == 1).await;
     world.advance(&builds[0], BuildState::Cancelled).await;
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    world.looked().await;
     assert_eq!((world.sent(), world.asked()), (1, 0));
     let obstacle = world.service().obstacle_to(&APP.parse().unwrap()).unwrap();
     let wait = obstacle.until.since(Timestamp::now()).as_secs();
@@ -500,6 +509,37 @@ async fn while_a_limit_holds_github_is_asked_nothing_at_all() {
     world.configure(|config| config.github.token = Some(Secret::new("another")));
     world.converges(&commit).await;
     assert!(world.service().obstacles.borrow().is_empty());
+}
+
+#[test]
+fn a_limit_is_news_once_however_long_it_lasts() {
+    let (mut pause, now) = (Pause::default(), Instant::now());
+    for (seconds, is_news) in [(3, true), (60, false)] {
+        let (trouble, problem) = trouble(&GithubError::RateLimited {
+            wait: Duration::from_secs(seconds),
+            is_stated: true,
+        });
+        let failure = (trouble, problem.as_str());
+        let found = pause.failed(&Patience::default(), failure, now, now, 0.0);
+        assert_eq!(found, is_news);
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_of_the_credential_before_says_nothing_of_the_one_that_holds() {
+    let mut world = World::new(1).await;
+    let mut pace = hasty();
+    pace.patience.credential.first = Duration::from_secs(3600);
+    pace.patience.credential.longest = Duration::from_secs(3600);
+    world.start(pace).await;
+    let refusal = Answer::status(401).after(Duration::from_millis(300));
+    world.github.fail(Times::Next(1), Route::Statuses, refusal);
+    let commit = world.commits[0].clone();
+    world.push(&commit).await;
+    until("it is asked", async || world.sent() == 1).await;
+    world.github.token("another").all();
+    world.configure(|config| config.github.token = Some(Secret::new("another")));
+    world.converges(&commit).await;
 }
 
 #[tokio::test]
