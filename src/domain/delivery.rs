@@ -61,6 +61,9 @@ pub struct Patience {
     pub unstated_limit: Backoff,
     /// A limit that is said to last longer is tried after this.
     pub longest_limit: Duration,
+    /// A status that GitHub failed at (`Trouble::Away`) waits so long itself, while others go on. No
+    /// longer: when GitHub was away for hours, this is how late the status may be afterwards.
+    pub alone: Backoff,
     /// A status of this age is given up when its repository refuses it.
     pub refused_for: Duration,
 }
@@ -86,6 +89,10 @@ impl Default for Patience {
                 first: MINUTE,
                 longest: HOUR,
             },
+            alone: Backoff {
+                first: Duration::from_secs(1),
+                longest: 15 * MINUTE,
+            },
             // GitHub's primary limit is counted by the hour.
             longest_limit: 2 * HOUR,
             refused_for: 24 * HOUR,
@@ -103,6 +110,20 @@ impl Patience {
             | Trouble::Away => Verdict::ScopeWaits,
             Trouble::Repository if age < self.refused_for => Verdict::RepositoryWaits,
             Trouble::Repository | Trouble::Status => Verdict::GiveUp,
+        }
+    }
+
+    /// How long a status waits itself, after so many failures of its own: the fault may lie with its
+    /// commit, and then it is not to be the first that is tried after each pause. A credential or a
+    /// limit has nothing to do with one status.
+    pub fn pause_of_status(&self, trouble: Trouble, failures: u32) -> Duration {
+        match trouble {
+            Trouble::Away => self.alone.pause(failures),
+            Trouble::Repository => self.repository.pause(failures),
+            Trouble::Credential
+            | Trouble::RateLimit(_)
+            | Trouble::UnstatedLimit
+            | Trouble::Status => Duration::ZERO,
         }
     }
 
@@ -294,6 +315,19 @@ mod tests {
             Some(later + MINUTE),
             "no shorter by a late answer"
         );
+    }
+
+    #[test]
+    fn what_fails_by_itself_comes_back_ever_later_and_a_limit_is_no_fault_of_its_own() {
+        let patience = Patience::default();
+        let pauses = |trouble| {
+            let pause = |failures| patience.pause_of_status(trouble, failures).as_secs();
+            [1, 2, 10, 11, 40].map(pause)
+        };
+        assert_eq!(pauses(Trouble::Away), [1, 2, 512, 900, 900]);
+        assert_eq!(pauses(Trouble::Repository), [60, 120, 3600, 3600, 3600]);
+        assert_eq!(pauses(Trouble::RateLimit(MINUTE)), [0; 5]);
+        assert_eq!(pauses(Trouble::Credential), [0; 5]);
     }
 
     #[test]

@@ -58,6 +58,7 @@ fn hasty() -> Pace {
             away: moment,
             repository: moment,
             unstated_limit: moment,
+            alone: moment,
             longest_limit: Duration::from_millis(10),
             ..Patience::default()
         },
@@ -152,9 +153,13 @@ impl World {
     }
 
     async fn push(&self, commit: &CommitSha) -> Vec<BuildId> {
+        self.push_to(APP, commit).await
+    }
+
+    async fn push_to(&self, repository: &str, commit: &CommitSha) -> Vec<BuildId> {
         let new = NewBuilds {
             push: Push {
-                repository: APP.parse().unwrap(),
+                repository: repository.parse().unwrap(),
                 reference: format!("refs/heads/of-{}", commit.short()).parse().unwrap(),
                 before: None,
                 after: commit.clone(),
@@ -540,6 +545,48 @@ async fn a_refusal_of_the_credential_before_says_nothing_of_the_one_that_holds()
     world.github.token("another").all();
     world.configure(|config| config.github.token = Some(Secret::new("another")));
     world.converges(&commit).await;
+}
+
+#[tokio::test]
+async fn what_github_always_fails_at_does_not_go_first_after_each_pause() {
+    let mut world = World::new(2).await;
+    let mut pace = hasty();
+    let hour = Duration::from_secs(3600);
+    (pace.patience.alone.first, pace.patience.alone.longest) = (hour, hour);
+    world.start(pace).await;
+    let failing = Route::Statuses.of("acme/other");
+    world
+        .github
+        .fail(Times::UntilLifted, failing.clone(), Answer::status(502));
+    world.push_to("acme/other", &world.commits[0]).await;
+    let tried = || world.github.requests_to(failing.clone()).len();
+    until("each of its statuses was tried", async || tried() == 3).await;
+    for commit in &world.commits {
+        world.push(commit).await;
+    }
+    until("the others are sent", async || {
+        world.store().status_backlog(true).await.unwrap().statuses == 3
+    })
+    .await;
+    world.looked().await;
+    assert_eq!(tried(), 3);
+}
+
+#[tokio::test]
+async fn what_waits_by_itself_is_sent_as_soon_as_its_time_has_come() {
+    let mut world = World::new(1).await;
+    let (moment, hour) = (Duration::from_millis(300), Duration::from_secs(3600));
+    let mut pace = hasty();
+    (pace.patience.alone.first, pace.patience.alone.longest) = (moment, moment);
+    (pace.look_every, pace.compare_every) = (hour, hour);
+    world.start(pace).await;
+    world
+        .github
+        .fail(Times::Next(1), Route::Statuses, Answer::status(502));
+    let commit = world.commits[0].clone();
+    world.push(&commit).await;
+    world.converges(&commit).await;
+    assert_eq!(world.sent(), 4, "one of three was sent twice");
 }
 
 #[tokio::test]
