@@ -64,7 +64,8 @@ pub struct Patience {
     /// A status that GitHub failed at (`Trouble::Away`) waits so long itself, while others go on. No
     /// longer: when GitHub was away for hours, this is how late the status may be afterwards.
     pub alone: Backoff,
-    /// A status of this age is given up when its repository refuses it.
+    /// A status of this age is given up when its repository refuses it. A permission that was lost
+    /// comes back sooner than that, or not at all: a repository that was deleted refuses for ever.
     pub refused_for: Duration,
 }
 
@@ -95,7 +96,7 @@ impl Default for Patience {
             },
             // GitHub's primary limit is counted by the hour.
             longest_limit: 2 * HOUR,
-            refused_for: 24 * HOUR,
+            refused_for: 30 * 24 * HOUR,
         }
     }
 }
@@ -224,7 +225,7 @@ mod tests {
     use super::*;
 
     const MINUTE: Duration = Duration::from_secs(60);
-    const DAY: Duration = Duration::from_secs(24 * 3600);
+    const MONTH: Duration = Duration::from_secs(30 * 24 * 3600);
 
     fn pauses(trouble: Trouble, count: u32, chance: f64) -> Vec<u64> {
         let patience = Patience::default();
@@ -339,14 +340,14 @@ mod tests {
             Trouble::RateLimit(MINUTE),
             Trouble::UnstatedLimit,
         ] {
-            assert_eq!(patience.judge(trouble, 365 * DAY), Verdict::ScopeWaits);
+            assert_eq!(patience.judge(trouble, 12 * MONTH), Verdict::ScopeWaits);
         }
-        let young = DAY - Duration::from_secs(1);
+        let young = MONTH - Duration::from_secs(1);
         assert_eq!(
             patience.judge(Trouble::Repository, young),
             Verdict::RepositoryWaits
         );
-        assert_eq!(patience.judge(Trouble::Repository, DAY), Verdict::GiveUp);
+        assert_eq!(patience.judge(Trouble::Repository, MONTH), Verdict::GiveUp);
         assert_eq!(
             patience.judge(Trouble::Status, Duration::ZERO),
             Verdict::GiveUp

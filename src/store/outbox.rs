@@ -42,6 +42,8 @@ pub enum Outcome {
     Waits {
         problem: String,
         not_before: Timestamp,
+        /// GitHub may have taken it all the same.
+        may_be_shown: bool,
     },
     /// No further try can help.
     GivenUp { problem: String },
@@ -60,7 +62,7 @@ pub struct Backlog {
 const NEWS: Duration = Duration::from_secs(3600);
 
 /// A combined verdict older than this is not sent any more, so that a name given to it does not
-/// send those of years.
+/// send those of years; unless GitHub shows one of its commit, which may be `pending`.
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 const WAITS: &str = "reported IS NULL AND given_up = 0";
@@ -81,6 +83,9 @@ fn queues(combined: bool, now: Timestamp) -> Vec<(&'static str, i64)> {
         queues.push(("context = '' AND written >= ?1", day));
     }
     queues.push(("context != '' AND written < ?1", news));
+    if combined {
+        queues.push(("context = '' AND shown = 1 AND written < ?1", day));
+    }
     queues
 }
 
@@ -99,8 +104,7 @@ pub fn status(row: &Row<'_>) -> rusqlite::Result<Status> {
 
 impl Store {
     /// Statuses to send now, one of each repository for which `is_free` says so, at most `limit`:
-    /// first the news, then the rest, each oldest first. The combined verdicts of the last day are
-    /// among them if they have a name.
+    /// first the news, then the rest, each oldest first.
     pub async fn due_statuses(
         &self,
         combined: bool,
@@ -139,11 +143,30 @@ impl Store {
     pub async fn status_tried(&self, status: Status, outcome: Outcome) -> Result<()> {
         self.write(move |connection| {
             let now = Timestamp::now();
+            let key = params![
+                status.repository.as_str(),
+                status.commit.as_str(),
+                status.context
+            ];
+            let may_be_shown = match outcome {
+                Outcome::Reported => true,
+                Outcome::Waits { may_be_shown, .. } => may_be_shown,
+                Outcome::GivenUp { .. } => false,
+            };
+            if may_be_shown {
+                // Also where a newer state has its place in between.
+                connection
+                    .prepare_cached(
+                        "UPDATE outbox SET shown = 1 WHERE repository = ?1 AND sha = ?2 AND context = ?3",
+                    )?
+                    .execute(key)?;
+            }
             let (reported, not_before, problem, given_up) = match outcome {
                 Outcome::Reported => (Some(now.as_millis()), 0, None, false),
                 Outcome::Waits {
                     problem,
                     not_before,
+                    ..
                 } => (None, not_before.as_millis(), Some(problem), false),
                 Outcome::GivenUp { problem } => (None, 0, Some(problem), true),
             };
@@ -254,6 +277,7 @@ pub fn report(connection: &Connection, build: &Build) -> Result<()> {
 const CHANGED: &str = "(excluded.build, excluded.state, excluded.description) IS NOT \
                        (outbox.build, outbox.state, outbox.description)";
 
+/// Another state begins anew. `shown` stays: what GitHub took, it shows until it takes another.
 const UPSERT: &str = "INSERT INTO outbox (repository, sha, context, build, sequence, state, description, written) \
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) \
      ON CONFLICT (repository, sha, context) DO UPDATE SET build = excluded.build, \

@@ -275,6 +275,7 @@ impl State {
         let outcome = Outcome::Waits {
             problem,
             not_before: now.after(pause),
+            may_be_shown: trouble == Trouble::Away,
         };
         ("failed", outcome)
     }
