@@ -263,6 +263,10 @@ impl State {
                     self.repository_failed(&status.repository, begun, trouble, &problem);
                 }
                 Verdict::GiveUp => {
+                    // Its others, which may be as old, are not refused one after the other.
+                    if trouble == Trouble::Repository {
+                        self.repository_failed(&status.repository, begun, trouble, &problem);
+                    }
                     tracing::warn!(
                         repository = %status.repository, sha = %status.commit, context = status.context,
                         build = %status.build, problem, "GitHub will not take this status; it is not sent"

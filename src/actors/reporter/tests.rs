@@ -682,3 +682,24 @@ async fn a_refusal_is_given_up_after_its_time_and_said_in_githubs_words() {
             .contains("Resource not accessible")
     );
 }
+
+#[tokio::test]
+async fn a_refusal_of_old_statuses_gives_up_one_of_them_and_waits() {
+    let mut world = World::new(1).await;
+    let (mut pace, hour) = (hasty(), Duration::from_secs(3600));
+    pace.patience.refused_for = Duration::ZERO;
+    (
+        pace.patience.repository.first,
+        pace.patience.repository.longest,
+    ) = (hour, hour);
+    world.start(pace).await;
+    let refusal = Answer::status(403);
+    world
+        .github
+        .fail(Times::UntilLifted, Route::Statuses, refusal);
+    world.push(&world.commits[0]).await;
+    let waits = async || world.store().status_backlog(true).await.unwrap().statuses;
+    until("one is given up", async || waits().await < 3).await;
+    world.looked().await;
+    assert_eq!((waits().await, world.sent()), (2, 1));
+}
