@@ -11,10 +11,16 @@ use crate::domain::time::Timestamp;
 /// So long a build is kept for the sake of a status that GitHub has not taken yet.
 const STATUS_WAITS: Duration = Duration::from_secs(24 * 3600);
 
+/// So long where GitHub may show `pending`, which only that status ends. These are few: builds that
+/// ran when GitHub took statuses and ended when it did not. After that time a status would be given
+/// up anyway that its repository refuses (`Patience::refused_for`), and nobody waits for the commit.
+const PENDING_WAITS: Duration = Duration::from_secs(30 * 24 * 3600);
+
 impl Store {
     /// Ended builds beyond the newest `keep` of each repository, at most `limit` of them. Where
     /// statuses are `reported` at all, a build whose status still waits stays for up to a day: its
-    /// page is what GitHub links to. After that it goes, and its status with it.
+    /// page is what GitHub links to. One for which GitHub may show `pending` stays for a month, as
+    /// a credential that is missing may come. After that it goes, and its status with it.
     pub async fn builds_beyond(
         &self,
         keep: u64,
@@ -27,16 +33,23 @@ impl Store {
                 true => now.before(STATUS_WAITS),
                 false => now,
             };
+            let pending_since = now.before(PENDING_WAITS);
             let builds = connection
                 .prepare_cached(
                     "SELECT id FROM (SELECT id, ended, sequence, row_number() OVER \
                      (PARTITION BY repository ORDER BY sequence DESC) AS place FROM builds) \
                      WHERE place > ?1 AND ended IS NOT NULL AND NOT EXISTS (SELECT 1 FROM outbox \
-                     WHERE build = id AND reported IS NULL AND given_up = 0 AND context != '' AND written > ?3) \
+                     WHERE build = id AND reported IS NULL AND given_up = 0 \
+                     AND (context != '' AND written > ?3 OR shown = 1 AND written > ?4)) \
                      ORDER BY sequence LIMIT ?2",
                 )?
                 .query_map(
-                    params![keep, limit, waits_since.as_millis()],
+                    params![
+                        keep,
+                        limit,
+                        waits_since.as_millis(),
+                        pending_since.as_millis()
+                    ],
                     |row| rows::parsed(row, 0),
                 )?
                 .collect::<rusqlite::Result<_>>()?;
