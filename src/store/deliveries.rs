@@ -56,7 +56,10 @@ impl Store {
                 after,
                 ..
             } = &new.push;
-            let head = heads::head(connection, repository, reference)?.filter(|head| head.decided);
+            // One with no work of its own is news only to those who depend on its ref.
+            let decides = !new.work.is_empty();
+            let head = heads::head(connection, repository, reference)?
+                .filter(|head| head.decided || !decides);
             let is_next = head.as_ref().map(|head| &head.commit) == before.as_ref();
             if found_by_git && !is_next {
                 return Ok(Heard {
@@ -65,7 +68,7 @@ impl Store {
                 });
             }
             let known = match found_by_git {
-                true => told_since(connection, &new.push, head.as_ref())?,
+                true => told_since(connection, &new.push, head.as_ref(), decides)?,
                 false => known_push(connection, delivery.as_deref(), &new.push, head.as_ref())?,
             };
             let is_there = head.as_ref().is_some_and(|head| head.commit == *after);
@@ -73,7 +76,7 @@ impl Store {
                 remember_delivery(connection, delivery.as_deref(), push)?;
                 if found_by_git {
                     // Git itself says that the ref is there.
-                    heads::moved(connection, repository, reference, after, push)?;
+                    heads::moved(connection, repository, reference, after, push, decides)?;
                 }
                 return Ok(Heard {
                     builds: builds_of(connection, push)?,
@@ -84,10 +87,17 @@ impl Store {
                 });
             }
             let out_of_order = head.is_some() && !is_next && !is_there;
-            let push = insert_push(connection, &new.push, Told::ByGit { out_of_order })?;
+            let push = insert_push(
+                connection,
+                &new.push,
+                Told::Pushed {
+                    out_of_order,
+                    decides,
+                },
+            )?;
             remember_delivery(connection, delivery.as_deref(), push)?;
             if !out_of_order {
-                heads::moved(connection, repository, reference, after, push)?;
+                heads::moved(connection, repository, reference, after, push, decides)?;
             }
             let mut heard = Heard {
                 out_of_order,
@@ -187,14 +197,14 @@ impl Store {
 
     /// Where its ref stood before a push, if that is where the push heard before it had left it.
     /// Else a comparison would not tell all that is new to this service: the ref was created, this
-    /// is the first that is heard of it, or a push between was missed or is late.
+    /// is the first for which something is built, or a push between was missed or is late.
     pub async fn comparable_with(&self, push: u64) -> Result<Option<CommitSha>> {
         self.read(move |connection| {
             connection
                 .prepare_cached(
                     "SELECT p.before_sha FROM pushes p WHERE p.sequence = ?1 AND p.before_sha = \
                      (SELECT earlier.after_sha FROM pushes earlier WHERE earlier.repository = p.repository \
-                      AND earlier.ref = p.ref AND earlier.asked = 0 AND earlier.sequence < p.sequence \
+                      AND earlier.ref = p.ref AND earlier.decided = 1 AND earlier.sequence < p.sequence \
                       ORDER BY earlier.sequence DESC LIMIT 1)",
                 )?
                 .query_row([push], |row| rows::parsed(row, 0))
@@ -240,17 +250,19 @@ fn known_push(
 }
 
 /// A push to where git says that the ref is, told since the one that brought it to its known head,
-/// or before it because the two were told in the wrong order.
+/// or before it because the two were told in the wrong order. Where it has `work` of its own, one
+/// that had none does not count.
 fn told_since(
     connection: &Connection,
     push: &Push,
     head: Option<&KnownHead>,
+    work: bool,
 ) -> Result<Option<u64>> {
     let since = head.and_then(|head| head.push).unwrap_or(0);
     let told = connection
         .prepare_cached(
             "SELECT max(sequence) FROM pushes WHERE repository = ?1 AND ref = ?2 AND after_sha = ?3 \
-             AND asked = 0 AND (sequence > ?4 OR out_of_order = 1 AND before_sha = ?5)",
+             AND asked = 0 AND decided >= ?6 AND (sequence > ?4 OR out_of_order = 1 AND before_sha = ?5)",
         )?
         .query_row(
             params![
@@ -258,7 +270,8 @@ fn told_since(
                 push.reference.to_string(),
                 push.after.as_str(),
                 since,
-                push.before.as_ref().map_or("", CommitSha::as_str)
+                push.before.as_ref().map_or("", CommitSha::as_str),
+                work,
             ],
             |row| row.get(0),
         )?;
@@ -287,20 +300,23 @@ fn builds_of(connection: &Connection, push: u64) -> Result<Vec<BuildId>> {
 /// How a commit of a ref came to be known.
 enum Told {
     /// It was pushed.
-    ByGit { out_of_order: bool },
+    Pushed { out_of_order: bool, decides: bool },
     /// A build of it was asked for, which says nothing about the ref.
     Asked,
 }
 
 fn insert_push(connection: &Connection, push: &Push, told: Told) -> Result<u64> {
-    let (asked, out_of_order) = match told {
-        Told::ByGit { out_of_order } => (false, out_of_order),
-        Told::Asked => (true, false),
+    let (asked, out_of_order, decided) = match told {
+        Told::Pushed {
+            out_of_order,
+            decides,
+        } => (false, out_of_order, decides),
+        Told::Asked => (true, false, false),
     };
     connection
         .prepare_cached(
-            "INSERT INTO pushes (repository, ref, before_sha, after_sha, forced, heard, asked, out_of_order) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            "INSERT INTO pushes (repository, ref, before_sha, after_sha, forced, heard, asked, out_of_order, decided) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
         )?
         .execute(params![
             push.repository.as_str(),
@@ -311,6 +327,7 @@ fn insert_push(connection: &Connection, push: &Push, told: Told) -> Result<u64> 
             Timestamp::now().as_millis(),
             asked,
             out_of_order,
+            decided,
         ])?;
     Ok(connection.last_insert_rowid().unsigned_abs())
 }

@@ -288,3 +288,87 @@ async fn a_load_is_asked_for_where_the_branch_stands_and_once_at_a_time() {
     );
     assert_eq!(build.status_context(), "autobuilder/configuration");
 }
+
+/// Where the library's branch `main` is known to stand, and whether that was decided about.
+async fn library_head(store: &Store) -> (CommitSha, bool) {
+    let known = store
+        .known_heads("acme/lib".parse().unwrap())
+        .await
+        .unwrap();
+    let head = &known.heads[&main_branch()];
+    (head.commit.clone(), head.decided)
+}
+
+#[tokio::test]
+async fn a_branch_that_others_follow_is_not_decided_about_until_it_has_work_of_its_own() {
+    let Fixture {
+        store,
+        folder: _folder,
+    } = fixture();
+    let told = store.hear_push(None, library("main", 'a')).await.unwrap();
+    assert!(!told.known && !told.out_of_order);
+    // A push between is missed: the next one does not begin where the branch is known to stand.
+    let mut gap = library("main", 'c');
+    gap.push.before = Some(sha('b'));
+    assert!(store.hear_push(None, gap).await.unwrap().out_of_order);
+    let found_at = |before: Option<char>, work: bool| {
+        let mut new = library("main", 'c');
+        new.push.before = before.map(sha);
+        new.cause = Cause::Reconcile;
+        if work {
+            new.work = vec![recipe("build.sh").into()];
+            new.dependents.clear();
+        }
+        new
+    };
+    let confirmed = store.hear_push(None, found_at(Some('a'), false)).await;
+    assert!(confirmed.unwrap().known, "its dependents were told");
+    assert_eq!(library_head(&store).await, (sha('c'), false));
+
+    // It gets a file: what was told before built nothing of its own.
+    let sight = store.hear_push(None, found_at(None, true)).await.unwrap();
+    assert_eq!((sight.known, sight.builds.len()), (false, 1));
+    assert_eq!(library_head(&store).await, (sha('c'), true));
+    let again = store.hear_push(None, found_at(None, true)).await.unwrap();
+    assert!(again.known);
+}
+
+#[tokio::test]
+async fn a_first_build_is_not_compared_with_what_only_dependents_were_told_of() {
+    let Fixture {
+        store,
+        folder: _folder,
+    } = fixture();
+    let mut compared_with = Vec::new();
+    for (before, after, work) in [('9', 'a', false), ('a', 'b', true), ('b', 'c', true)] {
+        let mut new = library("main", after);
+        new.push.before = Some(sha(before));
+        if work {
+            new.work = vec![recipe("build.sh").into()];
+        }
+        for build in store.hear_push(None, new).await.unwrap().builds {
+            let build = store.build(build).await.unwrap();
+            compared_with.push(store.comparable_with(build.push).await.unwrap());
+        }
+    }
+    assert_eq!(compared_with, [None, Some(sha('b'))]);
+}
+
+#[tokio::test]
+async fn a_note_that_moves_nothing_leaves_the_push_that_is_known() {
+    let Fixture {
+        store,
+        folder: _folder,
+    } = fixture();
+    store.hear_push(None, push(None, 'a')).await.unwrap();
+    for (now, pushed) in [('a', true), ('b', false)] {
+        let note = HeadNote {
+            reference: main_branch(),
+            before: Some(sha('a')),
+            now: Some(sha(now)),
+            decided: true,
+        };
+        store.note_heads(repository(), vec![note]).await.unwrap();
+        assert_eq!(head(&store).await.unwrap().push.is_some(), pushed, "{now}");
+    }
+}

@@ -1,0 +1,4 @@
+-- 0: nothing was built for its ref itself; it was told because others depend on its repository, or
+-- somebody asked for a build of its commit.
+ALTER TABLE pushes ADD COLUMN decided INTEGER NOT NULL DEFAULT 1;
+UPDATE pushes SET decided = 0 WHERE asked = 1;
