@@ -1,6 +1,7 @@
 //! Pushes as they are heard of, and the builds they cause: one transaction, then the answer.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -13,6 +14,12 @@ use crate::domain::names::{BranchName, BuildId, CommitSha, GitRef, RepositoryNam
 use crate::domain::push::Push;
 use crate::domain::time::Timestamp;
 use crate::domain::tracking::Dependent;
+
+/// So long a commit is left alone at most that the configuration could not be loaded from.
+const LONGEST_REST: Duration = Duration::from_secs(24 * 3600);
+
+/// With so many, an interval of a millisecond has become more than [`LONGEST_REST`].
+const MOST_DOUBLINGS: usize = 32;
 
 /// What became of a push that was told.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -118,11 +125,15 @@ impl Store {
 
     /// Asks for a load of the configuration from where git says that its branch stands, unless one
     /// has not ended, or a push was heard of since git was asked, which has its own.
+    ///
+    /// A commit whose loads error again and again is left alone for longer each time: for one
+    /// interval between comparisons, then two, four, and so on up to a day.
     pub async fn ask_for_load(
         &self,
         repository: RepositoryName,
         branch: BranchName,
         commit: CommitSha,
+        interval: Duration,
     ) -> Result<Option<BuildId>> {
         self.write(move |connection| {
             let reference = GitRef::Branch(branch);
@@ -134,7 +145,10 @@ impl Store {
                 .exists(params![repository.as_str(), reference.to_string()])?;
             let head = heads::head(connection, &repository, &reference)?;
             let is_late = head.as_ref().is_some_and(|head| head.commit != commit);
-            if is_unfinished || is_late {
+            if is_unfinished
+                || is_late
+                || rests(connection, &repository, &reference, &commit, interval)?
+            {
                 return Ok(None);
             }
             let push = Push::unheard(repository, reference, commit);
@@ -213,6 +227,41 @@ impl Store {
         })
         .await
     }
+}
+
+/// Whether it is too early to load a commit again whose last loads have errored.
+fn rests(
+    connection: &Connection,
+    repository: &RepositoryName,
+    reference: &GitRef,
+    commit: &CommitSha,
+    interval: Duration,
+) -> Result<bool> {
+    let newest_first: Vec<Option<i64>> = connection
+        .prepare_cached(
+            "SELECT CASE WHEN state = 'errored' AND sha = ?3 THEN ended END FROM builds \
+             WHERE repository = ?1 AND branch = ?2 AND kind = 'configuration' \
+             ORDER BY sequence DESC LIMIT ?4",
+        )?
+        .query_map(
+            params![
+                repository.as_str(),
+                reference.short_name().as_str(),
+                commit.as_str(),
+                MOST_DOUBLINGS
+            ],
+            |row| row.get(0),
+        )?
+        .collect::<rusqlite::Result<_>>()?;
+    let errored: Vec<i64> = newest_first.into_iter().map_while(|ended| ended).collect();
+    let Some(newest) = errored.first() else {
+        return Ok(false);
+    };
+    let doublings = u32::try_from(errored.len() - 1).unwrap_or(u32::MAX);
+    let pause = interval.saturating_mul(2_u32.saturating_pow(doublings));
+    // The comparison that falls due after that pause is a little early: the load took its time.
+    let pause = pause.min(LONGEST_REST).saturating_sub(interval / 2);
+    Ok(Timestamp::now().since(Timestamp::from_millis(*newest)) < pause)
 }
 
 fn known_push(

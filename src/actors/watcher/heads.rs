@@ -234,7 +234,8 @@ impl<'a> Comparison<'a> {
         Ok(())
     }
 
-    /// The configuration is read from where its branch stands, whatever came of earlier loads.
+    /// The configuration is read from where its branch stands; after loads that errored, when the
+    /// store says that it is time.
     async fn ask_for_load(&self, branch: BranchName, commit: CommitSha) -> anyhow::Result<()> {
         let Arguments {
             service,
@@ -250,9 +251,10 @@ impl<'a> Comparison<'a> {
         if is_in_force {
             return Ok(());
         }
+        let interval = service.config.borrow().github.reconcile_every;
         let asked = service
             .store
-            .ask_for_load(repository.clone(), branch, commit)
+            .ask_for_load(repository.clone(), branch, commit, interval)
             .await?;
         if asked.is_some() {
             let heard = Heard {

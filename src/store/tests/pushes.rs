@@ -1,8 +1,11 @@
 //! Pushes as webhooks and git tell of them, in whatever order.
 
+use std::time::Duration;
+
 use super::*;
 use crate::domain::build::Kind;
 use crate::domain::names::RepositoryName;
+use crate::domain::time::Timestamp;
 use crate::domain::tracking::Dependent;
 
 fn repository() -> RepositoryName {
@@ -263,7 +266,12 @@ async fn a_load_is_asked_for_where_the_branch_stands_and_once_at_a_time() {
     } = fixture();
     let ask = async |commit| {
         store
-            .ask_for_load(repository(), "main".parse().unwrap(), sha(commit))
+            .ask_for_load(
+                repository(),
+                "main".parse().unwrap(),
+                sha(commit),
+                Duration::ZERO,
+            )
             .await
             .unwrap()
     };
@@ -287,6 +295,54 @@ async fn a_load_is_asked_for_where_the_branch_stands_and_once_at_a_time() {
         (Kind::Configuration, "configuration")
     );
     assert_eq!(build.status_context(), "autobuilder/configuration");
+}
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// Changes what only time would.
+fn change(folder: &tempfile::TempDir, statement: &str) {
+    let database = Connection::open(folder.path().join("test.sqlite")).unwrap();
+    database.execute_batch(statement).unwrap();
+}
+
+#[tokio::test]
+async fn a_commit_whose_loads_error_is_left_alone_for_longer_each_time() {
+    let Fixture { store, folder } = fixture();
+    let ask = async |commit| {
+        let branch = "main".parse().unwrap();
+        let asked = store.ask_for_load(repository(), branch, sha(commit), HOUR);
+        asked.await.unwrap()
+    };
+    let fails = async |load: Option<BuildId>| {
+        let states = [State::Preparing, State::Errored];
+        advance(&store, &load.unwrap(), &states).await;
+    };
+    let ended = |minutes: u32| {
+        let now = Timestamp::now().before(Duration::from_secs(60) * minutes);
+        change(
+            &folder,
+            &format!("UPDATE builds SET ended = {}", now.as_millis()),
+        );
+    };
+    fails(ask('a').await).await;
+    // At the next comparison, which may come a little early; then at the second, at the fourth.
+    for (too_early, late_enough) in [(20, 40), (80, 100), (200, 220)] {
+        ended(too_early);
+        assert_eq!(ask('a').await, None, "{too_early} minutes");
+        ended(late_enough);
+        fails(ask('a').await).await;
+    }
+    for _ in 0..40 {
+        ended(24 * 60);
+        fails(ask('a').await).await;
+    }
+    ended(22 * 60);
+    assert_eq!(ask('a').await, None);
+    // Another commit has not errored yet; and one that could be loaded begins anew.
+    let other = ask('b').await.unwrap();
+    let states = [State::Preparing, State::Building, State::Succeeded];
+    advance(&store, &other, &states).await;
+    assert!(ask('a').await.is_some());
 }
 
 /// Where the library's branch `main` is known to stand, and whether that was decided about.
