@@ -1,5 +1,8 @@
 //! A script is built again when a repository that it depends on is pushed to.
 
+use std::fs;
+use std::process::Command;
+
 use serde_json::{Value, json};
 
 use crate::support::{Delivery, RECIPE, RESULT, Repository, Service, builds_in, until};
@@ -202,4 +205,33 @@ async fn a_dependency_has_a_first_sight_of_its_own_which_builds_no_dependents() 
     service.configure("acme/late", "main", RECIPE).await;
     assert_eq!(built(&service, 4).await[0], of("acme/late", "reconcile"));
     assert_eq!(service.builds().await[0]["commit"], json!(push.commit));
+}
+
+#[tokio::test]
+async fn the_mirror_of_a_dependency_is_tidied() {
+    let mut service = Service::start();
+    let (_app, library) = app_and_library(&service).await;
+    service.terminate();
+    library.commit(&[("lib.c", "int x;")]);
+    library.push("main");
+    service.start_again();
+    built(&service, 2).await;
+    service.terminate();
+    let mirror = service.path("data/mirrors/acme/lib.git");
+    let packs = "for i in $(seq 25); do echo $i | git hash-object -w --stdin \
+                 | git pack-objects -q objects/pack/pack; done >/dev/null";
+    let mut make_packs = Command::new("sh");
+    make_packs.args(["-c", packs]).current_dir(&mirror);
+    assert!(make_packs.status().unwrap().success());
+    let count = || {
+        let files = fs::read_dir(mirror.join("objects/pack")).unwrap();
+        let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name.ends_with(".pack")).count()
+    };
+    assert!(count() >= 25);
+    service.start_again();
+    until("its packs are joined", async || {
+        (count() <= 3).then_some(())
+    })
+    .await;
 }

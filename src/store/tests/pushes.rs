@@ -1,5 +1,6 @@
 //! Pushes as webhooks and git tell of them, in whatever order.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::*;
@@ -427,4 +428,104 @@ async fn a_note_that_moves_nothing_leaves_the_push_that_is_known() {
         store.note_heads(repository(), vec![note]).await.unwrap();
         assert_eq!(head(&store).await.unwrap().push.is_some(), pushed, "{now}");
     }
+}
+
+async fn unused(store: &Store) -> Vec<u64> {
+    let all = Timestamp::now().after(HOUR);
+    store.unused_pushes(all, 10).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_push_is_forgotten_when_nothing_refers_to_it_any_more() {
+    let Fixture { store, folder } = fixture();
+    let mut builds = Vec::new();
+    for (before, after) in [(None, 'a'), (Some('a'), 'b'), (Some('b'), 'c')] {
+        let delivery = Some(format!("d{after}"));
+        let heard = store
+            .hear_push(delivery, push(before, after))
+            .await
+            .unwrap();
+        builds.push(heard.builds);
+    }
+    for build in builds.iter().flatten() {
+        advance(&store, build, &[State::Cancelled]).await;
+    }
+    let forget = async |push: usize| store.forget_builds(builds[push].clone()).await.unwrap();
+    forget(0).await;
+    forget(2).await;
+    assert_eq!(
+        unused(&store).await,
+        Vec::<u64>::new(),
+        "deliveries of them can come again"
+    );
+    let long_ago = Timestamp::now().before(HOUR);
+    store.forget_deliveries(long_ago).await.unwrap();
+    assert_eq!(unused(&store).await, Vec::<u64>::new());
+    change(&folder, "UPDATE deliveries SET heard = 0");
+    store.forget_deliveries(long_ago).await.unwrap();
+    // The second has builds, and the branch stands where the third brought it.
+    assert_eq!(unused(&store).await, [1]);
+    let long_unused = store.unused_pushes(long_ago, 10).await.unwrap();
+    assert!(long_unused.is_empty());
+
+    store.forget_pushes(vec![1, 2, 3]).await.unwrap();
+    assert_eq!(unused(&store).await, Vec::<u64>::new());
+    let next = store.hear_push(None, push(Some('c'), 'd')).await.unwrap();
+    assert!(!next.known && !next.out_of_order);
+    let next = store.build(next.builds[0].clone()).await.unwrap();
+    assert_eq!(next.push, 4);
+    let before = store.comparable_with(next.push).await.unwrap();
+    assert_eq!(before, Some(sha('c')));
+    forget(1).await;
+    assert_eq!(unused(&store).await, [2, 3]);
+}
+
+#[tokio::test]
+async fn a_push_is_kept_for_the_dependents_that_it_built() {
+    let Fixture {
+        store,
+        folder: _folder,
+    } = fixture();
+    store.hear_push(None, push(None, 'a')).await.unwrap();
+    let told = store.hear_push(None, library("main", 'b')).await.unwrap();
+    assert_eq!(told.builds.len(), 1);
+    let lib: RepositoryName = "acme/lib".parse().unwrap();
+    store.forget_head(lib, main_branch()).await.unwrap();
+    assert_eq!(unused(&store).await, Vec::<u64>::new());
+    advance(&store, &told.builds[0], &[State::Cancelled]).await;
+    store.forget_builds(told.builds).await.unwrap();
+    assert_eq!(unused(&store).await, [2]);
+}
+
+#[tokio::test]
+async fn what_is_long_unwatched_is_told_once_nothing_of_it_waits() {
+    let Fixture { store, folder } = fixture();
+    let builds = store.hear_push(None, push(None, 'a')).await.unwrap().builds;
+    store.note_heads(repository(), Vec::new()).await.unwrap();
+    let mirrored: RepositoryName = "acme/mirrored".parse().unwrap();
+    let unwatched = async |watched: &[RepositoryName]| {
+        let watched: BTreeSet<RepositoryName> = watched.iter().cloned().collect();
+        let long_ago = Timestamp::now().before(HOUR);
+        let unwatched = store.long_unwatched(watched, vec![mirrored.clone()], long_ago);
+        unwatched.await.unwrap()
+    };
+    let time_passes = || change(&folder, "UPDATE unwatched SET since = 0");
+    assert_eq!(unwatched(&[repository()]).await, []);
+    time_passes();
+    assert_eq!(unwatched(&[repository()]).await, [mirrored.clone()]);
+    assert_eq!(unwatched(&[]).await, [mirrored.clone()], "it has just gone");
+    time_passes();
+    assert_eq!(unwatched(&[]).await, [mirrored.clone()], "its builds wait");
+    for build in &builds {
+        advance(&store, build, &[State::Cancelled]).await;
+    }
+    let both = [repository(), mirrored.clone()];
+    assert_eq!(unwatched(&[]).await, both);
+    // One that comes back, and goes again, has all that time once more.
+    assert_eq!(unwatched(&both).await, []);
+    assert_eq!(unwatched(&[]).await, []);
+
+    store.forget_repository(repository()).await.unwrap();
+    let known = store.known_heads(repository()).await.unwrap();
+    assert!(!known.seen && known.heads.is_empty());
 }
