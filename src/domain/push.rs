@@ -20,6 +20,22 @@ pub struct Push {
     pub commits: Vec<Commit>,
 }
 
+impl Push {
+    /// A commit of a ref of which no push was heard.
+    pub fn unheard(repository: RepositoryName, reference: GitRef, commit: CommitSha) -> Self {
+        Self {
+            repository,
+            reference,
+            before: None,
+            after: commit,
+            forced: false,
+            pusher: None,
+            default_branch: None,
+            commits: Vec::new(),
+        }
+    }
+}
+
 /// GitHub itself sends at most 2048 commits with a push; a page shows a screenful.
 pub const MAX_COMMITS: usize = 50;
 

@@ -1,6 +1,8 @@
 //! Git's heads against the known ones. A push that no webhook told of is stored as one that was
 //! found, and built like any other; one that was heard of is not built again.
 
+use std::sync::Arc;
+
 use super::{Arguments, root};
 use crate::adapters::git::{Head, Refs};
 use crate::config::FirstSight;
@@ -42,27 +44,33 @@ impl<'a> Comparison<'a> {
             default_branch,
             heads: found,
         } = service.git.refs(repository).await?;
+        let config = Arc::clone(&service.config.borrow());
         let dependents = {
-            let (catalog, config) = (service.catalog.borrow(), service.config.borrow());
+            let catalog = service.catalog.borrow();
             config.tracking(&catalog).dependents(repository)
         };
+        let branch = config.configuration.branch();
+        let configuration = branch
+            .filter(|branch| branch.repository == *repository)
+            .and_then(|branch| {
+                let reference = GitRef::Branch(branch.branch.clone());
+                let mut heads = found.iter();
+                let head = heads.find(|head| head.git_ref == reference)?;
+                Some((branch.branch.clone(), head.commit.clone()))
+            });
         let mut comparison = Self {
             arguments,
             default_branch,
             dependents,
-            first_sight: service.config.borrow().github.first_sight,
+            first_sight: config.github.first_sight,
             seen,
             notes: Vec::new(),
         };
-        let mut configuration = None;
         for Head {
             git_ref, commit, ..
         } in found
         {
             let known = heads.remove(&git_ref);
-            if comparison.is_configuration(&git_ref) {
-                configuration = Some((git_ref.short_name().clone(), commit.clone()));
-            }
             if let Err(error) = comparison.look(&git_ref, commit, known).await {
                 tracing::warn!(%repository, reference = %git_ref, "cannot tell what was pushed: {error:#}");
             }
@@ -86,18 +94,6 @@ impl<'a> Comparison<'a> {
         Ok(())
     }
 
-    fn is_configuration(&self, reference: &GitRef) -> bool {
-        let Arguments {
-            service,
-            repository,
-            ..
-        } = self.arguments;
-        let (catalog, config) = (service.catalog.borrow(), service.config.borrow());
-        config
-            .tracking(&catalog)
-            .is_configuration(repository, reference)
-    }
-
     async fn look(
         &mut self,
         reference: &GitRef,
@@ -105,30 +101,31 @@ impl<'a> Comparison<'a> {
         known: Option<KnownHead>,
     ) -> anyhow::Result<()> {
         let work = self.work(reference);
+        let has_work = !work.is_empty();
         let is_there = known.as_ref().is_some_and(|known| known.commit == commit);
-        if work.is_empty() && !self.is_followed(reference) {
-            if !is_there {
-                self.note(reference, known, commit, false);
+        // One that appeared since the last look was pushed. Of any other it is not known when it
+        // came there.
+        let has_moved = !is_there && (known.is_some() || self.seen);
+        let is_decided = known.as_ref().map_or(self.seen, |known| known.decided);
+        let is_due = match is_decided {
+            true => has_moved,
+            false => self.first_sight == FirstSight::Build,
+        };
+        let work = if is_due { work } else { Vec::new() };
+        // At first sight nothing is new to dependents: they have a first sight of their own.
+        let dependents = match has_moved && self.is_followed(reference) {
+            true => self.dependents.clone(),
+            false => Vec::new(),
+        };
+        if work.is_empty() && dependents.is_empty() {
+            if !is_there || has_work && !is_decided {
+                self.note(reference, known, commit, has_work);
             }
             return Ok(());
         }
-        let is_new = known.is_none() && self.seen;
-        let decided = known.as_ref().filter(|known| known.decided);
-        if decided.is_some() && is_there {
-            return Ok(());
-        }
-        // One that appeared since the last look was pushed. Of any other it is not known when it
-        // came there, and dependents have a first sight of their own.
-        let is_first_sight = decided.is_none() && !is_new;
-        if is_first_sight && (work.is_empty() || self.first_sight == FirstSight::Record) {
-            self.note(reference, known, commit, true);
-            return Ok(());
-        }
-        let before = decided.map(|known| known.commit.clone());
-        let dependents = match is_first_sight {
-            true => Vec::new(),
-            false => self.dependents.clone(),
-        };
+        let before = known
+            .filter(|known| known.decided || work.is_empty())
+            .map(|known| known.commit);
         let push = self.push(reference, before, commit).await?;
         self.found(NewBuilds {
             push,
@@ -213,7 +210,7 @@ impl<'a> Comparison<'a> {
             repository: repository.clone(),
             reference: reference.clone(),
             before,
-            after: commit.clone(),
+            after: commit,
             forced,
             pusher: None,
             default_branch: self.default_branch.clone(),
@@ -237,7 +234,8 @@ impl<'a> Comparison<'a> {
         Ok(())
     }
 
-    /// The configuration is read from where its branch stands, whatever came of earlier loads.
+    /// The configuration is read from where its branch stands; after loads that errored, when the
+    /// store says that it is time.
     async fn ask_for_load(&self, branch: BranchName, commit: CommitSha) -> anyhow::Result<()> {
         let Arguments {
             service,
@@ -253,9 +251,10 @@ impl<'a> Comparison<'a> {
         if is_in_force {
             return Ok(());
         }
+        let interval = service.config.borrow().github.reconcile_every;
         let asked = service
             .store
-            .ask_for_load(repository.clone(), branch, commit)
+            .ask_for_load(repository.clone(), branch, commit, interval)
             .await?;
         if asked.is_some() {
             let heard = Heard {

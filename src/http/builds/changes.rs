@@ -125,16 +125,11 @@ async fn ask(web: &Web, headers: &HeaderMap, body: Result<Body, Failure>) -> Ans
         None => head(web, &asked.repository, &asked.branch).await?,
     };
     let new = NewBuilds {
-        push: Push {
-            repository: asked.repository.clone(),
-            reference: GitRef::Branch(asked.branch),
-            before: None,
-            after: commit,
-            forced: false,
-            pusher: None,
-            default_branch: None,
-            commits: Vec::new(),
-        },
+        push: Push::unheard(
+            asked.repository.clone(),
+            GitRef::Branch(asked.branch),
+            commit,
+        ),
         work: recipes.into_iter().map(Work::from).collect(),
         dependents: Vec::new(),
         cause: Cause::Manual,
