@@ -248,19 +248,19 @@ async fn webhooks_that_hang_delay_no_comparison() {
     service.manage_webhooks();
     // More than are asked about at once.
     let mut repositories = Vec::new();
-    for number in 0..12 {
+    for number in 0..16 {
         let name = format!("acme/app-{number}");
         repositories.push(service.repository(&name));
         github.repository(&name).await;
         service.write_configuration(&name, "main", RECIPE);
     }
-    for repository in &repositories {
-        until("its refs have been seen", async || {
-            service.has_seen(repository).then_some(())
-        })
-        .await;
-    }
-    let last = &repositories[11];
+    until("the refs of all have been seen", async || {
+        let mut all = repositories.iter();
+        all.all(|repository| service.has_seen(repository))
+            .then_some(())
+    })
+    .await;
+    let last = &repositories[15];
     last.commit(&[("build.sh", &format!("#!/bin/sh\n{RESULT}"))]);
     last.push("main");
     let found = until("the push is found", async || service.builds().await.pop()).await;
