@@ -152,7 +152,6 @@ async fn git_is_served_to_who_may_read() {
         ("installation acme", Some(200))
     );
     for (repository, password, says) in [
-        ("acme/app", "", "could not read Password"),
         ("acme/app", "another", "Authentication failed"),
         ("acme/other", token.as_str(), "not found"),
     ] {
