@@ -45,7 +45,7 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    fn pause(self, failures: u32) -> Duration {
+    pub fn pause(self, failures: u32) -> Duration {
         let doublings = failures.saturating_sub(1);
         let pause = self.first.saturating_mul(2_u32.saturating_pow(doublings));
         pause.min(self.longest)

@@ -12,13 +12,11 @@ use crate::domain::push::{Commit, MAX_COMMITS, Push};
 use crate::domain::tracking::Dependent;
 use crate::store::{HeadNote, Heard, KnownHead, KnownHeads, NewBuilds};
 
-pub async fn compare(arguments: &Arguments) {
-    let Ok(_turn) = arguments.turns.acquire().await else {
-        return;
-    };
-    if let Err(error) = Comparison::run(arguments).await {
-        tracing::warn!(repository = %arguments.repository, "cannot compare heads: {error:#}");
-    }
+/// What kept them from being compared.
+pub async fn compare(arguments: &Arguments) -> Option<String> {
+    let _turn = arguments.turns.heads.acquire().await.ok()?;
+    let compared = Comparison::run(arguments).await;
+    compared.err().map(|error| format!("{error:#}"))
 }
 
 struct Comparison<'a> {

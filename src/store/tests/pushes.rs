@@ -509,17 +509,17 @@ async fn what_is_long_unwatched_is_told_once_nothing_of_it_waits() {
         let unwatched = store.long_unwatched(watched, vec![mirrored.clone()], long_ago);
         unwatched.await.unwrap()
     };
+    let (one, both) = ([mirrored.clone()], [repository(), mirrored.clone()]);
     let time_passes = || change(&folder, "UPDATE unwatched SET since = 0");
     assert_eq!(unwatched(&[repository()]).await, []);
     time_passes();
-    assert_eq!(unwatched(&[repository()]).await, [mirrored.clone()]);
-    assert_eq!(unwatched(&[]).await, [mirrored.clone()], "it has just gone");
+    assert_eq!(unwatched(&[repository()]).await, one);
+    assert_eq!(unwatched(&[]).await, one, "it has just gone");
     time_passes();
-    assert_eq!(unwatched(&[]).await, [mirrored.clone()], "its builds wait");
+    assert_eq!(unwatched(&[]).await, one, "its builds wait");
     for build in &builds {
         advance(&store, build, &[State::Cancelled]).await;
     }
-    let both = [repository(), mirrored.clone()];
     assert_eq!(unwatched(&[]).await, both);
     // One that comes back, and goes again, has all that time once more.
     assert_eq!(unwatched(&both).await, []);
