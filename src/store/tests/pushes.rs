@@ -373,7 +373,7 @@ async fn a_branch_that_others_follow_is_not_decided_about_until_it_has_work_of_i
         new.push.before = before.map(sha);
         new.cause = Cause::Reconcile;
         if work {
-            new.work = vec![recipe("build.sh").into()];
+            new.work = vec![Recipe::of_script("build.sh").into()];
             new.dependents.clear();
         }
         new
@@ -401,7 +401,7 @@ async fn a_first_build_is_not_compared_with_what_only_dependents_were_told_of() 
         let mut new = library("main", after);
         new.push.before = Some(sha(before));
         if work {
-            new.work = vec![recipe("build.sh").into()];
+            new.work = vec![Recipe::of_script("build.sh").into()];
         }
         for build in store.hear_push(None, new).await.unwrap().builds {
             let build = store.build(build).await.unwrap();
