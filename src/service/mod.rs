@@ -7,6 +7,8 @@ pub mod files;
 pub mod github;
 mod logs;
 mod obstacles;
+#[cfg(test)]
+pub mod quiet;
 mod turns;
 mod webhooks;
 

@@ -10,18 +10,15 @@ use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::adapters::docker::{Docker, DockerSettings};
-use crate::adapters::git::{self, Git};
-use crate::adapters::github::Github;
 use crate::config::secret::Secret;
 use crate::domain::build::{Build, Cause, State as BuildState, Work};
 use crate::domain::delivery::Backoff;
 use crate::domain::names::{BuildId, CommitSha};
 use crate::domain::push::Push;
 use crate::domain::recipe::{Catalog, Recipe};
-use crate::metrics::Metrics;
-use crate::service::github::{github_observer, github_settings};
-use crate::service::{DataDirectory, Logs, Webhooks};
+use crate::service::DataDirectory;
+use crate::service::github::github_settings;
+use crate::service::quiet::Inputs;
 use crate::store::{BuildFilter, Facts, NewBuilds, Store, Transition};
 
 const APP: &str = "acme/app";
@@ -32,7 +29,7 @@ const SCRIPTS: [&str; 2] = ["build.sh", "test.sh"];
 struct World {
     github: Model,
     commits: Vec<CommitSha>,
-    config: watch::Sender<Arc<ServiceConfig>>,
+    inputs: Inputs,
     data: TempDir,
     running: Option<Running>,
     _origin: TempDir,
@@ -70,7 +67,6 @@ fn hasty() -> Pace {
 impl World {
     /// With this many commits on GitHub.
     async fn new(commits: usize) -> Self {
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let origin = tempfile::tempdir().unwrap();
         let github = Model::start(origin.path()).await;
         github.repository(APP).await;
@@ -82,7 +78,7 @@ impl World {
         Self {
             commits: make_commits(&origin.path().join(APP), commits),
             github,
-            config: watch::Sender::new(Arc::new(config)),
+            inputs: Inputs::new(config, Catalog::default()),
             data: tempfile::tempdir().unwrap(),
             running: None,
             _origin: origin,
@@ -92,29 +88,8 @@ impl World {
     async fn start(&mut self, pace: Pace) {
         let scratch = tempfile::tempdir().unwrap();
         let directory = DataDirectory::open(scratch.path(), &scratch.path().join("tmp")).unwrap();
-        let nowhere = DockerSettings {
-            host: Some("unix:///nonexistent/docker.sock".into()),
-            certificates: None,
-        };
-        let metrics = Metrics::default();
-        let settings = github_settings(&self.config.borrow());
-        let git = git::Settings::new("/nonexistent", directory.mirrors());
-        let service = Arc::new(Service {
-            store: Store::open(&self.data.path().join("test.sqlite")).unwrap(),
-            logs: Logs::new(directory.builds()),
-            docker: Docker::connect(&nowhere).unwrap(),
-            git: Git::new(git).unwrap(),
-            github: Github::new(settings, github_observer(&metrics)),
-            metrics,
-            config: self.config.subscribe(),
-            catalog: watch::channel(Arc::new(Catalog::default())).1,
-            loaded: watch::channel(None).1,
-            webhooks: Webhooks::default(),
-            readiness: watch::channel(Vec::new()).1,
-            obstacles: watch::Sender::new(Vec::new()),
-            publishing: Default::default(),
-            directory,
-        });
+        let store = Store::open(&self.data.path().join("test.sqlite")).unwrap();
+        let service = Arc::new(self.inputs.service(directory, store, "/nonexistent"));
         let arguments = Arguments {
             service: Arc::clone(&service),
             pace,
@@ -145,10 +120,10 @@ impl World {
 
     /// As the service does it: the adapter first.
     fn configure(&self, change: impl FnOnce(&mut ServiceConfig)) {
-        let mut new = ServiceConfig::clone(&self.config.borrow());
+        let mut new = ServiceConfig::clone(&self.inputs.config.borrow());
         change(&mut new);
         self.service().github.configure(github_settings(&new));
-        self.config.send_replace(Arc::new(new));
+        self.inputs.config.send_replace(Arc::new(new));
     }
 
     async fn push(&self, commit: &CommitSha) -> Vec<BuildId> {
@@ -206,7 +181,7 @@ impl World {
             let shown = self.github.status(APP, commit.as_str(), context);
             let is_state = shown.as_ref().is_some_and(|shown| shown.state == state);
             let leads_there = build.is_none_or(|build| {
-                let url = self.config.borrow().build_url(&build.id);
+                let url = self.inputs.config.borrow().build_url(&build.id);
                 shown
                     .as_ref()
                     .is_some_and(|shown| shown.target_url == Some(url))
@@ -445,6 +420,7 @@ fn in_the_end_github_holds_the_last_state_of_the_newest_build_of_each_context() 
 async fn without_a_credential_nothing_is_sent_or_counted_and_one_that_comes_sends_all() {
     let mut world = World::new(1).await;
     world
+        .inputs
         .config
         .send_modify(|config| Arc::make_mut(config).github.token = None);
     world.start(hasty()).await;
