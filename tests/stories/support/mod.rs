@@ -22,7 +22,7 @@ pub use github::{GITHUB_TOKEN, with_github};
 pub use live::From;
 pub use process::{Output, run};
 pub use repository::{Push, Repository, git};
-pub use service::Service;
+pub use service::{Service, merge};
 pub use webhook::{Delivery, builds_in, signature};
 
 /// Long enough for a small build on a machine with two busy cores. Nothing waits this long when

@@ -1,0 +1,415 @@
+//! Kernels: a base is built from scratch and its container becomes an image, in which incremental
+//! kernels are built.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use serde_json::{Value, json};
+
+use crate::support::{
+    Repository, Service, docker, docker_answers, merge, notes, script_output, until,
+};
+
+/// A base kernel's script: leaves a kernel, and a file for those that are built upon it.
+const BASE: &str = "#!/bin/sh
+echo base: \"$@\"
+cat version > /made-by-base
+cat version > /target/vmlinuz.efi
+";
+
+/// An incremental kernel's, which is in the base's image.
+const CORES: &str = "#!/bin/sh
+echo cores: \"$@\" in $(pwd) upon $(cat /made-by-base)
+ls / /target
+echo \"core of $AUTOBUILDER_COMMIT\" > /target/vmlinuz.efi
+";
+
+struct Kernels {
+    service: Service,
+    base: Repository,
+    core: Repository,
+}
+
+impl Kernels {
+    fn start() -> Self {
+        Self::start_with(json!({}))
+    }
+
+    fn start_with(changes: Value) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        // Docker's images are everybody's.
+        let owner = format!(
+            "story-{}-{}",
+            std::process::id(),
+            NEXT.fetch_add(1, Ordering::Relaxed)
+        );
+        let (base, core) = (format!("{owner}/initramfs"), format!("{owner}/core"));
+        let mut settings = json!({"kernels": {
+            "directory": "./kernels",
+            "repositories": {
+                &base: {"script": "autobuild/build.sh", "commit": true},
+                &core: {"script": "autobuild/cores.sh", "base": &base},
+            },
+        }});
+        merge(&mut settings, changes);
+        let service = Service::start_with(settings);
+        Self {
+            base: service.repository(&base),
+            core: service.repository(&core),
+            service,
+        }
+    }
+
+    /// Commits to the base: scripts, and what its kernel is to hold.
+    fn change_base(&self, version: &str) -> String {
+        let files = [
+            ("autobuild/build.sh", BASE),
+            ("autobuild/cores.sh", CORES),
+            ("version", version),
+        ];
+        self.base.commit(&files)
+    }
+
+    async fn push_base(&self, branch: &str, version: &str) -> (String, String) {
+        let commit = self.change_base(version);
+        let build = self.service.pushed(&self.base.push(branch)).await;
+        self.service.wait_for(&build, "succeeded").await;
+        (build, commit)
+    }
+
+    async fn push_core(&self, branch: &str) -> (String, String) {
+        let commit = self.core.commit(&[("core.c", branch)]);
+        let build = self.service.pushed(&self.core.push(branch)).await;
+        (build, commit)
+    }
+
+    fn image(&self, tag: &str) -> String {
+        format!("{}:{tag}", self.base.name)
+    }
+
+    fn kernel(&self, name: &str) -> PathBuf {
+        self.service.path("kernels").join(name)
+    }
+}
+
+impl Drop for Kernels {
+    fn drop(&mut self) {
+        let ids = docker(&["images", "--quiet", "--no-trunc", &self.base.name]);
+        for id in ids.lines() {
+            docker_answers(&["rmi", "--force", id]);
+        }
+    }
+}
+
+fn target(link: &Path) -> String {
+    let target = fs::read_link(link).expect("the stable name is a link");
+    target.to_str().unwrap().to_owned()
+}
+
+fn inspect_image(name: &str) -> Value {
+    let told: Value = serde_json::from_str(&docker(&["image", "inspect", name])).unwrap();
+    told[0].clone()
+}
+
+#[tokio::test]
+async fn a_base_is_published_and_committed_and_an_incremental_kernel_is_built_in_it() {
+    let story = Kernels::start_with(json!({"builds": {
+        "environment": {"VISIBLE": "in-no-image"},
+        "secrets": {"DEPLOY": "hunter2-hunter2"},
+    }}));
+    let (base, commit) = story.push_base("main", "one").await;
+    let file = format!("zero-os-main-generic-{}.efi", &commit[..10]);
+    assert_eq!(fs::read_to_string(story.kernel(&file)).unwrap(), "one");
+    assert_eq!(target(&story.kernel("zero-os-main-generic.efi")), file);
+    let log = story.service.log(&base).await;
+    assert_eq!(script_output(&log), "base: main initramfs\n");
+    let view = story.service.build(&base).await;
+    assert_eq!(
+        (&view["kind"], &view["base"]),
+        (&json!("kernel"), &Value::Null)
+    );
+
+    let image = inspect_image(&story.image("main"));
+    let labels = &image["Config"]["Labels"];
+    for (label, value) in [
+        ("autobuilder.kernel.repository", story.base.name.as_str()),
+        ("autobuilder.kernel.ref", "refs/heads/main"),
+        ("autobuilder.kernel.commit", &commit),
+        ("autobuilder.kernel.build", &base),
+        ("autobuilder.instance", ""),
+    ] {
+        assert_eq!(labels[label], value, "{label}");
+    }
+    let told = image.to_string();
+    for secret in ["hunter2", "in-no-image", "AUTOBUILDER_COMMIT"] {
+        assert!(!told.contains(secret), "{secret}");
+    }
+
+    let (build, commit) = story.push_core("main").await;
+    let view = story.service.wait_for(&build, "succeeded").await;
+    let log = story.service.log(&build).await;
+    let output = script_output(&log);
+    let first = output.lines().next().unwrap();
+    assert_eq!(first, "cores: main initramfs in /initramfs upon one");
+    assert!(
+        !output.lines().any(|line| line == "core"),
+        "nothing is cloned: {output}"
+    );
+    assert!(output.ends_with("/target:\n"), "no stale kernel: {output}");
+    let file = format!("zero-os-main-core-{}.efi", &commit[..10]);
+    assert_eq!(
+        fs::read_to_string(story.kernel(&file)).unwrap(),
+        format!("core of {commit}\n")
+    );
+    assert_eq!(target(&story.kernel("zero-os-main.efi")), file);
+    assert_eq!(view["image"], story.image("main"));
+    assert_eq!(view["base"]["branch"], "main");
+    assert_eq!(view["base"]["match"], "same");
+    assert!(
+        notes(&log)
+            .iter()
+            .any(|line| line.contains(&story.image("main"))
+                && line.ends_with("the branch of the same name")),
+        "{log}"
+    );
+}
+
+#[tokio::test]
+async fn a_tag_is_a_release() {
+    let story = Kernels::start();
+    story.change_base("released");
+    let build = story.service.pushed(&story.base.push_tag("v1.4")).await;
+    story.service.wait_for(&build, "succeeded").await;
+    let log = story.service.log(&build).await;
+    assert_eq!(script_output(&log), "base: v1.4 initramfs release\n");
+    story.core.commit(&[("core.c", "")]);
+    let build = story.service.pushed(&story.core.push_tag("v1.4")).await;
+    let view = story.service.wait_for(&build, "succeeded").await;
+    let log = story.service.log(&build).await;
+    assert!(
+        script_output(&log).starts_with("cores: v1.4 initramfs release in /initramfs"),
+        "{log}"
+    );
+    assert_eq!(view["base"]["branch"], "v1.4");
+    assert!(story.kernel("zero-os-v1.4-generic.efi").exists());
+    assert!(story.kernel("zero-os-v1.4.efi").exists());
+}
+
+#[tokio::test]
+async fn the_base_is_the_one_that_the_branch_is_a_variant_of_else_master() {
+    let story = Kernels::start();
+    for branch in ["1.1.0", "1.1.0-alpha", "master", "fix#1"] {
+        story.push_base(branch, branch).await;
+    }
+    for (on, expected, how) in [
+        ("1.1.0-alpha-issue-155", "1.1.0-alpha", "version"),
+        ("1.1.0-beta", "1.1.0", "version"),
+        ("fix#1", "fix#1", "same"),
+        ("other", "master", "fallback"),
+    ] {
+        let (build, _) = story.push_core(on).await;
+        let view = story.service.wait_for(&build, "succeeded").await;
+        assert_eq!(
+            (&view["base"]["branch"], &view["base"]["match"]),
+            (&json!(expected), &json!(how)),
+            "{on}"
+        );
+        let log = story.service.log(&build).await;
+        assert!(log.contains(&format!("upon {expected}\n")), "{on}: {log}");
+    }
+}
+
+#[tokio::test]
+async fn an_image_that_another_service_made_is_built_upon() {
+    let story = Kernels::start();
+    // What the older service left: no label, and the same name.
+    let script = "mkdir -p /initramfs/autobuild; echo older > /made-by-base; \
+                  printf '#!/bin/sh\\ncat /made-by-base > /target/vmlinuz.efi\\n' > /initramfs/autobuild/cores.sh";
+    let container = docker(&["create", "autobuilder/busybox:test", "sh", "-c", script]);
+    docker(&["start", "--attach", &container]);
+    docker(&["commit", &container, &story.image("master")]);
+    docker(&["rm", &container]);
+    let (build, commit) = story.push_core("feature").await;
+    let view = story.service.wait_for(&build, "succeeded").await;
+    assert_eq!(view["base"]["commit"], Value::Null);
+    let file = format!("zero-os-feature-core-{}.efi", &commit[..10]);
+    assert_eq!(fs::read_to_string(story.kernel(&file)).unwrap(), "older\n");
+}
+
+#[tokio::test]
+async fn without_a_base_the_build_errors_and_names_what_there_is() {
+    let story = Kernels::start();
+    let (build, _) = story.push_core("feature").await;
+    let reason = story.service.wait_for(&build, "errored").await["reason"].clone();
+    let reason = reason.as_str().unwrap();
+    assert!(reason.contains("there is none at all"), "{reason}");
+    for branch in ["1.0", "2.0"] {
+        story.push_base(branch, branch).await;
+    }
+    let (build, _) = story.push_core("other").await;
+    let reason = story.service.wait_for(&build, "errored").await["reason"].clone();
+    let reason = reason.as_str().unwrap();
+    assert!(reason.contains("there are 1.0, 2.0"), "{reason}");
+}
+
+#[tokio::test]
+async fn a_script_that_fails_or_leaves_no_kernel_makes_no_image_and_no_name() {
+    let story = Kernels::start();
+    for (script, expected) in [
+        ("#!/bin/sh\necho half > /target/vmlinuz.efi\nexit 3\n", "3"),
+        ("#!/bin/sh\ntrue\n", "vmlinuz.efi"),
+    ] {
+        story.base.commit(&[("autobuild/build.sh", script)]);
+        let build = story.service.pushed(&story.base.push("main")).await;
+        let reason = story.service.wait_for(&build, "failed").await["reason"].clone();
+        assert!(reason.as_str().unwrap().contains(expected), "{reason}");
+        assert!(!docker_answers(&["image", "inspect", &story.image("main")]));
+        assert!(!story.service.path("kernels").exists());
+    }
+}
+
+#[tokio::test]
+async fn a_newer_base_takes_the_name_and_the_older_image_goes() {
+    let story = Kernels::start();
+    let (first, _) = story.push_base("main", "one").await;
+    let older = inspect_image(&story.image("main"))["Id"].clone();
+    let older = older.as_str().unwrap();
+    let (second, newest) = story.push_base("main", "two").await;
+    let image = inspect_image(&story.image("main"));
+    assert_eq!(
+        image["Config"]["Labels"]["autobuilder.kernel.build"],
+        second.as_str()
+    );
+    // Whoever comes first removes it, and says so: this service or that of another story.
+    assert!(!docker_answers(&["image", "inspect", older]), "{older}");
+
+    let rebuild = story.service.rebuild(&first).await;
+    story.service.wait_for(&rebuild, "succeeded").await;
+    let log = story.service.log(&rebuild).await;
+    let stays: Vec<&str> = notes(&log)
+        .into_iter()
+        .filter(|line| line.contains("stays: it points to a newer commit"))
+        .collect();
+    assert_eq!(stays.len(), 2, "the image and the kernel: {log}");
+    let image = inspect_image(&story.image("main"));
+    assert_eq!(
+        image["Config"]["Labels"]["autobuilder.kernel.build"],
+        second.as_str()
+    );
+    assert_eq!(
+        target(&story.kernel("zero-os-main-generic.efi")),
+        format!("zero-os-main-generic-{}.efi", &newest[..10])
+    );
+}
+
+#[tokio::test]
+async fn two_repositories_share_a_stable_name_and_the_newest_push_has_it() {
+    let story = Kernels::start();
+    story.push_base("main", "one").await;
+    let (older, _) = story.push_core("main").await;
+    story.service.wait_for(&older, "succeeded").await;
+    let (newer, commit) = story.push_core("main").await;
+    story.service.wait_for(&newer, "succeeded").await;
+    let file = format!("zero-os-main-core-{}.efi", &commit[..10]);
+    assert_eq!(target(&story.kernel("zero-os-main.efi")), file);
+}
+
+#[tokio::test]
+async fn a_base_whose_image_was_removed_is_missed_by_name() {
+    let story = Kernels::start();
+    let (base, _) = story.push_base("main", "one").await;
+    until("its head is known", async || {
+        story.service.knows_head_of(&story.base).then_some(())
+    })
+    .await;
+    docker(&["rmi", &story.image("main")]);
+    let (build, _) = story.push_core("main").await;
+    let reason = story.service.wait_for(&build, "errored").await["reason"].clone();
+    let reason = reason.as_str().unwrap();
+    for part in [
+        story.image("main").as_str(),
+        &base,
+        "no longer on the Docker host",
+        "rebuild_base",
+    ] {
+        assert!(reason.contains(part), "{part}: {reason}");
+    }
+}
+
+/// With `rebuild_base`, and one place only: the base needs it.
+fn rebuilding() -> Kernels {
+    let mut story = Kernels::start_with(json!({"builds": {"concurrency": 1}}));
+    let repositories = json!({&story.core.name: {"rebuild_base": true}});
+    story
+        .service
+        .change_settings(json!({"kernels": {"repositories": repositories}}));
+    story
+}
+
+#[tokio::test]
+async fn a_base_whose_image_was_removed_is_built_first_where_that_is_wanted() {
+    let story = rebuilding();
+    let (first, _) = story.push_base("main", "one").await;
+    docker(&["rmi", &story.image("main")]);
+    let (build, _) = story.push_core("main").await;
+    let view = story.service.wait_for(&build, "succeeded").await;
+    assert_eq!(view["attempt"], 1);
+    let log = story.service.log(&build).await;
+    assert!(script_output(&log).contains("upon one"), "{log}");
+    let builds = story.service.builds().await;
+    let base = builds
+        .iter()
+        .find(|other| other["cause"] == json!({"type": "base", "of": build}))
+        .expect("the base was built for it");
+    assert_ne!(base["id"], first.as_str());
+    assert!(log.contains(&format!(
+        "building the base first, as build {}",
+        base["id"].as_str().unwrap()
+    )));
+    let image = inspect_image(&story.image("main"));
+    assert_eq!(
+        image["Config"]["Labels"]["autobuilder.kernel.build"],
+        base["id"]
+    );
+}
+
+#[tokio::test]
+async fn what_waits_for_a_base_waits_over_a_restart_and_errors_with_it() {
+    let mut story = rebuilding();
+    story.push_base("main", "one").await;
+    docker(&["rmi", &story.image("main")]);
+    // The base's branch has moved on, to what does not build.
+    story.base.commit(&[(
+        "autobuild/build.sh",
+        "#!/bin/sh\nuntil [ -e /released ]; do sleep 0.1; done\nexit 3\n",
+    )]);
+    let broken = story.service.pushed(&story.base.push("main")).await;
+    story.service.wait_for(&broken, "building").await;
+    let (build, _) = story.push_core("main").await;
+    // One place: it is asked for when the broken base has ended.
+    story.service.release(&broken);
+    story.service.wait_for(&broken, "failed").await;
+    let base = until("the base is built for it", async || {
+        let builds = story.service.builds().await;
+        builds
+            .iter()
+            .find(|other| other["cause"]["type"] == "base")
+            .map(|base| base["id"].as_str().unwrap().to_owned())
+    })
+    .await;
+    story.service.wait_for(&base, "building").await;
+    story.service.kill();
+    story.service.start_again();
+    let waiting = story.service.build(&build).await;
+    assert_eq!(waiting["state"], "queued", "{waiting}");
+    let told = waiting["waiting"].as_str().unwrap();
+    assert!(told.contains(&base), "{told}");
+    story.service.release(&base);
+    let reason = story.service.wait_for(&build, "errored").await["reason"].clone();
+    let reason = reason.as_str().unwrap();
+    assert!(
+        reason.contains(&base) && reason.contains("failed"),
+        "{reason}"
+    );
+}
