@@ -123,6 +123,7 @@ fn open(
         webhooks: Webhooks::default(),
         obstacles: watch::Sender::new(Vec::new()),
         publishing: Default::default(),
+        legacy: Default::default(),
         directory,
     })
 }

@@ -14,11 +14,13 @@ const STATUS_WAITS: Duration = Duration::from_secs(24 * 3600);
 impl Store {
     /// Ended builds beyond the newest `keep` of each repository, at most `limit` of them. Where
     /// statuses are `reported` at all, a build whose status still waits stays for up to a day: its
-    /// page is what GitHub links to. After that it goes, and its status with it.
+    /// page is what GitHub links to. After that it goes, and its status with it. What was imported
+    /// stays until it was imported before `imported_before`.
     pub async fn builds_beyond(
         &self,
         keep: u64,
         reported: bool,
+        imported_before: Timestamp,
         limit: usize,
     ) -> Result<Vec<BuildId>> {
         self.read(move |connection| {
@@ -29,14 +31,15 @@ impl Store {
             };
             let builds = connection
                 .prepare_cached(
-                    "SELECT id FROM (SELECT id, ended, sequence, row_number() OVER \
+                    "SELECT id FROM (SELECT id, ended, cause, sequence, row_number() OVER \
                      (PARTITION BY repository ORDER BY sequence DESC) AS place FROM builds) \
-                     WHERE place > ?1 AND ended IS NOT NULL AND NOT EXISTS (SELECT 1 FROM outbox \
+                     WHERE place > ?1 AND ended IS NOT NULL \
+                     AND coalesce(json_extract(cause, '$.imported') < ?4, 1) AND NOT EXISTS (SELECT 1 FROM outbox \
                      WHERE build = id AND reported IS NULL AND given_up = 0 AND context != '' AND written > ?3) \
                      ORDER BY sequence LIMIT ?2",
                 )?
                 .query_map(
-                    params![keep, limit, waits_since.as_millis()],
+                    params![keep, limit, waits_since.as_millis(), imported_before.to_string()],
                     |row| rows::parsed(row, 0),
                 )?
                 .collect::<rusqlite::Result<_>>()?;
@@ -91,7 +94,7 @@ impl Store {
         .await
     }
 
-    /// Builds that ended before `time` and still have a log.
+    /// Builds that ended (or were imported) before `time` and still have a log.
     pub async fn builds_with_logs_before(
         &self,
         time: Timestamp,
@@ -100,9 +103,12 @@ impl Store {
         self.read(move |connection| {
             let builds = connection
                 .prepare_cached(
-                    "SELECT id FROM builds WHERE ended < ?1 AND log_bytes > 0 LIMIT ?2",
+                    "SELECT id FROM builds WHERE ended < ?1 AND log_bytes > 0 \
+                     AND coalesce(json_extract(cause, '$.imported') < ?3, 1) LIMIT ?2",
                 )?
-                .query_map(params![time.as_millis(), limit], |row| rows::parsed(row, 0))?
+                .query_map(params![time.as_millis(), limit, time.to_string()], |row| {
+                    rows::parsed(row, 0)
+                })?
                 .collect::<rusqlite::Result<_>>()?;
             Ok(builds)
         })

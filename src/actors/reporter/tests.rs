@@ -112,6 +112,7 @@ impl World {
             readiness: watch::channel(Vec::new()).1,
             obstacles: watch::Sender::new(Vec::new()),
             publishing: Default::default(),
+            legacy: Default::default(),
             directory,
         });
         let arguments = Arguments {

@@ -89,6 +89,7 @@ impl Fixture {
             webhooks: Webhooks::default(),
             obstacles: watch::Sender::new(Vec::new()),
             publishing: Default::default(),
+            legacy: Default::default(),
             metrics,
             config: config_receiver,
             catalog: catalog_receiver,

@@ -11,6 +11,7 @@ export type Cause =
   | { type: 'manual' }
   | { type: 'rebuild'; of: string }
   | { type: 'reconcile' }
+  | { type: 'imported'; id: string }
   | { type: 'pull_request'; number?: number };
 
 export interface Step {
