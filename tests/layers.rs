@@ -34,10 +34,7 @@ const LAYERS: [(&str, &[&str]); 14] = [
         "cli",
         &["domain", "config", "http", "service", "serve", "import"],
     ),
-    (
-        "import",
-        &["domain", "config", "store", "log", "service"],
-    ),
+    ("import", &["domain", "config", "store", "log", "service"]),
     (
         "serve",
         &[

@@ -124,7 +124,9 @@ impl Store {
                 connection.prepare_cached("SELECT log_bytes > 0 FROM builds WHERE id = ?1")?;
             let mut found = HashMap::new();
             for build in builds {
-                let has_log = select.query_row([build.as_str()], |row| row.get(0)).optional()?;
+                let has_log = select
+                    .query_row([build.as_str()], |row| row.get(0))
+                    .optional()?;
                 if let Some(has_log) = has_log {
                     found.insert(build, has_log);
                 }

@@ -154,11 +154,13 @@ impl Feed {
         self.look_from = Instant::now() + FRESH;
         if is_asked || self.history.as_ref() != Some(&picture.history) {
             self.history = Some(picture.history.clone());
-            self.waiting.push_back(Event::History(picture.history.clone()));
+            self.waiting
+                .push_back(Event::History(picture.history.clone()));
         }
         if is_asked || self.status.as_ref() != Some(&picture.status) {
             self.status = Some(picture.status.clone());
-            self.waiting.push_back(Event::Status(picture.status.clone()));
+            self.waiting
+                .push_back(Event::Status(picture.status.clone()));
         }
         Ok(())
     }
@@ -223,7 +225,11 @@ impl Feed {
 impl Followed {
     async fn next(&mut self, service: &Service, is_limited: bool) -> io::Result<Piece> {
         let Some(end) = self.end(service).await? else {
-            return Ok(if self.ended { Piece::End } else { Piece::Nothing });
+            return Ok(if self.ended {
+                Piece::End
+            } else {
+                Piece::Nothing
+            });
         };
         let end = if is_limited { end.min(self.limit) } else { end };
         let Some(log) = self.log.clone().filter(|_| self.offset < end) else {
@@ -233,7 +239,9 @@ impl Followed {
         let offset = self.offset;
         let wanted = usize::try_from(end - offset).unwrap_or(LARGEST_PIECE);
         let wanted = wanted.min(LARGEST_PIECE);
-        let bytes = service.legacy.read_disk(move || log.read_at(offset, wanted));
+        let bytes = service
+            .legacy
+            .read_disk(move || log.read_at(offset, wanted));
         let bytes = bytes.await?;
         let is_last = self.ended && self.written.is_none() && offset + bytes.len() as u64 >= end;
         let whole = whole_lines(&bytes, is_last);
@@ -241,7 +249,9 @@ impl Followed {
             return Ok(if is_last { Piece::End } else { Piece::Nothing });
         }
         self.offset += whole as u64;
-        Ok(Piece::Text(String::from_utf8_lossy(&bytes[..whole]).into_owned()))
+        Ok(Piece::Text(
+            String::from_utf8_lossy(&bytes[..whole]).into_owned(),
+        ))
     }
 
     /// How far the log can be read; `None`: there is none.

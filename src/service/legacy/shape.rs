@@ -100,7 +100,10 @@ impl OldBuild {
 
 /// The last lines of a log as one text.
 pub fn joined(lines: &[String]) -> String {
-    lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect()
+    lines
+        .iter()
+        .flat_map(|line| [line.as_str(), "\n"])
+        .collect()
 }
 
 fn seconds(time: Timestamp) -> i64 {
@@ -114,11 +117,9 @@ fn status_word(state: State) -> &'static str {
         State::Building => "building",
         State::Collecting | State::Publishing => "committing",
         State::Succeeded | State::Skipped => "success",
-        State::Failed
-        | State::Errored
-        | State::TimedOut
-        | State::Cancelled
-        | State::Superseded => "error",
+        State::Failed | State::Errored | State::TimedOut | State::Cancelled | State::Superseded => {
+            "error"
+        }
     }
 }
 

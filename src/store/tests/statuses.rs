@@ -346,8 +346,17 @@ async fn a_build_whose_status_waits_outlives_its_retention_by_a_day() {
         advance(store, build, &[State::Cancelled]).await;
     }
     store.hear_push(None, push(Some('a'), 'b')).await.unwrap();
-    assert!(store.builds_beyond(2, true, 10).await.unwrap().is_empty());
-    let unreported = store.builds_beyond(2, false, 10).await.unwrap();
+    assert!(
+        store
+            .builds_beyond(2, true, Timestamp::now(), 10)
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    let unreported = store
+        .builds_beyond(2, false, Timestamp::now(), 10)
+        .await
+        .unwrap();
     assert_eq!(unreported, builds, "nobody waits for a credential");
     // Each of the older push's two; the newer push's statuses go on waiting.
     let of_older = |status: &Status| status.commit == sha('a');
@@ -355,13 +364,31 @@ async fn a_build_whose_status_waits_outlives_its_retention_by_a_day() {
         let status = due(store).await.into_iter().find(of_older).unwrap();
         store.status_tried(status, Outcome::Reported).await.unwrap();
     }
-    assert_eq!(store.builds_beyond(2, true, 10).await.unwrap(), builds);
+    assert_eq!(
+        store
+            .builds_beyond(2, true, Timestamp::now(), 10)
+            .await
+            .unwrap(),
+        builds
+    );
 
     travel(&fixture, "UPDATE outbox SET reported = NULL");
-    assert!(store.builds_beyond(2, true, 10).await.unwrap().is_empty());
+    assert!(
+        store
+            .builds_beyond(2, true, Timestamp::now(), 10)
+            .await
+            .unwrap()
+            .is_empty()
+    );
     travel(
         &fixture,
         "UPDATE outbox SET written = written - 24 * 3600 * 1000 - 1",
     );
-    assert_eq!(store.builds_beyond(2, true, 10).await.unwrap(), builds);
+    assert_eq!(
+        store
+            .builds_beyond(2, true, Timestamp::now(), 10)
+            .await
+            .unwrap(),
+        builds
+    );
 }
