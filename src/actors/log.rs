@@ -111,3 +111,60 @@ impl Log {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::tests::Fixture;
+
+    /// A log that has just been begun, and what is needed to open it again.
+    async fn begun(fixture: &Fixture) -> (Arc<Service>, Build, Log) {
+        let id = fixture.push('a').await.remove(0);
+        let build = fixture.advance(&id, &[State::Preparing]).await;
+        let service = Arc::clone(&fixture.web.service);
+        let log = Log::open(&service, &build).await.unwrap();
+        (service, build, log)
+    }
+
+    #[tokio::test]
+    async fn a_log_goes_on_after_a_pause_and_ends_with_how_the_build_did() {
+        let fixture = Fixture::new();
+        let (service, build, mut log) = begun(&fixture).await;
+        assert!(log.is_empty());
+        log.note("begun").await.unwrap();
+        log.pause().await;
+        assert!(!service.logs.watch(&build.id).unwrap().borrow().finished);
+        drop(log);
+
+        let mut log = Log::open(&service, &build).await.unwrap();
+        assert!(!log.is_empty());
+        let written = service.logs.watch(&build.id).unwrap();
+        let reason = Some("exit code 2");
+        log.finish(State::Failed, reason, "3 s").await;
+        assert!(written.borrow().finished);
+        let lines = ["==> begun", "==> failed: exit code 2"];
+        let (bytes, count, tail) = log.summary();
+        assert_eq!((bytes, count), (lines.join("\n").len() as u64 + 1, 2));
+        assert_eq!(tail, lines);
+        let error = log.note("too late").await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "cannot write the log: the log is finished"
+        );
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_written_stops_the_next_line_but_not_the_end() {
+        let fixture = Fixture::new();
+        let (service, build, mut log) = begun(&fixture).await;
+        std::fs::remove_dir_all(service.logs.folder(&build.id)).unwrap();
+        log.finish(State::Succeeded, None, "3 s").await;
+        assert_eq!(log.summary().2, ["==> succeeded after 3 s"]);
+        assert!(!service.logs.watch(&build.id).unwrap().borrow().finished);
+        let error = log.note("more").await.unwrap_err().to_string();
+        assert!(error.starts_with("cannot write the log: "), "{error}");
+        log.finish(State::Errored, Some("no log"), "3 s").await;
+        log.pause().await;
+        assert_eq!(log.summary().1, 1);
+    }
+}

@@ -8,6 +8,8 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/001_first.sql"),
     include_str!("migrations/002_github.sql"),
     include_str!("migrations/003_configuration.sql"),
+    include_str!("migrations/004_statuses.sql"),
+    include_str!("migrations/005_pushes.sql"),
     include_str!("migrations/006_zero_os.sql"),
 ];
 

@@ -88,6 +88,15 @@ impl Kernels {
         format!("{}:{tag}", self.base.name)
     }
 
+    /// As an operator does who needs the space. The engine may still be at work on it.
+    async fn remove_image(&self, tag: &str) {
+        let image = self.image(tag);
+        until("the image is removed", async || {
+            docker_answers(&["rmi", &image]).then_some(())
+        })
+        .await;
+    }
+
     fn kernel(&self, name: &str) -> PathBuf {
         self.service.path("kernels").join(name)
     }
@@ -323,7 +332,7 @@ async fn a_base_whose_image_was_removed_is_missed_by_name() {
         story.service.knows_head_of(&story.base).then_some(())
     })
     .await;
-    docker(&["rmi", &story.image("main")]);
+    story.remove_image("main").await;
     let (build, _) = story.push_core("main").await;
     let reason = story.service.wait_for(&build, "errored").await["reason"].clone();
     let reason = reason.as_str().unwrap();
@@ -351,7 +360,7 @@ fn rebuilding() -> Kernels {
 async fn a_base_whose_image_was_removed_is_built_first_where_that_is_wanted() {
     let story = rebuilding();
     let (first, _) = story.push_base("main", "one").await;
-    docker(&["rmi", &story.image("main")]);
+    story.remove_image("main").await;
     let (build, _) = story.push_core("main").await;
     let view = story.service.wait_for(&build, "succeeded").await;
     assert_eq!(view["attempt"], 1);
@@ -378,7 +387,7 @@ async fn a_base_whose_image_was_removed_is_built_first_where_that_is_wanted() {
 async fn what_waits_for_a_base_waits_over_a_restart_and_errors_with_it() {
     let mut story = rebuilding();
     story.push_base("main", "one").await;
-    docker(&["rmi", &story.image("main")]);
+    story.remove_image("main").await;
     // The base's branch has moved on, to what does not build.
     story.base.commit(&[(
         "autobuild/build.sh",

@@ -57,6 +57,7 @@ fn hasty() -> Pace {
             away: moment,
             repository: moment,
             unstated_limit: moment,
+            alone: moment,
             longest_limit: Duration::from_millis(10),
             ..Patience::default()
         },
@@ -152,9 +153,13 @@ impl World {
     }
 
     async fn push(&self, commit: &CommitSha) -> Vec<BuildId> {
+        self.push_to(APP, commit).await
+    }
+
+    async fn push_to(&self, repository: &str, commit: &CommitSha) -> Vec<BuildId> {
         let new = NewBuilds {
             push: Push {
-                repository: APP.parse().unwrap(),
+                repository: repository.parse().unwrap(),
                 reference: format!("refs/heads/of-{}", commit.short()).parse().unwrap(),
                 before: None,
                 after: commit.clone(),
@@ -242,6 +247,15 @@ impl World {
 
     fn asked(&self) -> usize {
         self.github.requests_to(Route::Statuses.by("GET")).len()
+    }
+
+    /// Waits until the reporter has looked for something to send, more than once. It tells of
+    /// obstacles each time.
+    async fn looked(&self) {
+        let mut looks = self.service().obstacles.subscribe();
+        for _ in 0..5 {
+            looks.changed().await.unwrap();
+        }
     }
 }
 
@@ -438,7 +452,7 @@ async fn without_a_credential_nothing_is_sent_or_counted_and_one_that_comes_send
     let commit = world.commits[0].clone();
     let builds = world.push(&commit).await;
     world.advance(&builds[0], BuildState::Cancelled).await;
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    world.looked().await;
     assert_eq!(world.github.requests().len(), 0);
     let delivery = async || {
         let build = world.store().build(builds[0].clone()).await.unwrap();
@@ -473,7 +487,7 @@ async fn while_a_limit_holds_github_is_asked_nothing_at_all() {
     let builds = world.push(&commit).await;
     until("the limit is met", async || world.sent() == 1).await;
     world.advance(&builds[0], BuildState::Cancelled).await;
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    world.looked().await;
     assert_eq!((world.sent(), world.asked()), (1, 0));
     let obstacle = world.service().obstacle_to(&APP.parse().unwrap()).unwrap();
     let wait = obstacle.until.since(Timestamp::now()).as_secs();
@@ -484,6 +498,79 @@ async fn while_a_limit_holds_github_is_asked_nothing_at_all() {
     world.configure(|config| config.github.token = Some(Secret::new("another")));
     world.converges(&commit).await;
     assert!(world.service().obstacles.borrow().is_empty());
+}
+
+#[test]
+fn a_limit_is_news_once_however_long_it_lasts() {
+    let (mut pause, now) = (Pause::default(), Instant::now());
+    for (seconds, is_news) in [(3, true), (60, false)] {
+        let (trouble, problem) = trouble(&GithubError::RateLimited {
+            wait: Duration::from_secs(seconds),
+            is_stated: true,
+        });
+        let failure = (trouble, problem.as_str());
+        let found = pause.failed(&Patience::default(), failure, now, now, 0.0);
+        assert_eq!(found, is_news);
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_of_the_credential_before_says_nothing_of_the_one_that_holds() {
+    let mut world = World::new(1).await;
+    let mut pace = hasty();
+    pace.patience.credential.first = Duration::from_secs(3600);
+    pace.patience.credential.longest = Duration::from_secs(3600);
+    world.start(pace).await;
+    let refusal = Answer::status(401).after(Duration::from_millis(300));
+    world.github.fail(Times::Next(1), Route::Statuses, refusal);
+    let commit = world.commits[0].clone();
+    world.push(&commit).await;
+    until("it is asked", async || world.sent() == 1).await;
+    world.github.token("another").all();
+    world.configure(|config| config.github.token = Some(Secret::new("another")));
+    world.converges(&commit).await;
+}
+
+#[tokio::test]
+async fn what_github_always_fails_at_does_not_go_first_after_each_pause() {
+    let mut world = World::new(2).await;
+    let mut pace = hasty();
+    let hour = Duration::from_secs(3600);
+    (pace.patience.alone.first, pace.patience.alone.longest) = (hour, hour);
+    world.start(pace).await;
+    let failing = Route::Statuses.of("acme/other");
+    world
+        .github
+        .fail(Times::UntilLifted, failing.clone(), Answer::status(502));
+    world.push_to("acme/other", &world.commits[0]).await;
+    let tried = || world.github.requests_to(failing.clone()).len();
+    until("each of its statuses was tried", async || tried() == 3).await;
+    for commit in &world.commits {
+        world.push(commit).await;
+    }
+    until("the others are sent", async || {
+        world.store().status_backlog(true).await.unwrap().statuses == 3
+    })
+    .await;
+    world.looked().await;
+    assert_eq!(tried(), 3);
+}
+
+#[tokio::test]
+async fn what_waits_by_itself_is_sent_as_soon_as_its_time_has_come() {
+    let mut world = World::new(1).await;
+    let (moment, hour) = (Duration::from_millis(300), Duration::from_secs(3600));
+    let mut pace = hasty();
+    (pace.patience.alone.first, pace.patience.alone.longest) = (moment, moment);
+    (pace.look_every, pace.compare_every) = (hour, hour);
+    world.start(pace).await;
+    world
+        .github
+        .fail(Times::Next(1), Route::Statuses, Answer::status(502));
+    let commit = world.commits[0].clone();
+    world.push(&commit).await;
+    world.converges(&commit).await;
+    assert_eq!(world.sent(), 4, "one of three was sent twice");
 }
 
 #[tokio::test]
@@ -578,4 +665,25 @@ async fn a_refusal_is_given_up_after_its_time_and_said_in_githubs_words() {
             .unwrap()
             .contains("Resource not accessible")
     );
+}
+
+#[tokio::test]
+async fn a_refusal_of_old_statuses_gives_up_one_of_them_and_waits() {
+    let mut world = World::new(1).await;
+    let (mut pace, hour) = (hasty(), Duration::from_secs(3600));
+    pace.patience.refused_for = Duration::ZERO;
+    (
+        pace.patience.repository.first,
+        pace.patience.repository.longest,
+    ) = (hour, hour);
+    world.start(pace).await;
+    let refusal = Answer::status(403);
+    world
+        .github
+        .fail(Times::UntilLifted, Route::Statuses, refusal);
+    world.push(&world.commits[0]).await;
+    let waits = async || world.store().status_backlog(true).await.unwrap().statuses;
+    until("one is given up", async || waits().await < 3).await;
+    world.looked().await;
+    assert_eq!((waits().await, world.sent()), (2, 1));
 }
