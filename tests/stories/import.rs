@@ -6,7 +6,7 @@ use std::path::Path;
 use rusqlite::{Connection, params};
 use serde_json::{Value, json};
 
-use crate::support::{Output, RESULT, Service, run};
+use crate::support::{Output, RESULT, Service, run, until};
 
 const FIRST: &str = "5f0c54b1-a3c1-4f4e-9f39-3f8a3a4f3c55";
 const SECOND: &str = "0e9d1b7a-5a26-4f0c-8d53-cc2f4b1d7a10";
@@ -106,6 +106,12 @@ async fn old_links_open_and_new_builds_go_on_before_them() {
     assert_eq!(done["log_bytes"], log.len());
     service.start_again();
 
+    // The sweep has been there when the older of ours is gone.
+    let older = format!("/api/v1/builds/{first}");
+    until("retention", async || {
+        (service.get(&older).await.status == 404).then_some(())
+    })
+    .await;
     let report = service.get(&format!("/report/{FIRST}")).await;
     assert_eq!((report.status, report.text.as_str()), (200, log.as_str()));
     assert_eq!(service.get(&format!("/report/{SECOND}")).await.status, 200);
