@@ -117,12 +117,8 @@ async fn the_old_page_follows_a_build_from_push_to_history() {
     check_history(&history);
     assert_eq!(history[0]["status"], "success");
     assert!(history[0]["monitor"].as_str().unwrap().contains("second\n"));
-    assert!(
-        history[0]["artifact"]
-            .as_str()
-            .unwrap()
-            .starts_with("binary/acme-app-")
-    );
+    // A flist is published by the hub alone, and there is none.
+    assert_eq!(history[0]["artifact"], Value::Null);
     assert_eq!(service.get("/build/history/full").await.json(), history);
     assert_eq!(service.get(&format!("/report/{build}")).await.text, output);
 }
