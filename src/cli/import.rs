@@ -136,9 +136,8 @@ fn print(
          {missing_logs} without, {known} there already, {skipped} left out"
     ))?;
     if imported > 0 && !dry_run {
-        let logs = humantime::format_duration(config.retention.logs);
         output::line(&format!(
-            "they are kept until {kept_until} (retention.logs is {logs}); after that, retention applies to them as to all builds"
+            "they are kept until {kept_until}, as retention.logs says; after that, retention applies to them as to all builds"
         ))?;
     }
     Ok(())

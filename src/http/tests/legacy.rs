@@ -374,36 +374,46 @@ async fn what_a_status_shows_and_the_updates_after_it_are_the_log_once() {
     let id = fixture.push('a').await.remove(0);
     fixture.advance(&id, &[State::Preparing]).await;
     let mut writer = fixture.log(&id).await;
-    let mut written = lines(1..=15);
-    writer.append(1_000, 0, written.as_bytes()).unwrap();
+    let before = lines(1..=15);
+    writer.append(1_000, 0, before.as_bytes()).unwrap();
     let mut listener = Listener::connect(&served).await;
-    let mut told = listener.next_of("status").await[id.as_str()]["monitor"]
-        .as_str()
-        .unwrap()
-        .to_owned();
-    assert_eq!(told, written);
-    for round in 0..4_u32 {
-        // While it writes, its state changes, and statuses come between the updates.
-        for number in 0..500 {
-            let line = format!("{round} {number}\n");
-            writer
-                .append(1_000, writer.spool_offset(), line.as_bytes())
-                .unwrap();
+    let status = listener.next_of("status").await;
+    let mut told = status[id.as_str()]["monitor"].as_str().unwrap().to_owned();
+    assert_eq!(told, before);
+
+    // It writes on while its neighbours' states change, so that statuses come between its lines.
+    let (stop, stopped) = std::sync::mpsc::channel::<()>();
+    let writing = std::thread::spawn(move || {
+        let mut written = before;
+        for number in 16.. {
+            let line = lines(number..=number);
+            let offset = writer.spool_offset();
+            writer.append(1_000, offset, line.as_bytes()).unwrap();
             written.push_str(&line);
+            if stopped.recv_timeout(Duration::from_millis(1)).is_ok() {
+                break;
+            }
         }
-        fixture.push(char::from_digit(round + 1, 10).unwrap()).await;
-        let (before, status) = listener
-            .until(|status| status.as_object().unwrap().len() as u32 >= 2 * (round + 2))
+        (written, writer)
+    });
+    for round in 1..=4_u32 {
+        fixture.push(char::from_digit(round, 10).unwrap()).await;
+        let builds = 2 * (round as usize + 1);
+        let (heard, status) = listener
+            .until(|status| status.as_object().unwrap().len() == builds)
             .await;
-        told.push_str(&output(&before, &id));
+        told.push_str(&output(&heard, &id));
         let monitor = status[id.as_str()]["monitor"].as_str().unwrap();
         assert!(
             told.ends_with(monitor),
-            "the status does not end where the updates do"
+            "it shows other lines than the updates before it"
         );
     }
+    stop.send(()).unwrap();
+    let (written, _writer) = writing.join().unwrap();
     while told.len() < written.len() {
-        told.push_str(listener.next_of("update").await["line"].as_str().unwrap());
+        let update = listener.next_of("update").await;
+        told.push_str(update["line"].as_str().unwrap());
     }
     assert_eq!(told, written);
 }
