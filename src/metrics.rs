@@ -99,6 +99,9 @@ pub struct Metrics {
     pub status_corrections: Counter,
     pub log_bytes: Counter,
     pub live_clients: Gauge,
+    /// 1 while Redis takes what is published.
+    pub redis_connected: Gauge,
+    pub redis_messages: Counter,
     pub github: GithubMetrics,
 }
 
@@ -118,6 +121,8 @@ impl Default for Metrics {
             status_corrections: Counter::default(),
             log_bytes: Counter::default(),
             live_clients: Gauge::default(),
+            redis_connected: Gauge::default(),
+            redis_messages: Counter::default(),
             github: GithubMetrics::default(),
             registry: Registry::default(),
         };
@@ -147,6 +152,16 @@ impl Default for Metrics {
             "live_clients",
             "Open WebSocket connections",
             metrics.live_clients.clone(),
+        );
+        registry.register(
+            "redis_connected",
+            "1 while Redis takes the legacy topics, else 0",
+            metrics.redis_connected.clone(),
+        );
+        registry.register(
+            "redis_messages",
+            "Messages of the legacy topics that Redis took",
+            metrics.redis_messages.clone(),
         );
         registry.register(
             "docker_errors",

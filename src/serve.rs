@@ -118,6 +118,7 @@ fn open(
         webhooks: Webhooks::default(),
         obstacles: watch::Sender::new(Vec::new()),
         publishing: Default::default(),
+        legacy: Default::default(),
         directory,
     })
 }

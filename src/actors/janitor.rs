@@ -238,10 +238,12 @@ fn not_found_is_fine<T: Default>(error: io::Error) -> io::Result<T> {
 async fn retain(service: &Service) -> anyhow::Result<()> {
     let retention = service.config.borrow().retention.clone();
     let reported = service.reports_statuses();
+    let now = Timestamp::now();
+    let before = |age: Duration| now.before(age);
     loop {
         let builds = service
             .store
-            .builds_beyond(retention.builds, reported, AT_ONCE)
+            .builds_beyond(retention.builds, reported, before(retention.logs), AT_ONCE)
             .await?;
         if builds.is_empty() {
             break;
@@ -258,9 +260,6 @@ async fn retain(service: &Service) -> anyhow::Result<()> {
         );
         service.store.forget_builds(builds).await?;
     }
-    let now = Timestamp::now().as_millis();
-    let before =
-        |age: Duration| Timestamp::from_millis(now - i64::try_from(age.as_millis()).unwrap_or(now));
     loop {
         let builds = service
             .store

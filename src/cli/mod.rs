@@ -12,6 +12,7 @@
 mod client;
 mod commands;
 mod follow;
+mod import;
 mod list;
 mod local;
 mod output;
@@ -27,6 +28,7 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+pub use self::import::{ImportArguments, run as import};
 pub use self::local::{check, serve};
 
 /// A self-hosted build service: a push comes in, a container builds it, people watch the log live.
@@ -66,6 +68,8 @@ pub enum Command {
         /// A configuration directory, or a service file
         path: Option<PathBuf>,
     },
+    /// Take over the history and the logs of the service before this one
+    Import(ImportArguments),
     #[command(flatten)]
     Client(ClientCommand),
     /// Print shell completions
@@ -196,6 +200,7 @@ mod tests {
             "list --repository acme/app --branch main --state queued,running --json",
             "cancel 0123456789ab",
             "rebuild 0123456789ab",
+            "import history.sqlite --logs logs/commits --config config.yaml --dry-run",
             "completions bash",
         ] {
             let words = std::iter::once("autobuilder").chain(line.split(' '));

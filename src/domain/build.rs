@@ -237,6 +237,16 @@ pub enum Cause {
         #[schema(value_type = String)]
         of: BuildId,
     },
+    /// It was built by the service before this one.
+    Imported {
+        /// Its id there.
+        id: String,
+        /// What it published, in that service's words.
+        artifact: Option<String>,
+        /// When it was imported: what is kept for a time is kept from then on.
+        #[schema(value_type = String, format = DateTime)]
+        imported: Timestamp,
+    },
 }
 
 /// What a build does.

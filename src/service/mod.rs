@@ -5,6 +5,7 @@ mod configuration;
 pub mod directory;
 pub mod files;
 pub mod github;
+pub mod legacy;
 mod logs;
 mod obstacles;
 #[cfg(test)]
@@ -18,6 +19,7 @@ use tokio::sync::watch;
 
 pub use configuration::{LoadedConfiguration, Source};
 pub use directory::DataDirectory;
+pub use legacy::Legacy;
 pub use logs::Logs;
 pub use obstacles::{Obstacle, Whom};
 pub use turns::Turns;
@@ -51,6 +53,7 @@ pub struct Service {
     /// What keeps statuses from GitHub at the moment, by the status reporter.
     pub obstacles: watch::Sender<Vec<Obstacle>>,
     pub publishing: Turns,
+    pub legacy: Legacy,
 }
 
 /// Something without which the service does not do all of its work.

@@ -51,6 +51,7 @@ impl Inputs {
             webhooks: Default::default(),
             obstacles: watch::Sender::new(Vec::new()),
             publishing: Default::default(),
+            legacy: Default::default(),
             metrics,
             config: self.config.subscribe(),
             catalog: self.catalog.subscribe(),

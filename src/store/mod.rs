@@ -9,7 +9,10 @@ mod builds;
 mod configuration;
 mod deliveries;
 mod heads;
+mod history;
 mod hooks;
+mod import;
+
 mod outbox;
 mod publications;
 mod retention;
@@ -30,6 +33,8 @@ pub use builds::BuildFilter;
 pub use configuration::StoredConfiguration;
 pub use deliveries::{Heard, NewBuilds};
 pub use heads::{HeadNote, KnownHead, KnownHeads};
+pub use import::{ImportedBuild, ImportedLog, OldHistory, OldRow};
+
 pub use outbox::{Backlog, Outcome, Status};
 pub use publications::{Place, Published};
 pub use shown::Delivery;
@@ -75,6 +80,8 @@ pub enum StoreError {
          use that release, or restore a data directory of this one"
     )]
     NewerSchema { found: i64, known: i64 },
+    #[error("there is no table `history` as the old service wrote it: {0}")]
+    NoHistory(String),
     #[error("the database is closed")]
     Closed,
 }

@@ -123,11 +123,13 @@ impl Store {
     /// Ended builds beyond the newest `keep` of each repository, at most `limit` of them. Where
     /// statuses are `reported` at all, a build whose status still waits stays for up to a day: its
     /// page is what GitHub links to. One for which GitHub may show `pending` stays for a month, as
-    /// a credential that is missing may come. After that it goes, and its status with it.
+    /// a credential that is missing may come. After that it goes, and its status with it. What was
+    /// imported stays until it was imported before `imported_before`.
     pub async fn builds_beyond(
         &self,
         keep: u64,
         reported: bool,
+        imported_before: Timestamp,
         limit: usize,
     ) -> Result<Vec<BuildId>> {
         self.read(move |connection| {
@@ -139,9 +141,10 @@ impl Store {
             let pending_since = now.before(PENDING_WAITS);
             let builds = connection
                 .prepare_cached(
-                    "SELECT id FROM (SELECT id, ended, sequence, row_number() OVER \
+                    "SELECT id FROM (SELECT id, ended, cause, sequence, row_number() OVER \
                      (PARTITION BY repository ORDER BY sequence DESC) AS place FROM builds) \
-                     WHERE place > ?1 AND ended IS NOT NULL AND NOT EXISTS (SELECT 1 FROM outbox \
+                     WHERE place > ?1 AND ended IS NOT NULL \
+                     AND coalesce(json_extract(cause, '$.imported') < ?5, 1) AND NOT EXISTS (SELECT 1 FROM outbox \
                      WHERE build = id AND reported IS NULL AND given_up = 0 \
                      AND (context != '' AND written > ?3 OR shown = 1 AND written > ?4)) \
                      ORDER BY sequence LIMIT ?2",
@@ -151,7 +154,8 @@ impl Store {
                         keep,
                         limit,
                         waits_since.as_millis(),
-                        pending_since.as_millis()
+                        pending_since.as_millis(),
+                        imported_before.to_string()
                     ],
                     |row| rows::parsed(row, 0),
                 )?
@@ -207,7 +211,7 @@ impl Store {
         .await
     }
 
-    /// Builds that ended before `time` and still have a log.
+    /// Builds that ended (or were imported) before `time` and still have a log.
     pub async fn builds_with_logs_before(
         &self,
         time: Timestamp,
@@ -216,9 +220,12 @@ impl Store {
         self.read(move |connection| {
             let builds = connection
                 .prepare_cached(
-                    "SELECT id FROM builds WHERE ended < ?1 AND log_bytes > 0 LIMIT ?2",
+                    "SELECT id FROM builds WHERE ended < ?1 AND log_bytes > 0 \
+                     AND coalesce(json_extract(cause, '$.imported') < ?3, 1) LIMIT ?2",
                 )?
-                .query_map(params![time.as_millis(), limit], |row| rows::parsed(row, 0))?
+                .query_map(params![time.as_millis(), limit, time.to_string()], |row| {
+                    rows::parsed(row, 0)
+                })?
                 .collect::<rusqlite::Result<_>>()?;
             Ok(builds)
         })

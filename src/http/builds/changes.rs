@@ -298,12 +298,18 @@ fn ended_how(state: State) -> &'static str {
         (status = 202, description = "the new build is stored", body = CausedView),
         (status = 401, description = "the token is missing or wrong", body = ErrorView),
         (status = 404, description = "there is no such build", body = ErrorView),
-        (status = 409, description = "it is a load of the configuration", body = ErrorView),
+        (status = 409, description = "it is a load of the configuration, or was imported", body = ErrorView),
     )
 )]
 async fn rebuild(web: &Web, id: &str, headers: &HeaderMap, body: Result<Body, Failure>) -> Answer {
     permitted(web, headers, body)?;
     let old = find(web, id).await?;
+    if let Cause::Imported { .. } = old.cause {
+        return Err(Failure::conflict(
+            "the service that built this did not say how",
+            "ask for a build of its branch",
+        ));
+    }
     let Some(then) = old.recipe() else {
         return Err(Failure::conflict(
             "the configuration is loaded by itself whenever its branch changes",

@@ -7,6 +7,7 @@ use crate::domain::build::{Build, Cause, Work};
 use crate::domain::names::{CommitSha, GitRef};
 use crate::domain::push::{Commit, Push};
 use crate::domain::recipe::Recipe;
+use crate::domain::time::Timestamp;
 
 struct Fixture {
     store: Store,
@@ -415,7 +416,10 @@ async fn retention_keeps_the_newest_of_each_repository_and_what_is_not_over() {
         }
         before = Some(after);
     }
-    let old = store.builds_beyond(2, false, 10).await.unwrap();
+    let old = store
+        .builds_beyond(2, false, Timestamp::now(), 10)
+        .await
+        .unwrap();
     assert_eq!(
         old.len(),
         2,

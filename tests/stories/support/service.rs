@@ -296,6 +296,13 @@ impl Service {
         command
     }
 
+    /// The program beside the service file.
+    pub fn offline_command(&self) -> std::process::Command {
+        let mut command = process::command();
+        command.current_dir(self.folder());
+        command
+    }
+
     // ---- The end
 
     /// What the service should not have left behind while it ran, and did not by itself remove.

@@ -13,6 +13,7 @@ export type Cause =
   | { type: 'reconcile' }
   /** Another build needs the image that it makes. */
   | { type: 'base'; of: string }
+  | { type: 'imported'; id: string }
   | { type: 'pull_request'; number?: number };
 
 export interface Step {

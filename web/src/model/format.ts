@@ -92,6 +92,8 @@ export function causeInWords(cause: Cause): string {
       return 'makes the base';
     case 'reconcile':
       return 'found to be behind its branch';
+    case 'imported':
+      return `built before, as ${cause.id}`;
     case 'pull_request':
       return cause.number === undefined ? 'pull request' : `pull request #${cause.number}`;
   }
