@@ -167,11 +167,13 @@ impl Nest {
     /// deploy/config/config.yaml, but with the GitHub of a story, which wants no credential.
     pub fn settings(&self) -> Value {
         let mut settings = read_yaml("config/config.yaml");
-        let changes = json!({
-            "github": {"git_url": "/etc/autobuilder/git", "webhook_secret": null, "token_file": null},
-            "artifacts": {"binaries": null},
-        });
-        merge(&mut settings, changes);
+        merge(
+            &mut settings,
+            json!({"github": {"git_url": "/etc/autobuilder/git", "token_file": null}}),
+        );
+        // What the files of other stories have instead.
+        settings["github"]["webhook_secret"] = Value::Null;
+        settings["artifacts"] = Value::Null;
         settings
     }
 

@@ -375,12 +375,17 @@ impl Drop for Service {
     }
 }
 
-/// Puts the keys of `changes` into `settings`, section by section.
+/// Puts the keys of `changes` into `settings`, section by section. Those that are null there are
+/// left out.
 pub fn merge(settings: &mut Value, changes: Value) {
     match (settings, changes) {
         (Value::Object(settings), Value::Object(changes)) => {
             for (key, change) in changes {
-                merge(settings.entry(key).or_insert(Value::Null), change);
+                if change.is_null() {
+                    settings.remove(&key);
+                } else {
+                    merge(settings.entry(key).or_insert(Value::Null), change);
+                }
             }
         }
         (setting, change) => *setting = change,
