@@ -92,13 +92,9 @@ async fn the_container_of_a_service_needs_no_care() {
     assert_eq!(check[0], "CMD-SHELL");
     inside(check[1].as_str().unwrap());
 
-    // Not root, and yet it may write where it has to, and only there.
+    // It is not root, and yet may write where downloads go.
     assert_eq!(inside("id -u"), "5560");
-    let written = inside(
-        "find / -xdev -user autobuilder -path '/var/*' -prune -o -user autobuilder -type f -print 2>/dev/null | grep -v ^/proc || true",
-    );
-    assert_eq!(written, "");
-    inside("test -d /var/lib/autobuilder/tmp/autobuilder");
+    inside("test -w /var/lib/autobuilder/tmp/autobuilder");
 
     // A process that has lost its parent is reaped. Docker itself would not show one that is not.
     inside("sleep 0.2 >/dev/null 2>&1 & true");
@@ -107,7 +103,10 @@ async fn the_container_of_a_service_needs_no_care() {
         (!processes.contains("(sleep)")).then_some(())
     })
     .await;
-    assert_eq!(service.get("/readyz").await.status, 200);
+    until("the engine may be used", async || {
+        (service.get("/readyz").await.status == 200).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
