@@ -17,6 +17,7 @@ mod kernels;
 mod legacy;
 mod live;
 mod log;
+mod nested;
 mod operations;
 mod paths;
 mod publication;
