@@ -41,15 +41,23 @@ const LAYERS: [(&str, &[&str]); 13] = [
 ];
 
 /// Each with the only places where it is imported.
-const LIBRARIES: [(&str, &[&str]); 9] = [
+const LIBRARIES: [(&str, &[&str]); 10] = [
     ("bollard", &["src/adapters/docker"]),
     ("octocrab", &["src/adapters/github"]),
     ("rusqlite", &["src/store"]),
     ("ractor", &["src/actors"]),
     ("notify", &["src/actors/configuration"]),
     ("warp", &["src/http"]),
-    // In the second, the connections that octocrab uses.
-    ("reqwest", &["src/cli", "src/adapters/github"]),
+    (
+        "reqwest",
+        &[
+            "src/cli",
+            "src/adapters/http.rs",
+            "src/adapters/github",
+            "src/adapters/hub",
+        ],
+    ),
+    ("flate2", &["src/adapters/hub"]),
     ("saphyr_parser", &["src/config"]),
     ("clap", &["src/cli", "src/main.rs"]),
 ];

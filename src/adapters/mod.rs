@@ -3,3 +3,5 @@
 pub mod docker;
 pub mod git;
 pub mod github;
+mod http;
+pub mod hub;

@@ -13,6 +13,7 @@ use super::*;
 use crate::adapters::docker::{Docker, DockerSettings};
 use crate::adapters::git::{self, Git};
 use crate::adapters::github::Github;
+use crate::adapters::hub::Hub;
 use crate::config::secret::Secret;
 use crate::domain::build::{Build, Cause, State as BuildState, Work};
 use crate::domain::delivery::Backoff;
@@ -21,6 +22,7 @@ use crate::domain::push::Push;
 use crate::domain::recipe::{Catalog, Recipe};
 use crate::metrics::Metrics;
 use crate::service::github::{github_observer, github_settings};
+use crate::service::hub::hub_observer;
 use crate::service::{DataDirectory, Logs, Webhooks};
 use crate::store::{BuildFilter, Facts, NewBuilds, Store, Transition};
 
@@ -104,6 +106,7 @@ impl World {
             docker: Docker::connect(&nowhere).unwrap(),
             git: Git::new(git).unwrap(),
             github: Github::new(settings, github_observer(&metrics)),
+            hub: Hub::new(directory.hub_token(), hub_observer(&metrics)),
             metrics,
             config: self.config.subscribe(),
             catalog: watch::channel(Arc::new(Catalog::default())).1,

@@ -27,6 +27,7 @@ use crate::actors::Projects;
 use crate::adapters::docker::{Docker, DockerSettings};
 use crate::adapters::git::{self, Git};
 use crate::adapters::github::Github;
+use crate::adapters::hub::Hub;
 use crate::config::ServiceConfig;
 use crate::config::secret::Secret;
 use crate::domain::build::{Artifact, Build, Cause, State, Work};
@@ -37,6 +38,7 @@ use crate::domain::recipe::{Catalog, Recipe};
 use crate::log::LogWriter;
 use crate::metrics::Metrics;
 use crate::service::github::{github_observer, github_settings};
+use crate::service::hub::hub_observer;
 use crate::service::{Component, DataDirectory, LoadedConfiguration, Logs, Service, Webhooks};
 use crate::store::{BuildFilter, Facts, NewBuilds, Store, Transition};
 
@@ -86,6 +88,7 @@ impl Fixture {
             docker: Docker::connect(&nowhere).unwrap(),
             git: Git::new(git).unwrap(),
             github,
+            hub: Hub::new(directory.hub_token(), hub_observer(&metrics)),
             webhooks: Webhooks::default(),
             obstacles: watch::Sender::new(Vec::new()),
             publishing: Default::default(),
