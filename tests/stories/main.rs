@@ -11,6 +11,7 @@ mod dependencies;
 mod failures;
 mod history;
 mod hooks;
+mod hub;
 mod kernels;
 mod live;
 mod log;
