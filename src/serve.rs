@@ -35,11 +35,6 @@ pub async fn serve(service_file: &Path) -> anyhow::Result<()> {
         .await
         .with_context(|| format!("cannot listen on {}", config.listen))?;
     let directory = DataDirectory::open(&config.data_directory, &config.temp_directory())?;
-    if config.github.webhook_secret.is_none() {
-        tracing::warn!(
-            "github.webhook_secret is not set: whoever reaches the webhook can start builds"
-        );
-    }
     let grace = config.shutdown_grace;
 
     let (config_sender, config) = watch::channel(Arc::new(config));

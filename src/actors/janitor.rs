@@ -47,6 +47,11 @@ const PING_EVERY: Duration = Duration::from_secs(5);
 const SWEEP_EVERY: Duration = Duration::from_secs(15);
 const RETAIN_EVERY: Duration = Duration::from_secs(3600);
 
+/// So long deliveries are known, pushes of which nothing else is left, and repositories that are no
+/// longer watched. GitHub delivers again what is up to 3 days old, GitHub Enterprise Server 7.
+/// Source: <https://docs.github.com/en/webhooks/testing-and-troubleshooting-webhooks/redelivering-webhooks>.
+const KNOWN_FOR: Duration = Duration::from_secs(30 * 24 * 3600);
+
 /// Builds looked at in one step; the rest follows at once.
 const AT_ONCE: usize = 200;
 
@@ -124,6 +129,9 @@ impl Actor for Janitor {
                 state.retaining = Some(AbortOnDropHandle::new(tokio::spawn(async move {
                     if let Err(error) = retain(&service).await {
                         tracing::warn!(%error, "cannot delete what is past its retention");
+                    }
+                    if let Err(error) = forget_the_unwatched(&service).await {
+                        tracing::warn!(%error, "cannot forget repositories that are no longer watched");
                     }
                     maintain_mirrors(&service).await;
                 })));
@@ -282,19 +290,52 @@ async fn retain(service: &Service) -> anyhow::Result<()> {
             service.store.forget_log(build).await?;
         }
     }
+    forget_pushes(service).await
+}
+
+async fn forget_pushes(service: &Service) -> anyhow::Result<()> {
+    let time = Timestamp::now().before(KNOWN_FOR);
+    service.store.forget_deliveries(time).await?;
+    loop {
+        let pushes = service.store.unused_pushes(time, AT_ONCE).await?;
+        if pushes.is_empty() {
+            return Ok(());
+        }
+        service.store.forget_pushes(pushes).await?;
+    }
+}
+
+/// Heads and mirrors of repositories whose pushes have not mattered for long. Should one come back,
+/// `first_sight` is asked about it again: nobody knows what was pushed meanwhile.
+async fn forget_the_unwatched(service: &Service) -> anyhow::Result<()> {
+    // Until the configuration is known, nothing is known to be unwatched.
+    if service.loaded.borrow().is_none() {
+        return Ok(());
+    }
+    let watched = {
+        let (catalog, config) = (service.catalog.borrow(), service.config.borrow());
+        let tracking = config.tracking(&catalog);
+        tracking.repositories().into_iter().cloned().collect()
+    };
+    let mirrored = service.git.mirrored().await?;
+    let time = Timestamp::now().before(KNOWN_FOR);
+    let unwatched = service.store.long_unwatched(watched, mirrored, time);
+    for repository in unwatched.await? {
+        service.git.remove(&repository).await?;
+        service.store.forget_repository(repository.clone()).await?;
+        tracing::info!(%repository, "not watched for 30 days: its heads and its mirror were removed");
+    }
     Ok(())
 }
 
 /// Git packs what fetches leave behind, once there is enough of it.
 async fn maintain_mirrors(service: &Service) {
-    let (catalog, config) = (
-        Arc::clone(&service.catalog.borrow()),
-        Arc::clone(&service.config.borrow()),
-    );
-    let configuration = config.configuration.branch();
-    let of_configuration = configuration.map(|branch| &branch.repository);
-    for repository in catalog.repositories().chain(of_configuration) {
-        if let Err(error) = service.git.maintain(repository).await {
+    let mirrored = match service.git.mirrored().await {
+        Ok(mirrored) => mirrored,
+        Err(error) => return tracing::warn!(%error, "cannot maintain the mirrors"),
+    };
+    for repository in mirrored {
+        if let Err(error) = service.git.maintain(&repository).await {
             tracing::warn!(%repository, %error, "cannot maintain a mirror");
         }
     }

@@ -111,3 +111,88 @@ impl Log {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::config::ServiceConfig;
+    use crate::domain::build::Cause;
+    use crate::domain::push::Push;
+    use crate::domain::recipe::{Catalog, Recipe};
+    use crate::service::DataDirectory;
+    use crate::service::quiet::Inputs;
+    use crate::store::{Facts, NewBuilds, Store, Transition};
+
+    /// A log that has just been begun, and what is needed to open it again.
+    async fn begun(folder: &TempDir) -> (Arc<Service>, Build, Log) {
+        let directory = DataDirectory::open(folder.path(), &folder.path().join("tmp")).unwrap();
+        let store = Store::open(&directory.database()).unwrap();
+        let inputs = Inputs::new(ServiceConfig::default(), Catalog::default());
+        let service = Arc::new(inputs.service(directory, store, "/nonexistent"));
+        let push = Push::unheard(
+            "acme/app".parse().unwrap(),
+            "refs/heads/main".parse().unwrap(),
+            "a".repeat(40).parse().unwrap(),
+        );
+        let new = NewBuilds {
+            push,
+            work: vec![Recipe::of_script("build.sh").into()],
+            dependents: Vec::new(),
+            cause: Cause::Manual,
+        };
+        let build = service.store.hear_push(None, new).await.unwrap().builds;
+        let transition = Transition {
+            build: build[0].clone(),
+            to: State::Preparing,
+            reason: None,
+            known: Facts::default(),
+        };
+        let build = service.store.transition(transition).await.unwrap();
+        let log = Log::open(&service, &build).await.unwrap();
+        (service, build, log)
+    }
+
+    #[tokio::test]
+    async fn a_log_goes_on_after_a_pause_and_ends_with_how_the_build_did() {
+        let folder = tempfile::tempdir().unwrap();
+        let (service, build, mut log) = begun(&folder).await;
+        assert!(log.is_empty());
+        log.note("begun").await.unwrap();
+        log.pause().await;
+        assert!(!service.logs.watch(&build.id).unwrap().borrow().finished);
+        drop(log);
+
+        let mut log = Log::open(&service, &build).await.unwrap();
+        assert!(!log.is_empty());
+        let written = service.logs.watch(&build.id).unwrap();
+        let reason = Some("exit code 2");
+        log.finish(State::Failed, reason, "3 s").await;
+        assert!(written.borrow().finished);
+        let lines = ["==> begun", "==> failed: exit code 2"];
+        let (bytes, count, tail) = log.summary();
+        assert_eq!((bytes, count), (lines.join("\n").len() as u64 + 1, 2));
+        assert_eq!(tail, lines);
+        let error = log.note("too late").await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "cannot write the log: the log is finished"
+        );
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_written_stops_the_next_line_but_not_the_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let (service, build, mut log) = begun(&folder).await;
+        std::fs::remove_dir_all(service.logs.folder(&build.id)).unwrap();
+        log.finish(State::Succeeded, None, "3 s").await;
+        assert_eq!(log.summary().2, ["==> succeeded after 3 s"]);
+        assert!(!service.logs.watch(&build.id).unwrap().borrow().finished);
+        let error = log.note("more").await.unwrap_err().to_string();
+        assert!(error.starts_with("cannot write the log: "), "{error}");
+        log.finish(State::Errored, Some("no log"), "3 s").await;
+        log.pause().await;
+        assert_eq!(log.summary().1, 1);
+    }
+}

@@ -329,6 +329,9 @@ impl State {
             return Ok(());
         };
         let (build, note) = (entry.build.clone(), entry.note.clone());
+        if self.is_untracked(&build) {
+            return self.drop_build(build.sequence, id).await;
+        }
         let transition = Transition {
             build: id.clone(),
             to: BuildState::Preparing,
@@ -408,27 +411,43 @@ impl State {
         Ok(())
     }
 
-    /// Queued builds of a branch, or of a script of it, that the configuration no longer names.
     async fn drop_untracked(&mut self) -> Result<(), ActorProcessingErr> {
-        let untracked: Vec<(i64, BuildId)> = {
-            let (catalog, config) = (self.service.catalog.borrow(), self.service.config.borrow());
-            let tracking = config.tracking(&catalog);
-            let queued = self
-                .builds
-                .values()
-                .filter(|entry| !matches!(entry.stage, Stage::Running(_)));
-            queued
-                .filter(|Entry { build, .. }| {
-                    !tracking.has(&self.repository, &build.reference, build.script())
-                })
-                .map(|entry| (entry.build.sequence, entry.build.id.clone()))
-                .collect()
-        };
+        let untracked: Vec<(i64, BuildId)> = self
+            .builds
+            .values()
+            .filter(|entry| !matches!(entry.stage, Stage::Running(_)))
+            .filter(|entry| self.is_untracked(&entry.build))
+            .map(|entry| (entry.build.sequence, entry.build.id.clone()))
+            .collect();
         for (sequence, id) in untracked {
-            let reason = "the configuration no longer names it".to_owned();
-            self.end_without_actor(sequence, &id, BuildState::Cancelled, reason)
-                .await?;
+            self.drop_build(sequence, &id).await?;
         }
+        Ok(())
+    }
+
+    /// Whether a build is of a branch, or of a script of it, that the configuration no longer
+    /// names. What a person asked for is built all the same.
+    ///
+    /// Asked when the configuration changes, and again before a build starts: its push may have
+    /// been stored after that change, or a restart has come between. While nothing is known of the
+    /// configuration, nothing was removed.
+    fn is_untracked(&self, build: &Build) -> bool {
+        let is_asked = matches!(
+            build.cause,
+            Cause::Manual | Cause::Rebuild { .. } | Cause::Base { .. }
+        );
+        let (catalog, config) = (self.service.catalog.borrow(), self.service.config.borrow());
+        !is_asked
+            && self.service.loaded.borrow().is_some()
+            && !config
+                .tracking(&catalog)
+                .has(&self.repository, &build.reference, build.script())
+    }
+
+    async fn drop_build(&mut self, sequence: i64, id: &BuildId) -> Result<(), ActorProcessingErr> {
+        let reason = "the configuration no longer names it".to_owned();
+        self.end_without_actor(sequence, id, BuildState::Cancelled, reason)
+            .await?;
         Ok(())
     }
 

@@ -32,11 +32,12 @@ pub enum Message {
     Heard(RepositoryName, Heard),
 }
 
-/// The actors at the top, in the order in which they start.
+/// The actors at the top, in the order in which they start: projects ask the catalog, which the
+/// configuration restores in its start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Child {
-    Projects,
     Configuration,
+    Projects,
     Watchers,
     StatusReporter,
     Janitor,
@@ -44,8 +45,8 @@ pub enum Child {
 
 impl Child {
     const ALL: [Child; 5] = [
-        Child::Projects,
         Child::Configuration,
+        Child::Projects,
         Child::Watchers,
         Child::StatusReporter,
         Child::Janitor,

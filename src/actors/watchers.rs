@@ -35,8 +35,7 @@ pub struct Arguments {
 pub struct State {
     arguments: Arguments,
     watchers: HashMap<RepositoryName, Entry>,
-    /// A thousand repositories are not asked for their heads at one moment.
-    turns: Arc<Semaphore>,
+    turns: watcher::Turns,
     /// What the watchers were told last of how webhooks should be.
     hooks: Option<HookSettings>,
 }
@@ -52,7 +51,7 @@ struct Entry {
 /// The branches of a repository for which something is built, and those that others follow.
 type Interest = BTreeSet<(RepositoryName, BranchName)>;
 
-/// Repositories whose heads are asked for at once.
+/// Repositories whose heads are asked for at once, and those whose webhooks are.
 const ASKED_AT_ONCE: usize = 4;
 
 impl Actor for Watchers {
@@ -66,7 +65,10 @@ impl Actor for Watchers {
         arguments: Arguments,
     ) -> Result<State, ActorProcessingErr> {
         myself.cast(Message::ConfigurationChanged)?;
-        let turns = Arc::new(Semaphore::new(ASKED_AT_ONCE));
+        let turns = watcher::Turns {
+            heads: Arc::new(Semaphore::new(ASKED_AT_ONCE)),
+            hooks: Arc::new(Semaphore::new(ASKED_AT_ONCE)),
+        };
         Ok(State {
             arguments,
             watchers: HashMap::new(),
@@ -140,19 +142,11 @@ impl State {
 
     fn follow_hook_settings(&mut self) {
         let service = &self.arguments.service;
-        let config = Arc::clone(&service.config.borrow());
-        let settings = hooks::settings(&config, &service.github);
+        let settings = hooks::settings(&service.config.borrow(), &service.github);
         if settings == self.hooks {
             return;
         }
         self.hooks = settings;
-        if config.github.manage_webhooks && hooks::is_out_of_reach(&config) {
-            tracing::warn!(
-                "public_url is {}, where GitHub cannot reach this service: no webhooks are set, and pushes are \
-                 found every github.reconcile_every",
-                config.public_url
-            );
-        }
         for actor in self
             .watchers
             .values()
@@ -167,11 +161,9 @@ impl State {
         let service = &self.arguments.service;
         let (catalog, config) = (service.catalog.borrow(), service.config.borrow());
         let tracking = config.tracking(&catalog);
-        let kernels = config.kernels.repositories.keys();
         let mut wanted: BTreeMap<RepositoryName, Interest> = tracking
             .repositories()
             .into_iter()
-            .chain(kernels)
             .map(|repository| (repository.clone(), Interest::new()))
             .collect();
         let mut note = |repository: &RepositoryName, of: &RepositoryName, branch: &BranchName| {
@@ -208,7 +200,7 @@ impl State {
             service,
             repository: repository.clone(),
             root: self.arguments.root.clone(),
-            turns: Arc::clone(&self.turns),
+            turns: self.turns.clone(),
         };
         match Watcher::spawn_linked(None, Watcher, arguments, myself.get_cell()).await {
             Ok((actor, _)) => self.watchers.entry(repository).or_default().actor = Some(actor),

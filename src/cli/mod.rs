@@ -79,6 +79,7 @@ pub enum ClientCommand {
     Build {
         /// owner/name
         repository: String,
+        /// A branch, or refs/tags/<name> for a tag
         branch: String,
         /// 40 hexadecimal digits [default: the head of the branch]
         sha: Option<String>,

@@ -140,7 +140,18 @@ impl de::Error for Problem {
     fn missing_field(field: &'static str) -> Self {
         let mut problem = Self::new(format!("the key `{field}` is missing"));
         problem.0.missing = Some(field);
-        problem
+        problem.hint(where_to_find(field).map(str::to_owned))
+    }
+}
+
+/// For keys whose value is made elsewhere.
+fn where_to_find(key: &str) -> Option<&'static str> {
+    match key {
+        "id" => Some("give the App ID, which the App's page on GitHub shows"),
+        "private_key" => Some(
+            "give as `private_key_file` the file that GitHub made when a private key was generated for the App",
+        ),
+        _ => None,
     }
 }
 

@@ -94,22 +94,28 @@ fn check_github(config: &ServiceConfig, report: &mut Report) {
              begins with -----BEGIN RSA PRIVATE KEY-----",
         );
     }
-    if github.webhook_secret.is_none() && !config.listen.ip().is_loopback() {
+    let is_public = !config.public_url.is_loopback();
+    if github.webhook_secret.is_none() && (is_public || !config.listen.ip().is_loopback()) {
         report.warning(
             &["github", "webhook_secret"],
-            "no secret is given, and the service listens beyond this machine",
-            "whoever reaches it can send webhooks; use the secret that GitHub signs them with",
+            "no secret is given: whoever reaches the service can start builds",
+            "give a long random text; the service puts it into the webhooks that it sets, others need it by hand",
         );
     }
     let has_credential = github.token.is_some() || github.app.is_some();
-    if has_credential
-        && github.manage_webhooks
-        && config.public_url.is_loopback()
-        && !github.api_url.is_loopback()
-    {
+    if !has_credential && is_public {
+        report.warning(
+            &["github"],
+            "no credential is given: statuses are not sent, webhooks are not set, and private repositories are \
+             not fetched",
+            "give `token_file`, or `app` with `id` and `private_key_file`",
+        );
+    }
+    if has_credential && github.manage_webhooks && config.is_out_of_reach() {
         report.warning(
             &["public_url"],
-            "GitHub cannot reach this address with its webhooks",
+            "GitHub cannot reach this address: no webhooks are set, and pushes are found every \
+             github.reconcile_every",
             "give the address that GitHub sees, or set github.manage_webhooks: false",
         );
     }

@@ -444,6 +444,11 @@ impl ServiceConfig {
         format!("{}/monitor/builds/{build}", self.public_url.as_str())
     }
 
+    /// Whether GitHub cannot reach this service, because only its own machine can.
+    pub fn is_out_of_reach(&self) -> bool {
+        self.public_url.is_loopback() && !self.github.api_url.is_loopback()
+    }
+
     /// Everything whose pushes matter.
     pub fn tracking<'a>(&'a self, catalog: &'a Catalog) -> Tracking<'a> {
         let kernels = self.kernels.repositories.iter();

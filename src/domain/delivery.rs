@@ -45,7 +45,7 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    fn pause(self, failures: u32) -> Duration {
+    pub fn pause(self, failures: u32) -> Duration {
         let doublings = failures.saturating_sub(1);
         let pause = self.first.saturating_mul(2_u32.saturating_pow(doublings));
         pause.min(self.longest)
@@ -61,7 +61,11 @@ pub struct Patience {
     pub unstated_limit: Backoff,
     /// A limit that is said to last longer is tried after this.
     pub longest_limit: Duration,
-    /// A status of this age is given up when its repository refuses it.
+    /// A status that GitHub failed at (`Trouble::Away`) waits so long itself, while others go on. No
+    /// longer: when GitHub was away for hours, this is how late the status may be afterwards.
+    pub alone: Backoff,
+    /// A status of this age is given up when its repository refuses it. A permission that was lost
+    /// comes back sooner than that, or not at all: a repository that was deleted refuses for ever.
     pub refused_for: Duration,
 }
 
@@ -86,9 +90,13 @@ impl Default for Patience {
                 first: MINUTE,
                 longest: HOUR,
             },
+            alone: Backoff {
+                first: Duration::from_secs(1),
+                longest: 15 * MINUTE,
+            },
             // GitHub's primary limit is counted by the hour.
             longest_limit: 2 * HOUR,
-            refused_for: 24 * HOUR,
+            refused_for: 30 * 24 * HOUR,
         }
     }
 }
@@ -103,6 +111,20 @@ impl Patience {
             | Trouble::Away => Verdict::ScopeWaits,
             Trouble::Repository if age < self.refused_for => Verdict::RepositoryWaits,
             Trouble::Repository | Trouble::Status => Verdict::GiveUp,
+        }
+    }
+
+    /// How long a status waits itself, after so many failures of its own: the fault may lie with its
+    /// commit, and then it is not to be the first that is tried after each pause. A credential or a
+    /// limit has nothing to do with one status.
+    pub fn pause_of_status(&self, trouble: Trouble, failures: u32) -> Duration {
+        match trouble {
+            Trouble::Away => self.alone.pause(failures),
+            Trouble::Repository => self.repository.pause(failures),
+            Trouble::Credential
+            | Trouble::RateLimit(_)
+            | Trouble::UnstatedLimit
+            | Trouble::Status => Duration::ZERO,
         }
     }
 
@@ -203,7 +225,7 @@ mod tests {
     use super::*;
 
     const MINUTE: Duration = Duration::from_secs(60);
-    const DAY: Duration = Duration::from_secs(24 * 3600);
+    const MONTH: Duration = Duration::from_secs(30 * 24 * 3600);
 
     fn pauses(trouble: Trouble, count: u32, chance: f64) -> Vec<u64> {
         let patience = Patience::default();
@@ -297,6 +319,19 @@ mod tests {
     }
 
     #[test]
+    fn what_fails_by_itself_comes_back_ever_later_and_a_limit_is_no_fault_of_its_own() {
+        let patience = Patience::default();
+        let pauses = |trouble| {
+            let pause = |failures| patience.pause_of_status(trouble, failures).as_secs();
+            [1, 2, 10, 11, 40].map(pause)
+        };
+        assert_eq!(pauses(Trouble::Away), [1, 2, 512, 900, 900]);
+        assert_eq!(pauses(Trouble::Repository), [60, 120, 3600, 3600, 3600]);
+        assert_eq!(pauses(Trouble::RateLimit(MINUTE)), [0; 5]);
+        assert_eq!(pauses(Trouble::Credential), [0; 5]);
+    }
+
+    #[test]
     fn only_a_refusal_ends_in_giving_up() {
         let patience = Patience::default();
         for trouble in [
@@ -305,14 +340,14 @@ mod tests {
             Trouble::RateLimit(MINUTE),
             Trouble::UnstatedLimit,
         ] {
-            assert_eq!(patience.judge(trouble, 365 * DAY), Verdict::ScopeWaits);
+            assert_eq!(patience.judge(trouble, 12 * MONTH), Verdict::ScopeWaits);
         }
-        let young = DAY - Duration::from_secs(1);
+        let young = MONTH - Duration::from_secs(1);
         assert_eq!(
             patience.judge(Trouble::Repository, young),
             Verdict::RepositoryWaits
         );
-        assert_eq!(patience.judge(Trouble::Repository, DAY), Verdict::GiveUp);
+        assert_eq!(patience.judge(Trouble::Repository, MONTH), Verdict::GiveUp);
         assert_eq!(
             patience.judge(Trouble::Status, Duration::ZERO),
             Verdict::GiveUp

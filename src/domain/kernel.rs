@@ -171,7 +171,10 @@ fn path_component(text: &str) -> String {
     }
     let words = text.split(|letter: char| !letter.is_ascii_alphanumeric());
     let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
-    words.join("-").to_ascii_lowercase()
+    match words.is_empty() {
+        true => hash(text),
+        false => words.join("-").to_ascii_lowercase(),
+    }
 }
 
 /// Words of lower-case letters and digits, with a dot, one or two underscores or any number of
@@ -294,9 +297,9 @@ mod tests {
         }
         assert_eq!(
             name("crit/Base", "feature#1"),
-            "crit/base-24c03e40:feature-1-4b5b4b4a"
+            "crit/base-7b02343f:feature-1-d4dd842f"
         );
-        assert_eq!(name("a/.b_", "größe"), "a/b-0:gr--e-0");
+        assert_eq!(name("a/.b_", "größe"), "a/b-df5a87a3:gr--e-d353a267");
         let long = name("a/b", &"x".repeat(240));
         assert_eq!(long.len(), "a/b:".len() + 128);
         assert_ne!(name("a/b", "x/y"), name("a/b", "x-y"));

@@ -11,12 +11,10 @@ use warp::http::{HeaderMap, HeaderValue, StatusCode};
 use warp::{Filter, Reply};
 
 use super::answer::{self, Answer, Response, respond};
-use super::builds::checked;
 use super::failure::{ErrorView, Failure};
-use super::legacy::{ChoiceQuery, branch_of};
+use super::legacy::{ChoiceQuery, builds_of_branch};
 use super::{Web, filters};
 use crate::domain::build::{Build, State};
-use crate::store::BuildFilter;
 
 /// A push has a build for each script; more of them than this do not change the picture.
 const BUILDS_OF_A_PUSH: usize = 50;
@@ -67,18 +65,8 @@ async fn badge(web: &Web, path: [&str; 3], query: &str, headers: &HeaderMap) -> 
             "the address of a badge is /badge/<owner>/<name>/<branch>.svg",
         ));
     };
-    let (repository, branch) = branch_of(owner, name, branch)?;
-    let choice: ChoiceQuery = filters::parse_query(query)?;
-    let store = &web.service.store;
-    let filter = BuildFilter {
-        reference: Some(store.named(repository.clone(), branch).await?),
-        repository: Some(repository),
-        script: checked("script", choice.script())?,
-        tag: checked("tag", choice.tag())?,
-        ..BuildFilter::default()
-    };
-    let page = store.builds(filter, BUILDS_OF_A_PUSH).await?;
-    let svg = draw(Standing::of(&page.builds));
+    let builds = builds_of_branch(web, [owner, name, branch], query, BUILDS_OF_A_PUSH).await?;
+    let svg = draw(Standing::of(&builds));
     let digest = hex::encode(&Sha256::digest(svg.as_bytes())[..16]);
     let etag: Option<ETag> = format!("\"{digest}\"").parse().ok();
     let is_known = match (headers.typed_get::<IfNoneMatch>(), &etag) {

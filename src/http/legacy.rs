@@ -208,16 +208,6 @@ pub struct ChoiceQuery {
     tag: Option<String>,
 }
 
-impl ChoiceQuery {
-    pub fn script(&self) -> Option<&str> {
-        self.script.as_deref()
-    }
-
-    pub fn tag(&self) -> Option<&str> {
-        self.tag.as_deref()
-    }
-}
-
 /// The log of a branch's newest build.
 #[utoipa::path(
     get,
@@ -235,32 +225,41 @@ impl ChoiceQuery {
     )
 )]
 async fn branch_log(web: &Web, owner: &str, name: &str, branch: &str, query: &str) -> Answer {
-    let (repository, branch) = branch_of(owner, name, branch)?;
-    let choice: ChoiceQuery = filters::parse_query(query)?;
-    let store = &web.service.store;
-    let filter = BuildFilter {
-        reference: Some(store.named(repository.clone(), branch.clone()).await?),
-        repository: Some(repository.clone()),
-        script: checked("script", choice.script())?,
-        tag: checked("tag", choice.tag())?,
-        ..BuildFilter::default()
-    };
-    let page = store.builds(filter, 1).await?;
-    match page.builds.first() {
+    let builds = builds_of_branch(web, [owner, name, branch], query, 1).await?;
+    match builds.first() {
         Some(build) => stream_whole_log(web, build).await,
-        None => Err(Failure::not_found(
-            format!("there is no such build of branch {branch} of {repository}"),
-            "see /api/v1/builds for what was built",
-        )),
+        None => {
+            let (repository, branch) = branch_of([owner, name, branch])?;
+            Err(Failure::not_found(
+                format!("there is no such build of branch {branch} of {repository}"),
+                "see /api/v1/builds for what was built",
+            ))
+        }
     }
 }
 
+/// The newest builds of a branch, at most `limit`, of which the query may choose.
+pub async fn builds_of_branch(
+    web: &Web,
+    path: [&str; 3],
+    query: &str,
+    limit: usize,
+) -> Result<Vec<Build>, Failure> {
+    let (repository, branch) = branch_of(path)?;
+    let choice: ChoiceQuery = filters::parse_query(query)?;
+    let store = &web.service.store;
+    let filter = BuildFilter {
+        reference: Some(store.named(repository.clone(), branch).await?),
+        repository: Some(repository),
+        script: checked("script", choice.script.as_deref())?,
+        tag: checked("tag", choice.tag.as_deref())?,
+        ..BuildFilter::default()
+    };
+    Ok(store.builds(filter, limit).await?.builds)
+}
+
 /// Repository and branch as they stand percent-encoded in a path.
-pub fn branch_of(
-    owner: &str,
-    name: &str,
-    branch: &str,
-) -> Result<(RepositoryName, BranchName), Failure> {
+fn branch_of([owner, name, branch]: [&str; 3]) -> Result<(RepositoryName, BranchName), Failure> {
     let not_a_name = |error: crate::domain::names::NameError| {
         Failure::not_found(error.to_string(), "the path is <owner>/<name>/<branch>")
     };

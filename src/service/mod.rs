@@ -8,6 +8,8 @@ pub mod github;
 pub mod hub;
 mod logs;
 mod obstacles;
+#[cfg(test)]
+pub mod quiet;
 mod turns;
 mod webhooks;
 

@@ -1,6 +1,7 @@
 //! Pushes as they are heard of, and the builds they cause: one transaction, then the answer.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -14,6 +15,12 @@ use crate::domain::push::Push;
 use crate::domain::recipe::Recipe;
 use crate::domain::time::Timestamp;
 use crate::domain::tracking::Dependent;
+
+/// So long a commit is left alone at most that the configuration could not be loaded from.
+const LONGEST_REST: Duration = Duration::from_secs(24 * 3600);
+
+/// With so many, an interval of a millisecond has become more than [`LONGEST_REST`].
+const MOST_DOUBLINGS: usize = 32;
 
 /// What became of a push that was told.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -57,7 +64,10 @@ impl Store {
                 after,
                 ..
             } = &new.push;
-            let head = heads::head(connection, repository, reference)?.filter(|head| head.decided);
+            // One with no work of its own is news only to those who depend on its ref.
+            let decides = !new.work.is_empty();
+            let head = heads::head(connection, repository, reference)?
+                .filter(|head| head.decided || !decides);
             let is_next = head.as_ref().map(|head| &head.commit) == before.as_ref();
             if found_by_git && !is_next {
                 return Ok(Heard {
@@ -66,7 +76,7 @@ impl Store {
                 });
             }
             let known = match found_by_git {
-                true => told_since(connection, &new.push, head.as_ref())?,
+                true => told_since(connection, &new.push, head.as_ref(), decides)?,
                 false => known_push(connection, delivery.as_deref(), &new.push, head.as_ref())?,
             };
             let is_there = head.as_ref().is_some_and(|head| head.commit == *after);
@@ -74,7 +84,7 @@ impl Store {
                 remember_delivery(connection, delivery.as_deref(), push)?;
                 if found_by_git {
                     // Git itself says that the ref is there.
-                    heads::moved(connection, repository, reference, after, push)?;
+                    heads::moved(connection, repository, reference, after, push, decides)?;
                 }
                 return Ok(Heard {
                     builds: builds_of(connection, push)?,
@@ -85,10 +95,17 @@ impl Store {
                 });
             }
             let out_of_order = head.is_some() && !is_next && !is_there;
-            let push = insert_push(connection, &new.push, Told::ByGit { out_of_order })?;
+            let push = insert_push(
+                connection,
+                &new.push,
+                Told::Pushed {
+                    out_of_order,
+                    decides,
+                },
+            )?;
             remember_delivery(connection, delivery.as_deref(), push)?;
             if !out_of_order {
-                heads::moved(connection, repository, reference, after, push)?;
+                heads::moved(connection, repository, reference, after, push, decides)?;
             }
             let mut heard = Heard {
                 out_of_order,
@@ -109,11 +126,15 @@ impl Store {
 
     /// Asks for a load of the configuration from where git says that its branch stands, unless one
     /// has not ended, or a push was heard of since git was asked, which has its own.
+    ///
+    /// A commit whose loads error again and again is left alone for longer each time: for one
+    /// interval between comparisons, then two, four, and so on up to a day.
     pub async fn ask_for_load(
         &self,
         repository: RepositoryName,
         branch: BranchName,
         commit: CommitSha,
+        interval: Duration,
     ) -> Result<Option<BuildId>> {
         self.write(move |connection| {
             let reference = GitRef::Branch(branch);
@@ -125,7 +146,10 @@ impl Store {
                 .exists(params![repository.as_str(), reference.to_string()])?;
             let head = heads::head(connection, &repository, &reference)?;
             let is_late = head.as_ref().is_some_and(|head| head.commit != commit);
-            if is_unfinished || is_late {
+            if is_unfinished
+                || is_late
+                || rests(connection, &repository, &reference, &commit, interval)?
+            {
                 return Ok(None);
             }
             let push = Push::unheard(repository, reference, commit);
@@ -233,14 +257,14 @@ impl Store {
 
     /// Where its ref stood before a push, if that is where the push heard before it had left it.
     /// Else a comparison would not tell all that is new to this service: the ref was created, this
-    /// is the first that is heard of it, or a push between was missed or is late.
+    /// is the first for which something is built, or a push between was missed or is late.
     pub async fn comparable_with(&self, push: u64) -> Result<Option<CommitSha>> {
         self.read(move |connection| {
             connection
                 .prepare_cached(
                     "SELECT p.before_sha FROM pushes p WHERE p.sequence = ?1 AND p.before_sha = \
                      (SELECT earlier.after_sha FROM pushes earlier WHERE earlier.repository = p.repository \
-                      AND earlier.ref = p.ref AND earlier.asked = 0 AND earlier.sequence < p.sequence \
+                      AND earlier.ref = p.ref AND earlier.decided = 1 AND earlier.sequence < p.sequence \
                       ORDER BY earlier.sequence DESC LIMIT 1)",
                 )?
                 .query_row([push], |row| rows::parsed(row, 0))
@@ -249,6 +273,41 @@ impl Store {
         })
         .await
     }
+}
+
+/// Whether it is too early to load a commit again whose last loads have errored.
+fn rests(
+    connection: &Connection,
+    repository: &RepositoryName,
+    reference: &GitRef,
+    commit: &CommitSha,
+    interval: Duration,
+) -> Result<bool> {
+    let newest_first: Vec<Option<i64>> = connection
+        .prepare_cached(
+            "SELECT CASE WHEN state = 'errored' AND sha = ?3 THEN ended END FROM builds \
+             WHERE repository = ?1 AND branch = ?2 AND kind = 'configuration' \
+             ORDER BY sequence DESC LIMIT ?4",
+        )?
+        .query_map(
+            params![
+                repository.as_str(),
+                reference.short_name().as_str(),
+                commit.as_str(),
+                MOST_DOUBLINGS
+            ],
+            |row| row.get(0),
+        )?
+        .collect::<rusqlite::Result<_>>()?;
+    let errored: Vec<i64> = newest_first.into_iter().map_while(|ended| ended).collect();
+    let Some(newest) = errored.first() else {
+        return Ok(false);
+    };
+    let doublings = u32::try_from(errored.len() - 1).unwrap_or(u32::MAX);
+    let pause = interval.saturating_mul(2_u32.saturating_pow(doublings));
+    // The comparison that falls due after that pause is a little early: the load took its time.
+    let pause = pause.min(LONGEST_REST).saturating_sub(interval / 2);
+    Ok(Timestamp::now().since(Timestamp::from_millis(*newest)) < pause)
 }
 
 fn known_push(
@@ -286,17 +345,19 @@ fn known_push(
 }
 
 /// A push to where git says that the ref is, told since the one that brought it to its known head,
-/// or before it because the two were told in the wrong order.
+/// or before it because the two were told in the wrong order. Where it has `work` of its own, one
+/// that had none does not count.
 fn told_since(
     connection: &Connection,
     push: &Push,
     head: Option<&KnownHead>,
+    work: bool,
 ) -> Result<Option<u64>> {
     let since = head.and_then(|head| head.push).unwrap_or(0);
     let told = connection
         .prepare_cached(
             "SELECT max(sequence) FROM pushes WHERE repository = ?1 AND ref = ?2 AND after_sha = ?3 \
-             AND asked = 0 AND (sequence > ?4 OR out_of_order = 1 AND before_sha = ?5)",
+             AND asked = 0 AND decided >= ?6 AND (sequence > ?4 OR out_of_order = 1 AND before_sha = ?5)",
         )?
         .query_row(
             params![
@@ -304,7 +365,8 @@ fn told_since(
                 push.reference.to_string(),
                 push.after.as_str(),
                 since,
-                push.before.as_ref().map_or("", CommitSha::as_str)
+                push.before.as_ref().map_or("", CommitSha::as_str),
+                work,
             ],
             |row| row.get(0),
         )?;
@@ -333,20 +395,23 @@ fn builds_of(connection: &Connection, push: u64) -> Result<Vec<BuildId>> {
 /// How a commit of a ref came to be known.
 enum Told {
     /// It was pushed.
-    ByGit { out_of_order: bool },
+    Pushed { out_of_order: bool, decides: bool },
     /// A build of it was asked for, which says nothing about the ref.
     Asked,
 }
 
 fn insert_push(connection: &Connection, push: &Push, told: Told) -> Result<u64> {
-    let (asked, out_of_order) = match told {
-        Told::ByGit { out_of_order } => (false, out_of_order),
-        Told::Asked => (true, false),
+    let (asked, out_of_order, decided) = match told {
+        Told::Pushed {
+            out_of_order,
+            decides,
+        } => (false, out_of_order, decides),
+        Told::Asked => (true, false, false),
     };
     connection
         .prepare_cached(
-            "INSERT INTO pushes (repository, ref, before_sha, after_sha, forced, heard, asked, out_of_order) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            "INSERT INTO pushes (repository, ref, before_sha, after_sha, forced, heard, asked, out_of_order, decided) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
         )?
         .execute(params![
             push.repository.as_str(),
@@ -357,6 +422,7 @@ fn insert_push(connection: &Connection, push: &Push, told: Told) -> Result<u64> 
             Timestamp::now().as_millis(),
             asked,
             out_of_order,
+            decided,
         ])?;
     Ok(connection.last_insert_rowid().unsigned_abs())
 }

@@ -14,7 +14,8 @@ pub struct KnownHead {
     pub commit: CommitSha,
     /// The push that brought it there; `None` where it was only seen.
     pub push: Option<u64>,
-    /// Whether `first_sight` was asked about it. It is not while nothing is built for the ref.
+    /// Whether `first_sight` was asked about it. It is not while nothing is built for the ref
+    /// itself, also where other repositories follow it.
     pub decided: bool,
 }
 
@@ -65,7 +66,7 @@ impl Store {
         self.write(move |connection| {
             for note in notes {
                 let head = head(connection, &repository, &note.reference)?;
-                if head.map(|head| head.commit) != note.before {
+                if head.as_ref().map(|head| &head.commit) != note.before.as_ref() {
                     continue;
                 }
                 match &note.now {
@@ -74,7 +75,8 @@ impl Store {
                         &repository,
                         &note.reference,
                         commit,
-                        None,
+                        head.filter(|head| head.commit == *commit)
+                            .and_then(|head| head.push),
                         note.decided,
                     )?,
                     None => forget(connection, &repository, &note.reference)?,
@@ -113,15 +115,17 @@ pub fn head(
     Ok(head)
 }
 
-/// The ref stands where this push brought it.
+/// The ref stands where this push brought it; `decided` says whether anything is built for it.
 pub fn moved(
     connection: &Connection,
     repository: &RepositoryName,
     reference: &GitRef,
     commit: &CommitSha,
     push: u64,
+    decided: bool,
 ) -> Result<()> {
-    set(connection, repository, reference, commit, Some(push), true)
+    let push = Some(push);
+    set(connection, repository, reference, commit, push, decided)
 }
 
 fn set(

@@ -42,6 +42,8 @@ pub enum Outcome {
     Waits {
         problem: String,
         not_before: Timestamp,
+        /// GitHub may have taken it all the same.
+        may_be_shown: bool,
     },
     /// No further try can help.
     GivenUp { problem: String },
@@ -60,7 +62,7 @@ pub struct Backlog {
 const NEWS: Duration = Duration::from_secs(3600);
 
 /// A combined verdict older than this is not sent any more, so that a name given to it does not
-/// send those of years.
+/// send those of years; unless GitHub shows one of its commit, which may be `pending`.
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 const WAITS: &str = "reported IS NULL AND given_up = 0";
@@ -69,8 +71,23 @@ const WAITS: &str = "reported IS NULL AND given_up = 0";
 pub const SAME: &str = "repository = ?1 AND sha = ?2 AND context = ?3 AND build = ?4 AND state = ?5 \
                     AND description = ?6 AND written = ?7";
 
-pub const STATUS: &str =
-    "SELECT repository, sha, context, build, state, description, written, attempts FROM outbox";
+pub const STATUS: &str = "SELECT repository, sha, context, build, state, description, written, attempts, reported \
+                          FROM outbox";
+
+/// What may be sent, in the order in which it goes: conditions with the time that is their `?1`. The
+/// combined verdicts are among it if they have a name.
+fn queues(combined: bool, now: Timestamp) -> Vec<(&'static str, i64)> {
+    let (news, day) = (now.before(NEWS).as_millis(), now.before(DAY).as_millis());
+    let mut queues = vec![("context != '' AND written >= ?1", news)];
+    if combined {
+        queues.push(("context = '' AND written >= ?1", day));
+    }
+    queues.push(("context != '' AND written < ?1", news));
+    if combined {
+        queues.push(("context = '' AND shown = 1 AND written < ?1", day));
+    }
+    queues
+}
 
 pub fn status(row: &Row<'_>) -> rusqlite::Result<Status> {
     Ok(Status {
@@ -87,8 +104,7 @@ pub fn status(row: &Row<'_>) -> rusqlite::Result<Status> {
 
 impl Store {
     /// Statuses to send now, one of each repository for which `is_free` says so, at most `limit`:
-    /// first the news, then the rest, each oldest first. The combined verdicts of the last day are
-    /// among them if they have a name.
+    /// first the news, then the rest, each oldest first.
     pub async fn due_statuses(
         &self,
         combined: bool,
@@ -97,32 +113,23 @@ impl Store {
     ) -> Result<Vec<Status>> {
         self.read(move |connection| {
             let now = Timestamp::now();
-            let news = now.before(NEWS).as_millis();
-            let queues = [
-                ("context != '' AND written >= ?2", news),
-                (
-                    "context = '' AND written >= ?2",
-                    now.before(DAY).as_millis(),
-                ),
-                ("context != '' AND written < ?2", news),
-            ];
-            let mut taken = HashSet::new();
+            let mut asked = HashSet::new();
             let mut due = Vec::new();
-            for (queue, time) in queues {
-                if queue.starts_with("context = ''") && !combined {
-                    continue;
-                }
+            for (queue, time) in queues(combined, now) {
                 let query = format!(
-                    "{STATUS} WHERE {WAITS} AND not_before <= ?1 AND {queue} ORDER BY written"
+                    "{STATUS} WHERE {WAITS} AND {queue} AND not_before <= ?2 ORDER BY written"
                 );
                 let mut select = connection.prepare_cached(&query)?;
-                let mut found = select.query(params![now.as_millis(), time])?;
+                let mut found = select.query([time, now.as_millis()])?;
                 while due.len() < limit
                     && let Some(row) = found.next()?
                 {
+                    // Many may wait for a repository that is not free.
+                    if !asked.insert(row.get::<_, String>(0)?) {
+                        continue;
+                    }
                     let status = status(row)?;
-                    if !taken.contains(&status.repository) && is_free(&status.repository) {
-                        taken.insert(status.repository.clone());
+                    if is_free(&status.repository) {
                         due.push(status);
                     }
                 }
@@ -136,11 +143,30 @@ impl Store {
     pub async fn status_tried(&self, status: Status, outcome: Outcome) -> Result<()> {
         self.write(move |connection| {
             let now = Timestamp::now();
+            let key = params![
+                status.repository.as_str(),
+                status.commit.as_str(),
+                status.context
+            ];
+            let may_be_shown = match outcome {
+                Outcome::Reported => true,
+                Outcome::Waits { may_be_shown, .. } => may_be_shown,
+                Outcome::GivenUp { .. } => false,
+            };
+            if may_be_shown {
+                // Also where a newer state has its place in between.
+                connection
+                    .prepare_cached(
+                        "UPDATE outbox SET shown = 1 WHERE repository = ?1 AND sha = ?2 AND context = ?3",
+                    )?
+                    .execute(key)?;
+            }
             let (reported, not_before, problem, given_up) = match outcome {
                 Outcome::Reported => (Some(now.as_millis()), 0, None, false),
                 Outcome::Waits {
                     problem,
                     not_before,
+                    ..
                 } => (None, not_before.as_millis(), Some(problem), false),
                 Outcome::GivenUp { problem } => (None, 0, Some(problem), true),
             };
@@ -197,17 +223,13 @@ impl Store {
     /// What waits to be sent, the combined verdicts only if they have a name.
     pub async fn status_backlog(&self, combined: bool) -> Result<Backlog> {
         self.read(move |connection| {
-            let since = Timestamp::now().before(DAY).as_millis();
-            let count = |condition: &str, since: i64| {
-                connection
+            let (mut statuses, mut oldest) = (0, None);
+            for (queue, time) in queues(combined, Timestamp::now()) {
+                let (more, oldest_of_them): (u64, Option<i64>) = connection
                     .prepare_cached(&format!(
-                        "SELECT count(*), min(written) FROM outbox WHERE {WAITS} AND {condition} AND written >= ?1"
+                        "SELECT count(*), min(written) FROM outbox WHERE {WAITS} AND {queue}"
                     ))?
-                    .query_row([since], |row| Ok((row.get(0)?, row.get(1)?)))
-            };
-            let (mut statuses, mut oldest): (u64, Option<i64>) = count("context != ''", 0)?;
-            if combined {
-                let (more, oldest_of_them) = count("context = ''", since)?;
+                    .query_row([time], |row| Ok((row.get(0)?, row.get(1)?)))?;
                 statuses += more;
                 oldest = [oldest, oldest_of_them].into_iter().flatten().min();
             }
@@ -233,8 +255,7 @@ pub fn show_change(connection: &Connection, status: &Status, changed: usize) -> 
 pub fn report(connection: &Connection, build: &Build) -> Result<()> {
     let written = connection
         .prepare_cached(&format!(
-            "{} WHERE excluded.sequence >= outbox.sequence AND {CHANGED}",
-            upsert()
+            "{UPSERT} WHERE excluded.sequence >= outbox.sequence AND {CHANGED}"
         ))?
         .execute(params![
             build.repository.as_str(),
@@ -256,14 +277,13 @@ pub fn report(connection: &Connection, build: &Build) -> Result<()> {
 const CHANGED: &str = "(excluded.build, excluded.state, excluded.description) IS NOT \
                        (outbox.build, outbox.state, outbox.description)";
 
-fn upsert() -> &'static str {
-    "INSERT INTO outbox (repository, sha, context, build, sequence, state, description, written) \
+/// Another state begins anew. `shown` stays: what GitHub took, it shows until it takes another.
+const UPSERT: &str = "INSERT INTO outbox (repository, sha, context, build, sequence, state, description, written) \
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) \
      ON CONFLICT (repository, sha, context) DO UPDATE SET build = excluded.build, \
      sequence = excluded.sequence, state = excluded.state, description = excluded.description, \
      written = excluded.written, reported = NULL, attempts = 0, not_before = 0, problem = NULL, \
-     given_up = 0"
-}
+     given_up = 0";
 
 /// The verdict of all scripts of the build's commit. It leads to the newest build that decides it.
 fn combine(connection: &Connection, build: &Build) -> Result<()> {
@@ -299,7 +319,7 @@ fn combine(connection: &Connection, build: &Build) -> Result<()> {
         }
     };
     connection
-        .prepare_cached(&format!("{} WHERE {CHANGED}", upsert()))?
+        .prepare_cached(&format!("{UPSERT} WHERE {CHANGED}"))?
         .execute(params![
             repository,
             commit,

@@ -1,20 +1,129 @@
-//! What may go: old builds, and the logs and artifacts of old builds.
+//! What may go: old builds, the logs and artifacts of old builds, old pushes, and what is known of
+//! repositories that no longer matter.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rusqlite::params;
 
 use super::{Result, Store, rows};
-use crate::domain::names::BuildId;
+use crate::domain::names::{BuildId, RepositoryName};
 use crate::domain::time::Timestamp;
 
 /// So long a build is kept for the sake of a status that GitHub has not taken yet.
 const STATUS_WAITS: Duration = Duration::from_secs(24 * 3600);
 
+/// So long where GitHub may show `pending`, which only that status ends. These are few: builds that
+/// ran when GitHub took statuses and ended when it did not. After that time a status would be given
+/// up anyway that its repository refuses (`Patience::refused_for`), and nobody waits for the commit.
+const PENDING_WAITS: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// A push `p` that nothing refers to: it caused no build that is kept, no delivery that may come
+/// again told of it, and its ref has moved on since.
+///
+/// What is lost with it: the same move counts as a new push, as it is by then; and a build of its
+/// commit that somebody asks for has the newest place in the order of pushes, so that it is its
+/// ancestry alone that keeps it from a stable name.
+const UNUSED: &str = "NOT EXISTS (SELECT 1 FROM builds WHERE push = p.sequence OR told_by = p.sequence) \
+     AND NOT EXISTS (SELECT 1 FROM deliveries WHERE push = p.sequence) \
+     AND NOT EXISTS (SELECT 1 FROM heads h WHERE h.repository = p.repository AND h.ref = p.ref \
+     AND h.push = p.sequence)";
+
 impl Store {
+    /// Forgets deliveries that were heard of before `time`: they can no longer come again.
+    pub async fn forget_deliveries(&self, time: Timestamp) -> Result<()> {
+        self.write(move |connection| {
+            connection
+                .prepare_cached("DELETE FROM deliveries WHERE heard < ?1")?
+                .execute([time.as_millis()])?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Pushes that were heard of before `time` and that nothing refers to any more.
+    pub async fn unused_pushes(&self, time: Timestamp, limit: usize) -> Result<Vec<u64>> {
+        self.read(move |connection| {
+            let query =
+                format!("SELECT p.sequence FROM pushes p WHERE p.heard < ?1 AND {UNUSED} LIMIT ?2");
+            let pushes = connection
+                .prepare_cached(&query)?
+                .query_map(params![time.as_millis(), limit], |row| row.get(0))?
+                .collect::<rusqlite::Result<_>>()?;
+            Ok(pushes)
+        })
+        .await
+    }
+
+    /// Removes those pushes that nothing has come to refer to meanwhile.
+    pub async fn forget_pushes(&self, pushes: Vec<u64>) -> Result<()> {
+        self.write(move |connection| {
+            let query = format!("DELETE FROM pushes AS p WHERE p.sequence = ?1 AND {UNUSED}");
+            let mut delete = connection.prepare_cached(&query)?;
+            for push in pushes {
+                delete.execute([push])?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Notes which repositories are watched now. Of the others that have refs here, or are
+    /// `mirrored`, returns those that have nothing to build and were not watched since `time`.
+    pub async fn long_unwatched(
+        &self,
+        watched: BTreeSet<RepositoryName>,
+        mirrored: Vec<RepositoryName>,
+        time: Timestamp,
+    ) -> Result<Vec<RepositoryName>> {
+        self.write(move |connection| {
+            let mut known: BTreeSet<RepositoryName> = connection
+                .prepare_cached(
+                    "SELECT repository FROM heads UNION SELECT repository FROM seen_repositories",
+                )?
+                .query_map([], |row| rows::parsed(row, 0))?
+                .collect::<rusqlite::Result<_>>()?;
+            known.extend(mirrored);
+            let mut note = connection.prepare_cached(
+                "INSERT OR IGNORE INTO unwatched (repository, since) VALUES (?1, ?2)",
+            )?;
+            for repository in known.difference(&watched) {
+                note.execute(params![repository.as_str(), Timestamp::now().as_millis()])?;
+            }
+            let mut back = connection.prepare_cached("DELETE FROM unwatched WHERE repository = ?1")?;
+            for repository in &watched {
+                back.execute([repository.as_str()])?;
+            }
+            let unwatched = connection
+                .prepare_cached(
+                    "SELECT repository FROM unwatched u WHERE since < ?1 AND NOT EXISTS \
+                     (SELECT 1 FROM builds b WHERE b.repository = u.repository AND b.ended IS NULL)",
+                )?
+                .query_map([time.as_millis()], |row| rows::parsed(row, 0))?
+                .collect::<rusqlite::Result<_>>()?;
+            Ok(unwatched)
+        })
+        .await
+    }
+
+    /// Forgets where the refs of a repository stood: should it be watched again, it is seen for
+    /// the first time.
+    pub async fn forget_repository(&self, repository: RepositoryName) -> Result<()> {
+        self.write(move |connection| {
+            for table in ["heads", "seen_repositories", "unwatched"] {
+                connection
+                    .prepare_cached(&format!("DELETE FROM {table} WHERE repository = ?1"))?
+                    .execute([repository.as_str()])?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
     /// Ended builds beyond the newest `keep` of each repository, at most `limit` of them. Where
     /// statuses are `reported` at all, a build whose status still waits stays for up to a day: its
-    /// page is what GitHub links to. After that it goes, and its status with it.
+    /// page is what GitHub links to. One for which GitHub may show `pending` stays for a month, as
+    /// a credential that is missing may come. After that it goes, and its status with it.
     pub async fn builds_beyond(
         &self,
         keep: u64,
@@ -27,16 +136,23 @@ impl Store {
                 true => now.before(STATUS_WAITS),
                 false => now,
             };
+            let pending_since = now.before(PENDING_WAITS);
             let builds = connection
                 .prepare_cached(
                     "SELECT id FROM (SELECT id, ended, sequence, row_number() OVER \
                      (PARTITION BY repository ORDER BY sequence DESC) AS place FROM builds) \
                      WHERE place > ?1 AND ended IS NOT NULL AND NOT EXISTS (SELECT 1 FROM outbox \
-                     WHERE build = id AND reported IS NULL AND given_up = 0 AND context != '' AND written > ?3) \
+                     WHERE build = id AND reported IS NULL AND given_up = 0 \
+                     AND (context != '' AND written > ?3 OR shown = 1 AND written > ?4)) \
                      ORDER BY sequence LIMIT ?2",
                 )?
                 .query_map(
-                    params![keep, limit, waits_since.as_millis()],
+                    params![
+                        keep,
+                        limit,
+                        waits_since.as_millis(),
+                        pending_since.as_millis()
+                    ],
                     |row| rows::parsed(row, 0),
                 )?
                 .collect::<rusqlite::Result<_>>()?;

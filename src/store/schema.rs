@@ -8,18 +8,30 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/001_first.sql"),
     include_str!("migrations/002_github.sql"),
     include_str!("migrations/003_configuration.sql"),
+    include_str!("migrations/004_statuses.sql"),
+    include_str!("migrations/005_pushes.sql"),
     include_str!("migrations/006_zero_os.sql"),
 ];
 
 pub fn migrate(connection: &mut Connection) -> Result<()> {
+    migrate_by(connection, MIGRATIONS)
+}
+
+/// As an older release left it.
+#[cfg(test)]
+pub fn migrate_to(connection: &mut Connection, version: usize) -> Result<()> {
+    migrate_by(connection, &MIGRATIONS[..version])
+}
+
+fn migrate_by(connection: &mut Connection, migrations: &[&str]) -> Result<()> {
     let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+    let known = i64::try_from(migrations.len()).unwrap_or(i64::MAX);
     if found > known {
         return Err(StoreError::NewerSchema { found, known });
     }
     let done =
         usize::try_from(found).map_err(|_| StoreError::Value(format!("user_version {found}")))?;
-    for (version, migration) in (found + 1..).zip(&MIGRATIONS[done..]) {
+    for (version, migration) in (found + 1..).zip(&migrations[done..]) {
         let transaction = connection.transaction()?;
         transaction.execute_batch(migration)?;
         transaction.pragma_update(None, "user_version", version)?;

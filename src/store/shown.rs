@@ -101,11 +101,9 @@ impl Store {
         commit: CommitSha,
     ) -> Result<Vec<(Status, Timestamp)>> {
         self.read(move |connection| {
-            // `reported` comes after the columns of a status.
-            let columns = STATUS.replacen(" FROM", ", reported FROM", 1);
             let statuses = connection
                 .prepare_cached(&format!(
-                    "{columns} WHERE repository = ?1 AND sha = ?2 AND reported IS NOT NULL"
+                    "{STATUS} WHERE repository = ?1 AND sha = ?2 AND reported IS NOT NULL"
                 ))?
                 .query_map([repository.as_str(), commit.as_str()], |row| {
                     Ok((status(row)?, Timestamp::from_millis(row.get(8)?)))

@@ -148,6 +148,42 @@ async fn a_removed_file_stops_its_builds() {
 }
 
 #[tokio::test]
+async fn what_was_removed_is_not_built_either_when_a_kill_came_in_between() {
+    let mut service = Service::start_with(json!({"builds": {"concurrency": 1}}));
+    let (app, other) = (
+        service.tracked("acme/app").await,
+        service.tracked("acme/other").await,
+    );
+    let running = service
+        .push_script(&app, &format!("#!/bin/sh\n{HOLD}{RESULT}"))
+        .await;
+    service.wait_for_log(&running, "holding").await;
+    let waiting = service
+        .push_script(&other, &format!("#!/bin/sh\n{RESULT}"))
+        .await;
+
+    // The empty configuration is in force already, and nothing was cancelled yet.
+    service.kill();
+    for name in ["acme/app", "acme/other"] {
+        service.remove_configuration(name, "main");
+    }
+    let database = rusqlite::Connection::open(service.path("data/autobuilder.sqlite")).unwrap();
+    database
+        .execute("DELETE FROM configuration_files", [])
+        .unwrap();
+    drop(database);
+    service.start_again();
+    service.release(&running);
+    service.wait_for(&running, "succeeded").await;
+    let ended = service.wait_for(&waiting, "cancelled").await;
+    assert_eq!(ended["reason"], "the configuration no longer names it");
+
+    // Who asks for it all the same gets it as it was.
+    let again = service.rebuild(&waiting).await;
+    service.wait_for(&again, "succeeded").await;
+}
+
+#[tokio::test]
 async fn check_prints_every_mistake_with_its_place_and_exits_with_one() {
     let service = Service::start();
     let good = service.cli(&[

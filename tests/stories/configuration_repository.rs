@@ -368,6 +368,37 @@ async fn of_loads_that_wait_the_newest_is_done_even_if_its_webhook_came_first() 
 }
 
 #[tokio::test]
+async fn a_load_that_is_replaced_ends_even_if_its_log_cannot_be_opened() {
+    let (mut service, configuration) = loaded(json!({}), &[("acme/app/main.yaml", RECIPE)]).await;
+    let mirror = hold_mirror(&service);
+    let mut loads = Vec::new();
+    for name in ["acme/one/main.yaml", "acme/two/main.yaml"] {
+        configuration.commit(&[(name, RECIPE)]);
+        loads.push(service.pushed(&configuration.push("main")).await);
+        service.wait_for(&loads[0], "preparing").await;
+    }
+    service.kill();
+    drop(mirror);
+    let folder = service.path(&format!("data/builds/{}", loads[0]));
+    fs::remove_dir_all(&folder).unwrap();
+    fs::write(&folder, "no folder").unwrap();
+    service.start_again();
+    service.wait_for(&loads[1], "succeeded").await;
+    let replaced = service.wait_for(&loads[0], "superseded").await;
+    assert!(reason(&replaced).starts_with("a newer push replaced it: "));
+    is_built(&service, &service.repository("acme/two")).await;
+
+    // The error belongs to this story; no other may be there.
+    service.terminate();
+    let log = service.own_log();
+    let (expected, rest): (Vec<&str>, Vec<&str>) = log
+        .lines()
+        .partition(|line| line.contains("cannot open a log"));
+    assert_eq!(expected.len(), 1, "{log}");
+    fs::write(service.path("service.log"), rest.join("\n")).unwrap();
+}
+
+#[tokio::test]
 async fn an_older_commit_whose_webhook_is_late_does_not_take_a_newer_ones_place() {
     let (mut service, configuration) = loaded(json!({}), &[("acme/app/main.yaml", RECIPE)]).await;
     let oldest = configuration.head();

@@ -1,8 +1,11 @@
 //! A script is built again when a repository that it depends on is pushed to.
 
+use std::fs;
+use std::process::Command;
+
 use serde_json::{Value, json};
 
-use crate::support::{Delivery, RESULT, Repository, Service, builds_in, until};
+use crate::support::{Delivery, RECIPE, RESULT, Repository, Service, builds_in, until};
 
 const DEPENDS: &str = "
 buildscripts: [build.sh]
@@ -142,4 +145,93 @@ async fn only_a_push_triggers_and_no_build_does() {
         repositories.push(service.wait_for(build, "succeeded").await["repository"].clone());
     }
     assert_eq!(repositories, ["acme/app", "acme/top"]);
+}
+
+/// Waits until there are so many builds, and until they have succeeded. Newest first: repository,
+/// cause.
+async fn built(service: &Service, count: usize) -> Vec<(Value, Value)> {
+    let builds = until("the builds are there", async || {
+        let builds = service.builds().await;
+        (builds.len() >= count).then_some(builds)
+    })
+    .await;
+    for build in &builds {
+        let id = build["id"].as_str().unwrap();
+        service.wait_for(id, "succeeded").await;
+    }
+    let all = service.builds().await;
+    assert_eq!(all.len(), count, "{all:?}");
+    all.iter()
+        .map(|build| (build["repository"].clone(), build["cause"]["type"].clone()))
+        .collect()
+}
+
+fn of(repository: &str, cause: &str) -> (Value, Value) {
+    (json!(repository), json!(cause))
+}
+
+#[tokio::test]
+async fn a_dependency_has_a_first_sight_of_its_own_which_builds_no_dependents() {
+    let mut service = Service::start_with(json!({"github": {"first_sight": "build"}}));
+    let script = format!("#!/bin/sh\n{RESULT}");
+    let (app, library, late) = (
+        service.repository("acme/app"),
+        service.repository("acme/lib"),
+        service.repository("acme/late"),
+    );
+    for repository in [&app, &library, &late] {
+        repository.commit(&[("build.sh", &script)]);
+        repository.push("main");
+    }
+    service.configure("acme/app", "main", RECIPE).await;
+    assert_eq!(built(&service, 1).await[0], of("acme/app", "reconcile"));
+
+    // One that has its own file when it is seen, and one that gets it later.
+    service.terminate();
+    let depends = DEPENDS.replace("acme/lib", "acme/lib, acme/late");
+    service.write_configuration("acme/app", "main", &depends);
+    service.write_configuration("acme/lib", "main", RECIPE);
+    service.start_again();
+    until("the heads are known", async || {
+        (service.knows_head_of(&library) && service.knows_head_of(&late)).then_some(())
+    })
+    .await;
+    assert_eq!(built(&service, 2).await[0], of("acme/lib", "reconcile"));
+
+    late.commit(&[("late.c", "int x;")]);
+    let push = late.push("main");
+    service.deliver(&Delivery::of(&push)).await;
+    assert_eq!(built(&service, 3).await[0], of("acme/app", "dependency"));
+    service.configure("acme/late", "main", RECIPE).await;
+    assert_eq!(built(&service, 4).await[0], of("acme/late", "reconcile"));
+    assert_eq!(service.builds().await[0]["commit"], json!(push.commit));
+}
+
+#[tokio::test]
+async fn the_mirror_of_a_dependency_is_tidied() {
+    let mut service = Service::start();
+    let (_app, library) = app_and_library(&service).await;
+    service.terminate();
+    library.commit(&[("lib.c", "int x;")]);
+    library.push("main");
+    service.start_again();
+    built(&service, 2).await;
+    service.terminate();
+    let mirror = service.path("data/mirrors/acme/lib.git");
+    let packs = "for i in $(seq 25); do echo $i | git hash-object -w --stdin \
+                 | git pack-objects -q objects/pack/pack; done >/dev/null";
+    let mut make_packs = Command::new("sh");
+    make_packs.args(["-c", packs]).current_dir(&mirror);
+    assert!(make_packs.status().unwrap().success());
+    let count = || {
+        let files = fs::read_dir(mirror.join("objects/pack")).unwrap();
+        let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name.ends_with(".pack")).count()
+    };
+    assert!(count() >= 25);
+    service.start_again();
+    until("its packs are joined", async || {
+        (count() <= 3).then_some(())
+    })
+    .await;
 }

@@ -1,6 +1,8 @@
 //! The webhooks that the service sets on GitHub, and the pushes that come through them.
 
-use github_model::{Hook, May, Model};
+use std::time::Duration;
+
+use github_model::{Answer, Hook, May, Model, Route, Times};
 use serde_json::{Value, json};
 
 use crate::support::{GITHUB_TOKEN, RECIPE, RESULT, Repository, Service, until, with_github};
@@ -10,14 +12,8 @@ const APP: &str = "acme/app";
 /// GitHub, and a service that it can reach and that sets webhooks.
 async fn managed() -> (Model, Service) {
     let (github, mut service) = with_github(json!({})).await;
-    manage(&mut service);
+    service.manage_webhooks();
     (github, service)
-}
-
-/// The port is known only now.
-fn manage(service: &mut Service) {
-    let public_url = service.url("");
-    service.change_settings(json!({"public_url": public_url, "github": {"manage_webhooks": true}}));
 }
 
 /// A tracked repository that GitHub knows before the service asks for it.
@@ -125,7 +121,7 @@ async fn wrong_ones_are_corrected_second_ones_removed_and_others_left_alone() {
     let late = github.hook(APP, Hook::new(&url(&service, "app")));
 
     let _app = service.tracked(APP).await;
-    manage(&mut service);
+    service.manage_webhooks();
     let ours = |hooks: &[Hook]| -> Vec<u64> {
         let ours = hooks.iter().filter(|hook| hook.url.contains("127.0.0.1"));
         ours.map(|hook| hook.id).collect()
@@ -241,4 +237,35 @@ build.sh:
         })
         .await;
     }
+}
+
+#[tokio::test]
+async fn webhooks_that_hang_delay_no_comparison() {
+    let (github, mut service) = with_github(json!({"github": {"reconcile_every": "1s"}})).await;
+    // Longer than the service waits for an answer.
+    let never = Answer::late(Duration::from_secs(3600));
+    github.fail(Times::UntilLifted, Route::Hooks, never);
+    service.manage_webhooks();
+    // More than are asked about at once.
+    let mut repositories = Vec::new();
+    for number in 0..16 {
+        let name = format!("acme/app-{number}");
+        repositories.push(service.repository(&name));
+        github.repository(&name).await;
+        service.write_configuration(&name, "main", RECIPE);
+    }
+    until("the refs of all have been seen", async || {
+        let mut all = repositories.iter();
+        all.all(|repository| service.has_seen(repository))
+            .then_some(())
+    })
+    .await;
+    let last = &repositories[15];
+    last.commit(&[("build.sh", &format!("#!/bin/sh\n{RESULT}"))]);
+    last.push("main");
+    let found = until("the push is found", async || service.builds().await.pop()).await;
+    assert_eq!(found["cause"]["type"], "reconcile");
+    service
+        .wait_for(found["id"].as_str().unwrap(), "succeeded")
+        .await;
 }

@@ -4,11 +4,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::support::{
-    Repository, Service, docker, docker_answers, merge, notes, script_output, until,
+    Repository, Service, docker, docker_answers, merge, notes, script_output, sha256, until,
 };
 
 /// A base kernel's script: leaves a kernel, and a file for those that are built upon it.
@@ -23,6 +24,17 @@ const CORES: &str = "#!/bin/sh
 echo cores: \"$@\" in $(pwd) upon $(cat /made-by-base)
 ls / /target
 echo \"core of $AUTOBUILDER_COMMIT\" > /target/vmlinuz.efi
+";
+
+/// A base kernel that is one, from a package of Debian's.
+const DEBIAN: &str = "#!/bin/sh
+set -e
+apt-get -q update
+package=$(apt-cache depends linux-image-cloud-amd64 | sed -n 's/.*Depends: \\(linux-image-[0-9].*\\)/\\1/p')
+cd /tmp
+apt-get -q download $package
+dpkg-deb --extract $package*.deb /kernel
+cp /kernel/boot/vmlinuz-* /target/vmlinuz.efi
 ";
 
 struct Kernels {
@@ -182,6 +194,44 @@ async fn a_base_is_published_and_committed_and_an_incremental_kernel_is_built_in
                 && line.ends_with("the branch of the same name")),
         "{log}"
     );
+}
+
+/// That a boot loader would take it.
+/// Source: <https://docs.kernel.org/arch/x86/boot.html>.
+fn assert_is_a_kernel(file: &Path) {
+    let kernel = fs::read(file).unwrap();
+    assert!(kernel.len() > 1 << 20, "{} bytes", kernel.len());
+    assert_eq!(
+        (&kernel[..2], &kernel[0x202..0x206]),
+        (&b"MZ"[..], &b"HdrS"[..])
+    );
+}
+
+#[tokio::test]
+async fn a_kernel_of_debians_is_built_and_built_upon() {
+    let story = Kernels::start_with(json!({"docker": {
+        "default_image": "autobuilder/debian:12",
+        "memory": "1GiB",
+    }}));
+    let cores = "#!/bin/sh\ncp /kernel/boot/vmlinuz-* /target/vmlinuz.efi\n";
+    let files = [
+        ("autobuild/build.sh", DEBIAN),
+        ("autobuild/cores.sh", cores),
+    ];
+    story.base.commit(&files);
+    let build = story.service.pushed(&story.base.push("main")).await;
+    let minutes = Duration::from_secs(300);
+    story
+        .service
+        .wait_at_most(minutes, &build, "succeeded")
+        .await;
+    assert_is_a_kernel(&story.kernel("zero-os-main-generic.efi"));
+    let (build, _) = story.push_core("main").await;
+    story.service.wait_for(&build, "succeeded").await;
+    assert_is_a_kernel(&story.kernel("zero-os-main.efi"));
+    let both = ["zero-os-main-generic.efi", "zero-os-main.efi"]
+        .map(|name| sha256(&fs::read(story.kernel(name)).unwrap()));
+    assert_eq!(both[0], both[1], "the incremental kernel is the base's");
 }
 
 #[tokio::test]

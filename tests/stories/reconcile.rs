@@ -187,3 +187,55 @@ async fn a_commit_that_asks_for_it_is_skipped() {
     let again = service.rebuild(&build).await;
     service.wait_for(&again, "succeeded").await;
 }
+
+#[tokio::test]
+async fn a_repository_that_is_not_watched_for_a_month_is_forgotten_and_seen_anew() {
+    let mut service = Service::start();
+    let app = service.tracked("acme/app").await;
+    let first = service
+        .push_script(&app, &format!("#!/bin/sh\n{RESULT}"))
+        .await;
+    service.wait_for(&first, "succeeded").await;
+    let mirror = service.path("data/mirrors/acme/app.git");
+    const IS_KNOWN: &str = "SELECT 1 FROM heads WHERE repository = ?1";
+    const HAS_DELIVERY: &str = "SELECT 1 FROM deliveries JOIN pushes ON sequence = push \
+                                WHERE repository = ?1";
+
+    service.terminate();
+    service.remove_configuration("acme/app", "main");
+    service.start_again();
+    until("it is noted as not watched", async || {
+        let noted = service.finds("SELECT 1 FROM unwatched WHERE repository = ?1", &app.name);
+        noted.then_some(())
+    })
+    .await;
+    assert!(mirror.exists() && service.finds(IS_KNOWN, &app.name));
+    assert!(service.finds(HAS_DELIVERY, &app.name));
+
+    service.terminate();
+    let database = rusqlite::Connection::open(service.path("data/autobuilder.sqlite")).unwrap();
+    database
+        .execute_batch("UPDATE unwatched SET since = 0; UPDATE deliveries SET heard = 0")
+        .unwrap();
+    drop(database);
+    app.commit(&[("more", "")]);
+    app.push("main");
+    service.start_again();
+    until("it is forgotten", async || {
+        (!mirror.exists() && !service.finds(IS_KNOWN, &app.name)).then_some(())
+    })
+    .await;
+    assert!(!service.finds(HAS_DELIVERY, &app.name));
+
+    // What was pushed meanwhile is recorded, as of any other that is seen for the first time.
+    service.configure("acme/app", "main", RECIPE).await;
+    until("its head is known", async || {
+        service.knows_head_of(&app).then_some(())
+    })
+    .await;
+    assert_eq!(service.builds().await.len(), 1);
+    let next = service
+        .push_script(&app, &format!("#!/bin/sh\n{RESULT}"))
+        .await;
+    service.wait_for(&next, "succeeded").await;
+}

@@ -10,8 +10,8 @@
 //! publishing   publish    Published: its names are there, and the build has succeeded
 //! ```
 //!
-//! A task that fails, an [`Interruption`] and a lost container lead out of any of these, as
-//! [`ending`] tells.
+//! A task that fails, a lost container, and an [`Interruption`] (which comes too late for what is
+//! being published) lead to an end or back to the queue, as [`ending`] tells.
 //!
 //! The actor is never restarted. What it has done is in the store, the log and the container, and
 //! [`go_on`](Machine::go_on) begins from there, after a restart of the service as well.
@@ -371,23 +371,7 @@ impl Machine {
             log: Some(self.log.summary()),
             ..known
         };
-        let transition = Transition {
-            build: self.build.id.clone(),
-            to,
-            reason,
-            known,
-        };
-        self.build = self.service.store.transition(transition).await?;
-        let Build {
-            id,
-            repository,
-            commit,
-            state,
-            reason,
-            attempt,
-            ..
-        } = &self.build;
-        tracing::info!(build = %id, %repository, sha = %commit, %state, reason, attempt, "build moved on");
+        self.build = transition(&self.service, &self.build, to, reason, known).await?;
         Ok(())
     }
 
@@ -400,4 +384,33 @@ impl Machine {
             Timestamp::now().since(self.build.building_since().unwrap_or(self.build.queued)),
         )
     }
+}
+
+/// Stores that a build has come to its next state, and says so.
+pub async fn transition(
+    service: &Service,
+    build: &Build,
+    to: State,
+    reason: Option<String>,
+    known: Facts,
+) -> anyhow::Result<Build> {
+    let transition = Transition {
+        build: build.id.clone(),
+        to,
+        reason,
+        known,
+    };
+    let build = service.store.transition(transition).await?;
+    let Build {
+        id,
+        repository,
+        commit,
+        state,
+        reason,
+        attempt,
+        ..
+    } = &build;
+    let kind = build.kind().as_str();
+    tracing::info!(build = %id, kind, %repository, sha = %commit, %state, reason, attempt, "build moved on");
+    Ok(build)
 }

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::actors::build;
 use crate::actors::log::Log;
 use crate::adapters::git::{Content, TreeLimits};
 use crate::config::{self, Configuration as Wanted, FileState, Files, Finding, Loaded};
@@ -24,7 +25,7 @@ use crate::domain::names::{CommitSha, GitRef};
 use crate::domain::time::Timestamp;
 use crate::log::LogWriter;
 use crate::service::Service;
-use crate::store::{Facts, Transition};
+use crate::store::Facts;
 
 /// As for a local directory; all files together must fit into memory.
 const LIMITS: TreeLimits = TreeLimits {
@@ -95,7 +96,8 @@ pub async fn next(
         return Ok(None);
     };
     if build.state == State::Queued {
-        build = become_(&service, &build, State::Preparing, None, Facts::default()).await?;
+        build =
+            build::transition(&service, &build, State::Preparing, None, Facts::default()).await?;
     }
     let log = match Log::open(&service, &build).await {
         Ok(log) => log,
@@ -179,7 +181,7 @@ impl Load {
         self.compare().await?;
         if self.build.state == State::Preparing {
             let (to, known) = (State::Building, facts(Some(&self.log)));
-            self.build = become_(&self.service, &self.build, to, None, known).await?;
+            self.build = build::transition(&self.service, &self.build, to, None, known).await?;
         }
         let last_good = self.service.store.configuration().await;
         let last_good = last_good.map_err(anyhow::Error::from)?.last_good;
@@ -373,7 +375,7 @@ pub async fn end(
         let seconds = format!("{:.1} s", took.as_secs_f64());
         log.finish(state, reason.as_deref(), &seconds).await;
     }
-    become_(service, build, state, reason, facts(log.as_ref())).await?;
+    build::transition(service, build, state, reason, facts(log.as_ref())).await?;
     service.metrics.build_ended(state, took.as_secs_f64());
     service.logs.closed(&build.id);
     Ok(())
@@ -384,30 +386,4 @@ fn facts(log: Option<&Log>) -> Facts {
         log: log.map(Log::summary),
         ..Facts::default()
     }
-}
-
-async fn become_(
-    service: &Service,
-    build: &Build,
-    to: State,
-    reason: Option<String>,
-    known: Facts,
-) -> anyhow::Result<Build> {
-    let transition = Transition {
-        build: build.id.clone(),
-        to,
-        reason,
-        known,
-    };
-    let build = service.store.transition(transition).await?;
-    let Build {
-        id,
-        repository,
-        commit,
-        state,
-        reason,
-        ..
-    } = &build;
-    tracing::info!(build = %id, %repository, sha = %commit, %state, reason, "load of the configuration moved on");
-    Ok(build)
 }

@@ -86,6 +86,8 @@ pub struct State {
     busy: HashMap<RepositoryName, AbortOnDropHandle<()>>,
     scopes: HashMap<Scope, Pause>,
     repositories: HashMap<RepositoryName, Pause>,
+    /// When statuses that failed may be tried again.
+    retries: Vec<Instant>,
     comparison: Comparison,
     /// The part of the service file that holds, and since when. What fails though it was begun
     /// before says nothing of what holds now.
@@ -115,6 +117,7 @@ impl Actor for Reporter {
             busy: HashMap::new(),
             scopes: HashMap::new(),
             repositories: HashMap::new(),
+            retries: Vec::new(),
             comparison: Comparison::default(),
             waker: None,
             config,
@@ -246,35 +249,39 @@ impl State {
         error: &GithubError,
     ) -> (&'static str, Outcome) {
         let (trouble, problem) = trouble(error);
-        let age = Timestamp::now().since(status.written);
-        let waits = |not_before| {
-            let problem = problem.clone();
-            let outcome = Outcome::Waits {
-                problem,
-                not_before,
-            };
-            ("failed", outcome)
-        };
         let now = Timestamp::now();
-        match self.pace.patience.judge(trouble, age) {
-            // The credential that was refused is not the one that holds now.
-            _ if begun < self.settings_since => waits(now),
-            Verdict::ScopeWaits => {
-                self.scope_failed(&status.repository, begun, trouble, &problem);
-                waits(now)
-            }
-            Verdict::RepositoryWaits => {
-                let pause = self.repository_failed(&status.repository, begun, trouble, &problem);
-                waits(now.after(pause))
-            }
-            Verdict::GiveUp => {
-                tracing::warn!(
-                    repository = %status.repository, sha = %status.commit, context = status.context,
-                    build = %status.build, problem, "GitHub will not take this status; it is not sent"
-                );
-                ("given_up", Outcome::GivenUp { problem })
+        // A credential that was refused before is not the one that holds now.
+        let mut pause = Duration::ZERO;
+        if begun >= self.settings_since {
+            let patience = &self.pace.patience;
+            pause = patience.pause_of_status(trouble, status.attempts.saturating_add(1));
+            match patience.judge(trouble, now.since(status.written)) {
+                Verdict::ScopeWaits => {
+                    self.scope_failed(&status.repository, begun, trouble, &problem);
+                }
+                Verdict::RepositoryWaits => {
+                    self.repository_failed(&status.repository, begun, trouble, &problem);
+                }
+                Verdict::GiveUp => {
+                    // Its others, which may be as old, are not refused one after the other.
+                    if trouble == Trouble::Repository {
+                        self.repository_failed(&status.repository, begun, trouble, &problem);
+                    }
+                    tracing::warn!(
+                        repository = %status.repository, sha = %status.commit, context = status.context,
+                        build = %status.build, problem, "GitHub will not take this status; it is not sent"
+                    );
+                    return ("given_up", Outcome::GivenUp { problem });
+                }
             }
         }
+        self.retries.push(Instant::now() + pause);
+        let outcome = Outcome::Waits {
+            problem,
+            not_before: now.after(pause),
+            may_be_shown: trouble == Trouble::Away,
+        };
+        ("failed", outcome)
     }
 
     fn scope_failed(
@@ -293,14 +300,13 @@ impl State {
         }
     }
 
-    /// Returns for how long the repository is left alone.
     fn repository_failed(
         &mut self,
         repository: &RepositoryName,
         begun: Instant,
         trouble: Trouble,
         problem: &str,
-    ) -> Duration {
+    ) {
         let pause = self.repositories.entry(repository.clone()).or_default();
         let (patience, now) = (&self.pace.patience, Instant::now());
         if pause.failed(patience, (trouble, problem), begun, now, chance()) {
@@ -310,9 +316,6 @@ impl State {
                  see docs/github.md"
             );
         }
-        pause
-            .until(now)
-            .map_or(Duration::ZERO, |until| until.duration_since(now))
     }
 
     /// GitHub did what it was asked for this repository.
@@ -338,6 +341,7 @@ impl State {
         self.settings_since = Instant::now();
         self.scopes.clear();
         self.repositories.clear();
+        self.retries.clear();
         self.service.store.statuses_wait_no_longer().await?;
         if old.legacy_context != self.settings.legacy_context {
             self.service.store.send_combined_again().await?;
@@ -366,7 +370,9 @@ impl State {
     fn wake_up_later(&mut self, myself: &ActorRef<Message>) {
         let now = Instant::now();
         let pauses = self.scopes.values().chain(self.repositories.values());
-        let next = pauses.filter_map(|pause| pause.until(now)).min();
+        self.retries.retain(|&retry| retry > now);
+        let next = pauses.filter_map(|pause| pause.until(now));
+        let next = next.chain(self.retries.iter().copied()).min();
         let later = now + self.pace.look_every;
         let next = next.map_or(later, |next| next.min(later));
         let (mut revision, mut config) = (self.revision.clone(), self.config.clone());

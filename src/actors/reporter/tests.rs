@@ -10,20 +10,15 @@ use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::adapters::docker::{Docker, DockerSettings};
-use crate::adapters::git::{self, Git};
-use crate::adapters::github::Github;
-use crate::adapters::hub::Hub;
 use crate::config::secret::Secret;
 use crate::domain::build::{Build, Cause, State as BuildState, Work};
 use crate::domain::delivery::Backoff;
 use crate::domain::names::{BuildId, CommitSha};
 use crate::domain::push::Push;
 use crate::domain::recipe::{Catalog, Recipe};
-use crate::metrics::Metrics;
-use crate::service::github::{github_observer, github_settings};
-use crate::service::hub::hub_observer;
-use crate::service::{DataDirectory, Logs, Webhooks};
+use crate::service::DataDirectory;
+use crate::service::github::github_settings;
+use crate::service::quiet::Inputs;
 use crate::store::{BuildFilter, Facts, NewBuilds, Store, Transition};
 
 const APP: &str = "acme/app";
@@ -34,7 +29,7 @@ const SCRIPTS: [&str; 2] = ["build.sh", "test.sh"];
 struct World {
     github: Model,
     commits: Vec<CommitSha>,
-    config: watch::Sender<Arc<ServiceConfig>>,
+    inputs: Inputs,
     data: TempDir,
     running: Option<Running>,
     _origin: TempDir,
@@ -59,6 +54,7 @@ fn hasty() -> Pace {
             away: moment,
             repository: moment,
             unstated_limit: moment,
+            alone: moment,
             longest_limit: Duration::from_millis(10),
             ..Patience::default()
         },
@@ -71,7 +67,6 @@ fn hasty() -> Pace {
 impl World {
     /// With this many commits on GitHub.
     async fn new(commits: usize) -> Self {
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let origin = tempfile::tempdir().unwrap();
         let github = Model::start(origin.path()).await;
         github.repository(APP).await;
@@ -83,7 +78,7 @@ impl World {
         Self {
             commits: make_commits(&origin.path().join(APP), commits),
             github,
-            config: watch::Sender::new(Arc::new(config)),
+            inputs: Inputs::new(config, Catalog::default()),
             data: tempfile::tempdir().unwrap(),
             running: None,
             _origin: origin,
@@ -93,30 +88,8 @@ impl World {
     async fn start(&mut self, pace: Pace) {
         let scratch = tempfile::tempdir().unwrap();
         let directory = DataDirectory::open(scratch.path(), &scratch.path().join("tmp")).unwrap();
-        let nowhere = DockerSettings {
-            host: Some("unix:///nonexistent/docker.sock".into()),
-            certificates: None,
-        };
-        let metrics = Metrics::default();
-        let settings = github_settings(&self.config.borrow());
-        let git = git::Settings::new("/nonexistent", directory.mirrors());
-        let service = Arc::new(Service {
-            store: Store::open(&self.data.path().join("test.sqlite")).unwrap(),
-            logs: Logs::new(directory.builds()),
-            docker: Docker::connect(&nowhere).unwrap(),
-            git: Git::new(git).unwrap(),
-            github: Github::new(settings, github_observer(&metrics)),
-            hub: Hub::new(directory.hub_token(), hub_observer(&metrics)),
-            metrics,
-            config: self.config.subscribe(),
-            catalog: watch::channel(Arc::new(Catalog::default())).1,
-            loaded: watch::channel(None).1,
-            webhooks: Webhooks::default(),
-            readiness: watch::channel(Vec::new()).1,
-            obstacles: watch::Sender::new(Vec::new()),
-            publishing: Default::default(),
-            directory,
-        });
+        let store = Store::open(&self.data.path().join("test.sqlite")).unwrap();
+        let service = Arc::new(self.inputs.service(directory, store, "/nonexistent"));
         let arguments = Arguments {
             service: Arc::clone(&service),
             pace,
@@ -147,16 +120,20 @@ impl World {
 
     /// As the service does it: the adapter first.
     fn configure(&self, change: impl FnOnce(&mut ServiceConfig)) {
-        let mut new = ServiceConfig::clone(&self.config.borrow());
+        let mut new = ServiceConfig::clone(&self.inputs.config.borrow());
         change(&mut new);
         self.service().github.configure(github_settings(&new));
-        self.config.send_replace(Arc::new(new));
+        self.inputs.config.send_replace(Arc::new(new));
     }
 
     async fn push(&self, commit: &CommitSha) -> Vec<BuildId> {
+        self.push_to(APP, commit).await
+    }
+
+    async fn push_to(&self, repository: &str, commit: &CommitSha) -> Vec<BuildId> {
         let new = NewBuilds {
             push: Push {
-                repository: APP.parse().unwrap(),
+                repository: repository.parse().unwrap(),
                 reference: format!("refs/heads/of-{}", commit.short()).parse().unwrap(),
                 before: None,
                 after: commit.clone(),
@@ -204,7 +181,7 @@ impl World {
             let shown = self.github.status(APP, commit.as_str(), context);
             let is_state = shown.as_ref().is_some_and(|shown| shown.state == state);
             let leads_there = build.is_none_or(|build| {
-                let url = self.config.borrow().build_url(&build.id);
+                let url = self.inputs.config.borrow().build_url(&build.id);
                 shown
                     .as_ref()
                     .is_some_and(|shown| shown.target_url == Some(url))
@@ -244,6 +221,15 @@ impl World {
 
     fn asked(&self) -> usize {
         self.github.requests_to(Route::Statuses.by("GET")).len()
+    }
+
+    /// Waits until the reporter has looked for something to send, more than once. It tells of
+    /// obstacles each time.
+    async fn looked(&self) {
+        let mut looks = self.service().obstacles.subscribe();
+        for _ in 0..5 {
+            looks.changed().await.unwrap();
+        }
     }
 }
 
@@ -434,13 +420,14 @@ fn in_the_end_github_holds_the_last_state_of_the_newest_build_of_each_context() 
 async fn without_a_credential_nothing_is_sent_or_counted_and_one_that_comes_sends_all() {
     let mut world = World::new(1).await;
     world
+        .inputs
         .config
         .send_modify(|config| Arc::make_mut(config).github.token = None);
     world.start(hasty()).await;
     let commit = world.commits[0].clone();
     let builds = world.push(&commit).await;
     world.advance(&builds[0], BuildState::Cancelled).await;
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    world.looked().await;
     assert_eq!(world.github.requests().len(), 0);
     let delivery = async || {
         let build = world.store().build(builds[0].clone()).await.unwrap();
@@ -475,7 +462,7 @@ async fn while_a_limit_holds_github_is_asked_nothing_at_all() {
     let builds = world.push(&commit).await;
     until("the limit is met", async || world.sent() == 1).await;
     world.advance(&builds[0], BuildState::Cancelled).await;
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    world.looked().await;
     assert_eq!((world.sent(), world.asked()), (1, 0));
     let obstacle = world.service().obstacle_to(&APP.parse().unwrap()).unwrap();
     let wait = obstacle.until.since(Timestamp::now()).as_secs();
@@ -486,6 +473,79 @@ async fn while_a_limit_holds_github_is_asked_nothing_at_all() {
     world.configure(|config| config.github.token = Some(Secret::new("another")));
     world.converges(&commit).await;
     assert!(world.service().obstacles.borrow().is_empty());
+}
+
+#[test]
+fn a_limit_is_news_once_however_long_it_lasts() {
+    let (mut pause, now) = (Pause::default(), Instant::now());
+    for (seconds, is_news) in [(3, true), (60, false)] {
+        let (trouble, problem) = trouble(&GithubError::RateLimited {
+            wait: Duration::from_secs(seconds),
+            is_stated: true,
+        });
+        let failure = (trouble, problem.as_str());
+        let found = pause.failed(&Patience::default(), failure, now, now, 0.0);
+        assert_eq!(found, is_news);
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_of_the_credential_before_says_nothing_of_the_one_that_holds() {
+    let mut world = World::new(1).await;
+    let mut pace = hasty();
+    pace.patience.credential.first = Duration::from_secs(3600);
+    pace.patience.credential.longest = Duration::from_secs(3600);
+    world.start(pace).await;
+    let refusal = Answer::status(401).after(Duration::from_millis(300));
+    world.github.fail(Times::Next(1), Route::Statuses, refusal);
+    let commit = world.commits[0].clone();
+    world.push(&commit).await;
+    until("it is asked", async || world.sent() == 1).await;
+    world.github.token("another").all();
+    world.configure(|config| config.github.token = Some(Secret::new("another")));
+    world.converges(&commit).await;
+}
+
+#[tokio::test]
+async fn what_github_always_fails_at_does_not_go_first_after_each_pause() {
+    let mut world = World::new(2).await;
+    let mut pace = hasty();
+    let hour = Duration::from_secs(3600);
+    (pace.patience.alone.first, pace.patience.alone.longest) = (hour, hour);
+    world.start(pace).await;
+    let failing = Route::Statuses.of("acme/other");
+    world
+        .github
+        .fail(Times::UntilLifted, failing.clone(), Answer::status(502));
+    world.push_to("acme/other", &world.commits[0]).await;
+    let tried = || world.github.requests_to(failing.clone()).len();
+    until("each of its statuses was tried", async || tried() == 3).await;
+    for commit in &world.commits {
+        world.push(commit).await;
+    }
+    until("the others are sent", async || {
+        world.store().status_backlog(true).await.unwrap().statuses == 3
+    })
+    .await;
+    world.looked().await;
+    assert_eq!(tried(), 3);
+}
+
+#[tokio::test]
+async fn what_waits_by_itself_is_sent_as_soon_as_its_time_has_come() {
+    let mut world = World::new(1).await;
+    let (moment, hour) = (Duration::from_millis(300), Duration::from_secs(3600));
+    let mut pace = hasty();
+    (pace.patience.alone.first, pace.patience.alone.longest) = (moment, moment);
+    (pace.look_every, pace.compare_every) = (hour, hour);
+    world.start(pace).await;
+    world
+        .github
+        .fail(Times::Next(1), Route::Statuses, Answer::status(502));
+    let commit = world.commits[0].clone();
+    world.push(&commit).await;
+    world.converges(&commit).await;
+    assert_eq!(world.sent(), 4, "one of three was sent twice");
 }
 
 #[tokio::test]
@@ -580,4 +640,25 @@ async fn a_refusal_is_given_up_after_its_time_and_said_in_githubs_words() {
             .unwrap()
             .contains("Resource not accessible")
     );
+}
+
+#[tokio::test]
+async fn a_refusal_of_old_statuses_gives_up_one_of_them_and_waits() {
+    let mut world = World::new(1).await;
+    let (mut pace, hour) = (hasty(), Duration::from_secs(3600));
+    pace.patience.refused_for = Duration::ZERO;
+    (
+        pace.patience.repository.first,
+        pace.patience.repository.longest,
+    ) = (hour, hour);
+    world.start(pace).await;
+    let refusal = Answer::status(403);
+    world
+        .github
+        .fail(Times::UntilLifted, Route::Statuses, refusal);
+    world.push(&world.commits[0]).await;
+    let waits = async || world.store().status_backlog(true).await.unwrap().statuses;
+    until("one is given up", async || waits().await < 3).await;
+    world.looked().await;
+    assert_eq!((waits().await, world.sent()), (2, 1));
 }

@@ -6,19 +6,17 @@ use std::sync::Arc;
 use super::{Arguments, root};
 use crate::adapters::git::{Head, Refs};
 use crate::config::FirstSight;
-use crate::domain::build::{Cause, Work};
+use crate::domain::build::{Cause, Kind, Work};
 use crate::domain::names::{BranchName, CommitSha, GitRef};
 use crate::domain::push::{Commit, MAX_COMMITS, Push};
 use crate::domain::tracking::Dependent;
 use crate::store::{HeadNote, Heard, KnownHead, KnownHeads, NewBuilds};
 
-pub async fn compare(arguments: &Arguments) {
-    let Ok(_turn) = arguments.turns.acquire().await else {
-        return;
-    };
-    if let Err(error) = Comparison::run(arguments).await {
-        tracing::warn!(repository = %arguments.repository, "cannot compare heads: {error:#}");
-    }
+/// What kept them from being compared.
+pub async fn compare(arguments: &Arguments) -> Option<String> {
+    let _turn = arguments.turns.heads.acquire().await.ok()?;
+    let compared = Comparison::run(arguments).await;
+    compared.err().map(|error| format!("{error:#}"))
 }
 
 struct Comparison<'a> {
@@ -101,30 +99,32 @@ impl<'a> Comparison<'a> {
         known: Option<KnownHead>,
     ) -> anyhow::Result<()> {
         let work = self.work(reference);
+        let has_work = !work.is_empty();
         let is_there = known.as_ref().is_some_and(|known| known.commit == commit);
-        if work.is_empty() && !self.is_followed(reference) {
-            if !is_there {
-                self.note(reference, known, commit, false);
+        // One that appeared since the last look was pushed. Of any other it is not known when it
+        // came there.
+        let has_moved = !is_there && (known.is_some() || self.seen);
+        let is_decided = known.as_ref().map_or(self.seen, |known| known.decided);
+        let is_due = |work: &Work| match is_decided {
+            true => has_moved,
+            // A kernel repository may have hundreds of branches and tags, each hours of work.
+            false => self.first_sight == FirstSight::Build && work.kind() != Kind::Kernel,
+        };
+        let work: Vec<Work> = work.into_iter().filter(is_due).collect();
+        // At first sight nothing is new to dependents: they have a first sight of their own.
+        let dependents = match has_moved && self.is_followed(reference) {
+            true => self.dependents.clone(),
+            false => Vec::new(),
+        };
+        if work.is_empty() && dependents.is_empty() {
+            if !is_there || has_work && !is_decided {
+                self.note(reference, known, commit, has_work);
             }
             return Ok(());
         }
-        let is_new = known.is_none() && self.seen;
-        let decided = known.as_ref().filter(|known| known.decided);
-        if decided.is_some() && is_there {
-            return Ok(());
-        }
-        // One that appeared since the last look was pushed. Of any other it is not known when it
-        // came there, and dependents have a first sight of their own.
-        let is_first_sight = decided.is_none() && !is_new;
-        if is_first_sight && (work.is_empty() || self.first_sight == FirstSight::Record) {
-            self.note(reference, known, commit, true);
-            return Ok(());
-        }
-        let before = decided.map(|known| known.commit.clone());
-        let dependents = match is_first_sight {
-            true => Vec::new(),
-            false => self.dependents.clone(),
-        };
+        let before = known
+            .filter(|known| known.decided || work.is_empty())
+            .map(|known| known.commit);
         let push = self.push(reference, before, commit).await?;
         self.found(NewBuilds {
             push,
@@ -233,7 +233,8 @@ impl<'a> Comparison<'a> {
         Ok(())
     }
 
-    /// The configuration is read from where its branch stands, whatever came of earlier loads.
+    /// The configuration is read from where its branch stands; after loads that errored, when the
+    /// store says that it is time.
     async fn ask_for_load(&self, branch: BranchName, commit: CommitSha) -> anyhow::Result<()> {
         let Arguments {
             service,
@@ -249,9 +250,10 @@ impl<'a> Comparison<'a> {
         if is_in_force {
             return Ok(());
         }
+        let interval = service.config.borrow().github.reconcile_every;
         let asked = service
             .store
-            .ask_for_load(repository.clone(), branch, commit)
+            .ask_for_load(repository.clone(), branch, commit, interval)
             .await?;
         if asked.is_some() {
             let heard = Heard {

@@ -6,6 +6,7 @@ use super::Arguments;
 use crate::adapters::github::{CredentialKind, Github, GithubError, List, Token, WantedHook};
 use crate::config::secret::Secret;
 use crate::config::{GithubApp, ServiceConfig};
+use crate::domain::delivery::Backoff;
 use crate::domain::names::RepositoryName;
 use crate::domain::webhooks::{Hook, Step, Wanted, secret_digest};
 
@@ -13,8 +14,11 @@ use crate::domain::webhooks::{Hook, Step, Wanted, secret_digest};
 /// without counting the request.
 const LOOK_EVERY: Duration = Duration::from_secs(3600);
 
-/// … and when GitHub could not say.
-const TRY_AGAIN_AFTER: Duration = Duration::from_secs(60);
+/// … and when GitHub could not say. Pushes are found by comparison meanwhile.
+const TRY_AGAIN: Backoff = Backoff {
+    first: Duration::from_secs(60),
+    longest: LOOK_EVERY,
+};
 
 /// What the last look left for the next.
 #[derive(Debug, Clone, Default)]
@@ -22,6 +26,8 @@ pub struct Memory {
     /// The settings that were looked for, and GitHub's mark of the list in which they were found.
     right: Option<(HookSettings, String)>,
     problem: Option<String>,
+    /// Looks in a row that failed.
+    failures: u32,
 }
 
 /// What of the service file decides how a webhook should be.
@@ -38,18 +44,13 @@ pub struct HookSettings {
 pub fn settings(config: &ServiceConfig, github: &Github) -> Option<HookSettings> {
     let is_managed = config.github.manage_webhooks
         && github.credential() != CredentialKind::None
-        && !is_out_of_reach(config);
+        && !config.is_out_of_reach();
     is_managed.then(|| HookSettings {
         public_url: config.public_url.as_str().to_owned(),
         secret: config.github.webhook_secret.clone(),
         token: config.github.token.clone(),
         app: config.github.app.clone(),
     })
-}
-
-/// Whether GitHub cannot reach this service, because only its own machine can.
-pub fn is_out_of_reach(config: &ServiceConfig) -> bool {
-    config.public_url.is_loopback() && !config.github.api_url.is_loopback()
 }
 
 /// Looks, puts right what is wrong, and says when to look again.
@@ -60,7 +61,7 @@ pub async fn look(arguments: &Arguments, memory: Memory) -> (Memory, Duration) {
         turns,
         ..
     } = arguments;
-    let Ok(_turn) = turns.acquire().await else {
+    let Ok(_turn) = turns.hooks.acquire().await else {
         return (memory, LOOK_EVERY);
     };
     let settings = settings(&service.config.borrow(), &service.github);
@@ -80,19 +81,27 @@ pub async fn look(arguments: &Arguments, memory: Memory) -> (Memory, Duration) {
             }
             service.webhooks.set(repository, None);
             let right = etag.map(|etag| (settings, etag));
-            let problem = None;
-            (Memory { right, problem }, LOOK_EVERY)
+            let memory = Memory {
+                right,
+                ..Memory::default()
+            };
+            (memory, LOOK_EVERY)
         }
         Err(error) => {
-            let pause = pause_after(&error);
-            let problem = in_words(&error);
+            let failures = memory.failures.saturating_add(1);
+            let pause = pause_after(&error, failures, chance());
+            let problem = in_words(&error, service.github.credential());
             // Said once, and again when it is another problem.
             if memory.problem.as_ref() != Some(&problem) {
                 tracing::warn!(%repository, "no webhook: {problem}");
             }
             service.webhooks.set(repository, Some(problem.clone()));
-            let problem = Some(problem);
-            (Memory { problem, ..memory }, pause)
+            let memory = Memory {
+                problem: Some(problem),
+                failures,
+                ..memory
+            };
+            (memory, pause)
         }
     }
 }
@@ -106,23 +115,45 @@ enum HookError {
     Store(#[from] crate::store::StoreError),
 }
 
-fn pause_after(error: &HookError) -> Duration {
+/// After so many failures in a row. `chance`, from 0 to 1, keeps the watchers of a thousand
+/// repositories from coming back at one moment.
+fn pause_after(error: &HookError, failures: u32, chance: f64) -> Duration {
+    use GithubError::{Malformed, NotInstalled, RateLimited, Unavailable};
     match error {
-        HookError::Github(GithubError::RateLimited { wait, .. }) => *wait,
-        HookError::Github(GithubError::Unavailable { .. }) | HookError::Store(_) => TRY_AGAIN_AFTER,
+        HookError::Github(RateLimited {
+            wait,
+            is_stated: true,
+        }) => *wait,
+        HookError::Github(
+            RateLimited { .. } | Unavailable { .. } | Malformed { .. } | NotInstalled { .. },
+        )
+        | HookError::Store(_) => TRY_AGAIN.pause(failures).mul_f64(1.0 + chance / 2.0),
         HookError::Github(_) => LOOK_EVERY,
     }
 }
 
+/// From 0 to 1.
+fn chance() -> f64 {
+    let bits = getrandom::u32().unwrap_or(u32::MAX);
+    f64::from(bits) / f64::from(u32::MAX)
+}
+
 /// One sentence that says what to do, where somebody has to.
-fn in_words(error: &HookError) -> String {
+fn in_words(error: &HookError, credential: CredentialKind) -> String {
     let what_to_do = match error {
-        HookError::Github(GithubError::NotFound | GithubError::Forbidden { .. }) => {
-            "give the credential the right to administer its webhooks, or add the webhook by hand and set \
-             github.manage_webhooks to false; until then pushes are found every github.reconcile_every"
+        // GitHub says one or the other, depending on what it was asked before.
+        HookError::Github(GithubError::NotFound | GithubError::NotInstalled { .. })
+            if credential == CredentialKind::App =>
+        {
+            return "there is no such repository, or the GitHub App is not installed for it; install the App \
+                    there with access to this repository, until then pushes are found every \
+                    github.reconcile_every"
+                .to_owned();
         }
-        HookError::Github(GithubError::NotInstalled { .. }) => {
-            "install the App there with access to this repository"
+        HookError::Github(GithubError::NotFound | GithubError::Forbidden { .. }) => {
+            "give the credential access to this repository and the right to administer its webhooks, or add \
+             the webhook by hand and set github.manage_webhooks to false; until then pushes are found every \
+             github.reconcile_every"
         }
         HookError::Github(GithubError::Unauthorized { .. }) => "give a new one in the service file",
         // Without the seconds, which would make it another problem each time.
@@ -213,5 +244,59 @@ async fn take(
             }
             Ok(None)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Seconds after the first failures in a row.
+    fn pauses(error: GithubError, count: u32, chance: f64) -> Vec<u64> {
+        let error = HookError::Github(error);
+        (1..=count)
+            .map(|failures| pause_after(&error, failures, chance).as_secs())
+            .collect()
+    }
+
+    fn limit(is_stated: bool) -> GithubError {
+        let wait = Duration::from_secs(7);
+        GithubError::RateLimited { wait, is_stated }
+    }
+
+    #[test]
+    fn what_may_pass_is_tried_again_after_longer_and_longer() {
+        let doubling = [60, 120, 240, 480, 960, 1920, 3600, 3600];
+        let reason = "503".to_owned();
+        for error in [
+            limit(false),
+            GithubError::Unavailable {
+                reason: reason.clone(),
+            },
+            GithubError::Malformed { reason },
+            GithubError::NotInstalled {
+                owner: "acme".to_owned(),
+            },
+        ] {
+            assert_eq!(pauses(error, 8, 0.0), doubling);
+        }
+        assert_eq!(pauses(limit(false), 2, 1.0), [90, 180]);
+        let store = HookError::Store(crate::store::StoreError::Value("x".to_owned()));
+        assert_eq!(pause_after(&store, 2, 0.0), Duration::from_secs(120));
+    }
+
+    #[test]
+    fn where_the_app_is_not_installed_is_one_problem_however_github_says_it() {
+        let words = |error| in_words(&HookError::Github(error), CredentialKind::App);
+        let owner = "acme".to_owned();
+        let not_installed = words(GithubError::NotInstalled { owner });
+        assert!(not_installed.contains("install the App there"));
+        assert_eq!(words(GithubError::NotFound), not_installed);
+    }
+
+    #[test]
+    fn a_stated_wait_is_kept_and_a_refusal_asked_about_with_the_next_look() {
+        assert_eq!(pauses(limit(true), 3, 1.0), [7, 7, 7]);
+        assert_eq!(pauses(GithubError::NotFound, 2, 1.0), [3600, 3600]);
     }
 }

@@ -20,7 +20,8 @@ pub struct Watcher;
 
 pub enum Message {
     Compare,
-    Compared,
+    /// With what went wrong.
+    Compared(Option<String>),
     LookAtHooks,
     LookedAtHooks(hooks::Memory, Duration),
 }
@@ -29,7 +30,15 @@ pub struct Arguments {
     pub service: Arc<Service>,
     pub repository: RepositoryName,
     pub root: ActorRef<root::Message>,
-    pub turns: Arc<Semaphore>,
+    pub turns: Turns,
+}
+
+/// A thousand repositories are not asked about at one moment. Apart for each server: a GitHub that
+/// does not answer delays no comparison.
+#[derive(Clone)]
+pub struct Turns {
+    pub heads: Arc<Semaphore>,
+    pub hooks: Arc<Semaphore>,
 }
 
 pub struct State {
@@ -37,6 +46,8 @@ pub struct State {
     comparison: Option<AbortOnDropHandle<()>>,
     /// Asked for while a comparison ran, which may have been past what is asked about.
     again: bool,
+    /// Why the last comparison failed.
+    problem: Option<String>,
     next: Option<AbortOnDropHandle<()>>,
     /// `None` while they are looked at.
     hooks: Option<hooks::Memory>,
@@ -60,6 +71,7 @@ impl Actor for Watcher {
             arguments: Arc::new(arguments),
             comparison: None,
             again: false,
+            problem: None,
             next: None,
             hooks: Some(hooks::Memory::default()),
             hooks_again: false,
@@ -78,12 +90,13 @@ impl Actor for Watcher {
             Message::Compare => {
                 let arguments = Arc::clone(&state.arguments);
                 state.comparison = Some(AbortOnDropHandle::new(tokio::spawn(async move {
-                    heads::compare(&arguments).await;
-                    let _ = myself.cast(Message::Compared);
+                    let problem = heads::compare(&arguments).await;
+                    let _ = myself.cast(Message::Compared(problem));
                 })));
             }
-            Message::Compared => {
+            Message::Compared(problem) => {
                 state.comparison = None;
+                state.compared(problem);
                 if std::mem::take(&mut state.again) {
                     myself.cast(Message::Compare)?;
                     return Ok(());
@@ -118,6 +131,19 @@ impl Actor for Watcher {
             }
         }
         Ok(())
+    }
+}
+
+impl State {
+    /// Said once, and again when it is another problem.
+    fn compared(&mut self, problem: Option<String>) {
+        let repository = &self.arguments.repository;
+        match &problem {
+            _ if problem == self.problem => {}
+            Some(problem) => tracing::warn!(%repository, "cannot compare heads: {problem}"),
+            None => tracing::info!(%repository, "its heads are compared again"),
+        }
+        self.problem = problem;
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 use super::STALL;
 use super::connection::Docker;
-use super::error::DockerError;
+use super::error::{DockerError, within};
 use super::follow::Frame;
 
 /// Pieces between the engine's stream and the thread that takes the tar apart.
@@ -162,13 +162,9 @@ where
     S: Stream<Item = Result<Bytes, E>> + Unpin,
     DockerError: From<E>,
 {
-    match tokio::time::timeout(STALL, download.next()).await {
-        Ok(Some(bytes)) => Ok(Piece::Bytes(bytes?)),
-        Ok(None) => Ok(Piece::End),
-        Err(_) => Err(DockerError::Stalled {
-            doing: "sending a file",
-            after: STALL,
-        }),
+    match within(STALL, "sending a file", download.next()).await? {
+        Some(bytes) => Ok(Piece::Bytes(bytes?)),
+        None => Ok(Piece::End),
     }
 }
 

@@ -8,7 +8,7 @@ use bollard::{API_DEFAULT_VERSION, Docker as Engine};
 use tokio::sync::Mutex;
 
 use super::ANSWER;
-use super::error::DockerError;
+use super::error::{DockerError, within};
 
 const LOCAL_SOCKET: &str = "unix:///var/run/docker.sock";
 
@@ -108,12 +108,7 @@ impl Docker {
     /// `Unreachable`, `Stalled`.
     pub async fn version(&self) -> Result<EngineVersion, DockerError> {
         let engine = self.engine()?;
-        let answer = tokio::time::timeout(HEALTH, engine.version())
-            .await
-            .map_err(|_| DockerError::Stalled {
-                doing: "it was to say its version",
-                after: HEALTH,
-            })??;
+        let answer = within(HEALTH, "it was to say its version", engine.version()).await??;
         let or_unknown = |text: Option<String>| text.unwrap_or_else(|| "unknown".to_owned());
         Ok(EngineVersion {
             version: or_unknown(answer.version),
@@ -128,12 +123,7 @@ impl Docker {
     /// `Unreachable`, `Stalled`.
     pub async fn ping(&self) -> Result<(), DockerError> {
         let engine = self.engine()?;
-        tokio::time::timeout(HEALTH, engine.ping())
-            .await
-            .map_err(|_| DockerError::Stalled {
-                doing: "it was to answer a ping",
-                after: HEALTH,
-            })??;
+        within(HEALTH, "it was to answer a ping", engine.ping()).await??;
         Ok(())
     }
 }

@@ -1,5 +1,6 @@
 //! What can go wrong with Docker, sorted by what a caller would do about it.
 
+use std::future::Future;
 use std::time::Duration;
 
 use bollard::errors::Error as Engine;
@@ -127,6 +128,20 @@ pub fn one_line(message: &str) -> String {
         .join(" ")
         .trim_end_matches('.')
         .to_owned()
+}
+
+/// Waits for what the engine does; `Stalled` where that takes longer than `limit`.
+pub(super) async fn within<T>(
+    limit: Duration,
+    doing: &'static str,
+    work: impl Future<Output = T>,
+) -> Result<T, DockerError> {
+    tokio::time::timeout(limit, work)
+        .await
+        .map_err(|_| DockerError::Stalled {
+            doing,
+            after: limit,
+        })
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use futures_util::{Stream, StreamExt};
 
 use super::STALL;
 use super::connection::Docker;
-use super::error::{DockerError, one_line};
+use super::error::{DockerError, one_line, within};
 
 /// An answer of the runner is a number or twenty names.
 const MOST_ANSWER: usize = 64 * 1024;
@@ -67,12 +67,7 @@ impl Docker {
         let mut answer = Vec::new();
         let mut complaint = Vec::new();
         loop {
-            let next = tokio::time::timeout(STALL, output.next())
-                .await
-                .map_err(|_| DockerError::Stalled {
-                    doing: "the runner was asked",
-                    after: STALL,
-                })?;
+            let next = within(STALL, "the runner was asked", output.next()).await?;
             let into = match &next {
                 Some(Ok(LogOutput::StdErr { .. })) => &mut complaint,
                 _ => &mut answer,

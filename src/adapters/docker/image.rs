@@ -9,7 +9,7 @@ use bollard::query_parameters::CreateImageOptionsBuilder;
 use futures_util::StreamExt;
 
 use super::connection::Docker;
-use super::error::{DockerError, ImageProblem};
+use super::error::{DockerError, ImageProblem, within};
 use super::reference::Reference;
 
 /// When to ask the registry.
@@ -139,12 +139,7 @@ impl Docker {
         let mut layers = Layers::default();
         let mut said = Instant::now();
         loop {
-            let next = tokio::time::timeout(PULL_STALL, news.next())
-                .await
-                .map_err(|_| DockerError::Stalled {
-                    doing: "pulling an image",
-                    after: PULL_STALL,
-                })?;
+            let next = within(PULL_STALL, "pulling an image", news.next()).await?;
             let Some(piece) = next else { return Ok(()) };
             let piece =
                 piece.map_err(|error| reference.explain(error.into(), credentials.is_some()))?;

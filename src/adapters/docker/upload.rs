@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::STALL;
 use super::connection::Docker;
-use super::error::DockerError;
+use super::error::{DockerError, within};
 
 /// The runner, as build.rs compiled it for this target.
 static RUNNER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/runner"));
@@ -149,9 +149,7 @@ async fn while_moving<T>(
                 deadline = tokio::time::Instant::now() + STALL;
                 if moved.is_err() {
                     // All is sent; the engine has the same time to say that it is unpacked.
-                    return tokio::time::timeout(STALL, work)
-                        .await
-                        .map_err(|_| DockerError::Stalled { doing, after: STALL });
+                    return within(STALL, doing, work).await;
                 }
             }
         }

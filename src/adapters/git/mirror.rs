@@ -97,6 +97,34 @@ impl Git {
         }
     }
 
+    /// The repositories of which there is a mirror.
+    pub async fn mirrored(&self) -> Result<Vec<RepositoryName>, GitError> {
+        let folder = self.shared.settings.mirrors.clone();
+        let listed = tokio::task::spawn_blocking(move || list(&folder)).await;
+        listed
+            .unwrap_or_else(|stopped| Err(io::Error::other(stopped)))
+            .map_err(|source| GitError::Io {
+                action: "listing the mirrors".to_owned(),
+                source,
+            })
+    }
+
+    /// Removes a mirror. It is fetched again when it is needed.
+    pub async fn remove(&self, repository: &RepositoryName) -> Result<(), GitError> {
+        let mirror = self.mirror(repository);
+        if !mirror.folder.exists() {
+            return Ok(());
+        }
+        let mut held = self.hold(repository, &mirror).await?;
+        held.state.is_clean = false;
+        tokio::fs::remove_dir_all(held.folder)
+            .await
+            .map_err(|source| GitError::Io {
+                action: format!("removing the mirror of {repository}"),
+                source,
+            })
+    }
+
     pub(super) fn mirror(&self, repository: &RepositoryName) -> Arc<Mirror> {
         let mut mirrors = self
             .shared
@@ -357,6 +385,28 @@ impl Held<'_> {
             commit: commit.clone(),
         }
     }
+}
+
+fn list(mirrors: &Path) -> io::Result<Vec<RepositoryName>> {
+    let mut found = Vec::new();
+    // It is made with the first mirror.
+    if !mirrors.exists() {
+        return Ok(found);
+    }
+    for owner in fs::read_dir(mirrors)? {
+        let owner = owner?;
+        for mirror in fs::read_dir(owner.path())? {
+            let (owner, mirror) = (owner.file_name(), mirror?.file_name());
+            let Some(name) = mirror.to_str().and_then(|name| name.strip_suffix(".git")) else {
+                continue;
+            };
+            // Nobody else writes here, so anything else is not ours to touch.
+            if let Ok(repository) = format!("{}/{name}", owner.to_string_lossy()).parse() {
+                found.push(repository);
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// Whether a mirror is at fault, which can be fetched again.

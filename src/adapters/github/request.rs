@@ -1,7 +1,7 @@
 //! One request and its answer: sending it, following its redirects, bounding what is read.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 use std::time::Instant;
 
 use headers::HeaderMap;
@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use url::Url;
 
-use super::credential::{Credential, Installations, Scope, Token};
+use super::credential::{Credential, Installations, Scope, Token, locked};
 use super::error::number;
 use super::{GithubError, Observed, Observer, Settings};
 use crate::adapters::http::{self, root_cause};
@@ -183,22 +183,18 @@ impl Connection {
             is_stated: true,
         }) = &answer
         {
-            self.lock_limits().insert(scope, Instant::now() + *wait);
+            locked(&self.limits).insert(scope, Instant::now() + *wait);
         }
         answer
     }
 
     fn limited(&self, scope: &Scope) -> Option<GithubError> {
-        let until = self.lock_limits().get(scope).copied()?;
+        let until = locked(&self.limits).get(scope).copied()?;
         let wait = until.checked_duration_since(Instant::now())?;
         Some(GithubError::RateLimited {
             wait,
             is_stated: true,
         })
-    }
-
-    fn lock_limits(&self) -> MutexGuard<'_, HashMap<Scope, Instant>> {
-        self.limits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// An App's token that GitHub refuses is renewed once.

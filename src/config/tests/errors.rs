@@ -302,15 +302,15 @@ kernels:
     a/one: {script: x, base: a/base, baseimage: y, commit: true}
 ";
     assert_snapshot!(told(text), @r#"
-    config.yaml: warning: public_url: GitHub cannot reach this address with its webhooks
+    config.yaml: warning: public_url: GitHub cannot reach this address: no webhooks are set, and pushes are found every github.reconcile_every
        hint: give the address that GitHub sees, or set github.manage_webhooks: false
     config.yaml:1:1: error: configuration: found neither `path` nor `repository`; expected one of them
      1 | configuration:
        | ^^^^^^^^^^^^^
-    config.yaml:3:1: warning: github.webhook_secret: no secret is given, and the service listens beyond this machine
+    config.yaml:3:1: warning: github.webhook_secret: no secret is given: whoever reaches the service can start builds
      3 | github:
        | ^^^^^^
-       hint: whoever reaches it can send webhooks; use the secret that GitHub signs them with
+       hint: give a long random text; the service puts it into the webhooks that it sets, others need it by hand
     config.yaml:5:3: error: github.app: both `token` and `app` are given
      5 |   app:
        |   ^^^
@@ -404,6 +404,52 @@ fn a_key_that_is_there_twice_is_an_error() {
     "#);
 }
 
+#[test]
+fn what_is_missing_for_github_is_said_with_where_to_find_it() {
+    let app = |keys: &str| told(&format!("{SOURCE}github: {{app: {{{keys}}}}}\n"));
+    assert_snapshot!(app("id: 1"), @r#"
+    config.yaml:2:10: error: github.app: the key `private_key` is missing
+     2 | … app
+       |   ^^^
+       hint: give as `private_key_file` the file that GitHub made when a private key was generated for the App
+    "#);
+    assert_snapshot!(app("private_key: ''"), @r#"
+    config.yaml:2:10: error: github.app: the key `id` is missing
+     2 | … app
+       |   ^^^
+       hint: give the App ID, which the App's page on GitHub shows
+    config.yaml:2:29: error: github.app.private_key: the secret is empty
+     2 | … …
+       |   ^
+    "#);
+    // One mistake is one finding.
+    assert_snapshot!(app("id: 1, private_key_file: nowhere"), @r#"
+    config.yaml:2:41: error: github.app.private_key_file: cannot read nowhere: No such file or directory (os error 2)
+     2 | … nowhere
+       |   ^^^^^^^
+    "#);
+    assert_snapshot!(app("idd: 1, private_key: x"), @r#"
+    config.yaml:2:16: error: github.app.idd: `idd` is not a known key
+     2 | … idd
+       |   ^^^
+       hint: did you mean `id`?
+    "#);
+
+    let public = format!("{SOURCE}public_url: https://ci.example.org\n");
+    assert_snapshot!(told(&public), @r#"
+    config.yaml: warning: github.webhook_secret: no secret is given: whoever reaches the service can start builds
+       hint: give a long random text; the service puts it into the webhooks that it sets, others need it by hand
+    config.yaml: warning: github: no credential is given: statuses are not sent, webhooks are not set, and private repositories are not fetched
+       hint: give `token_file`, or `app` with `id` and `private_key_file`
+    "#);
+    let token = format!("{public}github: {{token: hunter2, webhook_secret: hunter3}}\n");
+    assert_eq!(told(&token), "");
+    let token_only = format!("{public}github: {{token: hunter2}}\n");
+    assert_eq!(told(&token_only).matches("warning").count(), 1);
+    let here = format!("{SOURCE}github: {{manage_webhooks: true}}\n");
+    assert_eq!(told(&here), "", "nobody else reaches it");
+}
+
 /// Each line has a mistake beside or in a secret.
 #[test]
 fn no_secret_is_ever_shown() {
@@ -423,7 +469,7 @@ retention: {builds: '${PASSWORD}', logs: '${PASSWORD}'}
     let json = serde_json::to_string(&findings).unwrap();
     let shown = format!("{}{json}{findings:?}", findings.render(false));
     assert_snapshot!(findings.render(false), @r#"
-    config.yaml: warning: public_url: GitHub cannot reach this address with its webhooks
+    config.yaml: warning: public_url: GitHub cannot reach this address: no webhooks are set, and pushes are found every github.reconcile_every
        hint: give the address that GitHub sees, or set github.manage_webhooks: false
     config.yaml:2:1: error: api_tokn: `api_tokn` is not a known key
      2 | api_tokn:

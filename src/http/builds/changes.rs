@@ -12,7 +12,9 @@ use warp::http::{HeaderMap, StatusCode};
 use super::find;
 use crate::actors::CancelError;
 use crate::domain::build::{Build, Cause, State, Work};
-use crate::domain::names::{BranchName, CommitSha, GitRef, RecipeTag, RepositoryName, ScriptPath};
+use crate::domain::names::{
+    BranchName, CommitSha, GitRef, NameError, RecipeTag, RepositoryName, ScriptPath,
+};
 use crate::domain::push::Push;
 use crate::domain::recipe::Recipe;
 use crate::http::access::{authorize, expect_json};
@@ -82,8 +84,9 @@ pub struct AskedBuild {
     /// `owner/name`; it must be in the configuration.
     #[schema(value_type = String, example = "acme/hello")]
     repository: RepositoryName,
+    /// A branch, or `refs/tags/<name>` for a tag.
     #[schema(value_type = String, example = "main")]
-    branch: BranchName,
+    branch: AskedRef,
     /// 40 hexadecimal digits; left out: the head of the branch.
     #[schema(value_type = Option<String>)]
     commit: Option<CommitSha>,
@@ -93,6 +96,22 @@ pub struct AskedBuild {
     /// Only recipes with this tag.
     #[schema(value_type = Option<String>)]
     tag: Option<RecipeTag>,
+}
+
+/// `main` as well as `refs/heads/main` and `refs/tags/v1`.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub struct AskedRef(GitRef);
+
+impl TryFrom<String> for AskedRef {
+    type Error = NameError;
+
+    fn try_from(text: String) -> Result<Self, NameError> {
+        match text.starts_with("refs/") {
+            true => text.parse().map(Self),
+            false => text.parse().map(GitRef::Branch).map(Self),
+        }
+    }
 }
 
 /// Asks for the builds of a branch.
@@ -122,14 +141,10 @@ async fn ask(web: &Web, headers: &HeaderMap, body: Result<Body, Failure>) -> Ans
     let recipes = recipes_for(web, &asked)?;
     let commit = match asked.commit {
         Some(commit) => commit,
-        None => head(web, &asked.repository, &asked.branch).await?,
+        None => head(web, &asked.repository, &asked.branch.0).await?,
     };
     let new = NewBuilds {
-        push: Push::unheard(
-            asked.repository.clone(),
-            GitRef::Branch(asked.branch),
-            commit,
-        ),
+        push: Push::unheard(asked.repository.clone(), asked.branch.0, commit),
         work: recipes.into_iter().map(Work::from).collect(),
         dependents: Vec::new(),
         cause: Cause::Manual,
@@ -146,6 +161,7 @@ fn recipes_for(web: &Web, asked: &AskedBuild) -> Result<Vec<Recipe>, Failure> {
     let AskedBuild {
         repository, branch, ..
     } = asked;
+    let branch = branch.0.short_name();
     let recipes = tracking.recipes(repository, branch);
     if recipes.is_empty() {
         let hint = match catalog.is_tracked(repository) {
@@ -193,20 +209,20 @@ fn recipes_for(web: &Web, asked: &AskedBuild) -> Result<Vec<Recipe>, Failure> {
 async fn head(
     web: &Web,
     repository: &RepositoryName,
-    branch: &BranchName,
+    reference: &GitRef,
 ) -> Result<CommitSha, Failure> {
-    let found = web.service.git.head_of(repository, branch).await;
+    let found = web.service.git.head_of(repository, reference).await;
     let head = found.map_err(|error| {
         tracing::warn!(%repository, %error, "cannot ask for a head");
         Failure::new(
             StatusCode::BAD_GATEWAY,
-            format!("git could not tell the head of {branch}: {error}"),
+            format!("git could not tell where {reference} is: {error}"),
             "name the commit, or see whether the repository can be reached",
         )
     })?;
     head.ok_or_else(|| {
         Failure::not_found(
-            format!("{repository} has no branch {branch}"),
+            format!("{repository} has no {reference}"),
             "see whether it was pushed",
         )
     })

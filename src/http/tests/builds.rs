@@ -542,7 +542,7 @@ async fn a_rebuild_takes_todays_recipe() {
         "main".parse().unwrap(),
         vec![newer.clone()],
     );
-    fixture.catalog.send_replace(Arc::new(catalog));
+    fixture.inputs.catalog.send_replace(Arc::new(catalog));
     let rebuilt = async || {
         let path = format!("/api/v1/builds/{old}/rebuild");
         let response = fixture.post(&path, json!({})).await;
@@ -560,7 +560,7 @@ async fn a_rebuild_takes_todays_recipe() {
         (&sha('a'), &Cause::Rebuild { of: old.clone() })
     );
     assert_eq!(build.recipe(), Some(&newer));
-    fixture.catalog.send_replace(Arc::default());
+    fixture.inputs.catalog.send_replace(Arc::default());
     assert_eq!(
         rebuilt().await.recipe(),
         Some(&Recipe::of_script("build.sh"))

@@ -6,6 +6,7 @@ use super::*;
 use crate::config::{self, Configuration};
 use crate::domain::time::Timestamp;
 use crate::domain::tracking::ConfigurationBranch;
+use crate::service::LoadedConfiguration;
 use crate::service::Source;
 
 #[tokio::test]
@@ -76,7 +77,7 @@ async fn the_configuration_in_force_is_shown_with_what_is_wrong_in_it() {
         ),
         None
     );
-    fixture.loaded.send_replace(Some(Arc::new(again)));
+    fixture.inputs.loaded.send_replace(Some(Arc::new(again)));
 
     let mut shown = json(&fixture.get("/api/v1/configuration").await);
     let finding = shown["findings"][0].take();

@@ -1,13 +1,14 @@
 //! Readiness and metrics.
 
 use super::*;
+use crate::service::Component;
 
 #[tokio::test]
 async fn readiness_names_what_is_missing() {
     let fixture = Fixture::new();
     assert_eq!(fixture.get("/healthz").await.body(), "ok\n");
     assert_eq!(fixture.get("/readyz").await.status(), 200);
-    fixture.readiness.send_replace(vec![
+    fixture.inputs.readiness.send_replace(vec![
         Component {
             name: "configuration",
             problem: None,

@@ -17,17 +17,13 @@ use std::sync::Arc;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use warp::filters::BoxedFilter;
 use warp::http::Response as HttpResponse;
 
 use super::{LiveTimes, Web, routes};
 use crate::actors::Projects;
-use crate::adapters::docker::{Docker, DockerSettings};
-use crate::adapters::git::{self, Git};
-use crate::adapters::github::Github;
-use crate::adapters::hub::Hub;
 use crate::config::ServiceConfig;
 use crate::config::secret::Secret;
 use crate::domain::build::{Artifact, Build, Cause, State, Work};
@@ -36,10 +32,8 @@ use crate::domain::names::{BuildId, CommitSha};
 use crate::domain::push::{Commit, Push};
 use crate::domain::recipe::{Catalog, Recipe};
 use crate::log::LogWriter;
-use crate::metrics::Metrics;
-use crate::service::github::{github_observer, github_settings};
-use crate::service::hub::hub_observer;
-use crate::service::{Component, DataDirectory, LoadedConfiguration, Logs, Service, Webhooks};
+use crate::service::DataDirectory;
+use crate::service::quiet::Inputs;
 use crate::store::{BuildFilter, Facts, NewBuilds, Store, Transition};
 
 pub const TOKEN: &str = "open sesame";
@@ -48,10 +42,7 @@ pub const TOKEN: &str = "open sesame";
 pub struct Fixture {
     pub web: Arc<Web>,
     pub routes: BoxedFilter<(super::Response,)>,
-    pub config: watch::Sender<Arc<ServiceConfig>>,
-    pub catalog: watch::Sender<Arc<Catalog>>,
-    pub loaded: watch::Sender<Option<Arc<LoadedConfiguration>>>,
-    pub readiness: watch::Sender<Vec<Component>>,
+    pub inputs: Inputs,
     pub folder: TempDir,
 }
 
@@ -67,46 +58,14 @@ impl Fixture {
             api_token: Some(Secret::new(TOKEN)),
             ..ServiceConfig::default()
         };
-        let (config, config_receiver) = watch::channel(Arc::new(config));
-        let (catalog, catalog_receiver) = watch::channel(Arc::new(catalog()));
-        let (loaded, loaded_receiver) = watch::channel(None);
-        let (readiness, readiness_receiver) = watch::channel(Vec::new());
-        let nowhere = DockerSettings {
-            host: Some("unix:///nonexistent/docker.sock".into()),
-            certificates: None,
-        };
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let metrics = Metrics::default();
-        let github = Github::new(
-            github_settings(&ServiceConfig::default()),
-            github_observer(&metrics),
-        );
-        let git = git::Settings::new(origin(folder.path()), directory.mirrors());
-        let service = Service {
-            store: Store::open(&directory.database()).unwrap(),
-            logs: Logs::new(directory.builds()),
-            docker: Docker::connect(&nowhere).unwrap(),
-            git: Git::new(git).unwrap(),
-            github,
-            hub: Hub::new(directory.hub_token(), hub_observer(&metrics)),
-            webhooks: Webhooks::default(),
-            obstacles: watch::Sender::new(Vec::new()),
-            publishing: Default::default(),
-            metrics,
-            config: config_receiver,
-            catalog: catalog_receiver,
-            loaded: loaded_receiver,
-            readiness: readiness_receiver,
-            directory,
-        };
+        let inputs = Inputs::new(config, catalog());
+        let store = Store::open(&directory.database()).unwrap();
+        let service = inputs.service(directory, store, &origin(folder.path()));
         let web = Arc::new(Web::new(Arc::new(service), Projects::absent(), live_times));
         Self {
             routes: routes(&web),
             web,
-            config,
-            catalog,
-            loaded,
-            readiness,
+            inputs,
             folder,
         }
     }
@@ -116,7 +75,8 @@ impl Fixture {
     }
 
     pub fn configure(&self, change: impl FnOnce(&mut ServiceConfig)) {
-        self.config
+        self.inputs
+            .config
             .send_modify(|config| change(Arc::make_mut(config)));
     }
 

@@ -1,8 +1,12 @@
 //! Pushes as webhooks and git tell of them, in whatever order.
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
 use super::*;
 use crate::domain::build::Kind;
 use crate::domain::names::RepositoryName;
+use crate::domain::time::Timestamp;
 use crate::domain::tracking::Dependent;
 
 fn repository() -> RepositoryName {
@@ -263,7 +267,12 @@ async fn a_load_is_asked_for_where_the_branch_stands_and_once_at_a_time() {
     } = fixture();
     let ask = async |commit| {
         store
-            .ask_for_load(repository(), "main".parse().unwrap(), sha(commit))
+            .ask_for_load(
+                repository(),
+                "main".parse().unwrap(),
+                sha(commit),
+                Duration::ZERO,
+            )
             .await
             .unwrap()
     };
@@ -287,4 +296,236 @@ async fn a_load_is_asked_for_where_the_branch_stands_and_once_at_a_time() {
         (Kind::Configuration, "configuration")
     );
     assert_eq!(build.status_context(), "autobuilder/configuration");
+}
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// Changes what only time would.
+fn change(folder: &tempfile::TempDir, statement: &str) {
+    let database = Connection::open(folder.path().join("test.sqlite")).unwrap();
+    database.execute_batch(statement).unwrap();
+}
+
+#[tokio::test]
+async fn a_commit_whose_loads_error_is_left_alone_for_longer_each_time() {
+    let Fixture { store, folder } = fixture();
+    let ask = async |commit| {
+        let branch = "main".parse().unwrap();
+        let asked = store.ask_for_load(repository(), branch, sha(commit), HOUR);
+        asked.await.unwrap()
+    };
+    let fails = async |load: Option<BuildId>| {
+        let states = [State::Preparing, State::Errored];
+        advance(&store, &load.unwrap(), &states).await;
+    };
+    let ended = |minutes: u32| {
+        let now = Timestamp::now().before(Duration::from_secs(60) * minutes);
+        change(
+            &folder,
+            &format!("UPDATE builds SET ended = {}", now.as_millis()),
+        );
+    };
+    fails(ask('a').await).await;
+    // At the next comparison, which may come a little early; then at the second, at the fourth.
+    for (too_early, late_enough) in [(20, 40), (80, 100), (200, 220)] {
+        ended(too_early);
+        assert_eq!(ask('a').await, None, "{too_early} minutes");
+        ended(late_enough);
+        fails(ask('a').await).await;
+    }
+    for _ in 0..40 {
+        ended(24 * 60);
+        fails(ask('a').await).await;
+    }
+    ended(22 * 60);
+    assert_eq!(ask('a').await, None);
+    // Another commit has not errored yet; and one that could be loaded begins anew.
+    let other = ask('b').await.unwrap();
+    let states = [State::Preparing, State::Building, State::Succeeded];
+    advance(&store, &other, &states).await;
+    assert!(ask('a').await.is_some());
+}
+
+/// Where the library's branch `main` is known to stand, and whether that was decided about.
+async fn library_head(store: &Store) -> (CommitSha, bool) {
+    let known = store
+        .known_heads("acme/lib".parse().unwrap())
+        .await
+        .unwrap();
+    let head = &known.heads[&main_branch()];
+    (head.commit.clone(), head.decided)
+}
+
+#[tokio::test]
+async fn a_branch_that_others_follow_is_not_decided_about_until_it_has_work_of_its_own() {
+    let Fixture {
+        store,
+        folder: _folder,
+    } = fixture();
+    let told = store.hear_push(None, library("main", 'a')).await.unwrap();
+    assert!(!told.known && !told.out_of_order);
+    // A push between is missed: the next one does not begin where the branch is known to stand.
+    let mut gap = library("main", 'c');
+    gap.push.before = Some(sha('b'));
+    assert!(store.hear_push(None, gap).await.unwrap().out_of_order);
+    let found_at = |before: Option<char>, work: bool| {
+        let mut new = library("main", 'c');
+        new.push.before = before.map(sha);
+        new.cause = Cause::Reconcile;
+        if work {
+            new.work = vec![Recipe::of_script("build.sh").into()];
+            new.dependents.clear();
+        }
+        new
+    };
+    let confirmed = store.hear_push(None, found_at(Some('a'), false)).await;
+    assert!(confirmed.unwrap().known, "its dependents were told");
+    assert_eq!(library_head(&store).await, (sha('c'), false));
+
+    // It gets a file: what was told before built nothing of its own.
+    let sight = store.hear_push(None, found_at(None, true)).await.unwrap();
+    assert_eq!((sight.known, sight.builds.len()), (false, 1));
+    assert_eq!(library_head(&store).await, (sha('c'), true));
+    let again = store.hear_push(None, found_at(None, true)).await.unwrap();
+    assert!(again.known);
+}
+
+#[tokio::test]
+async fn a_first_build_is_not_compared_with_what_only_dependents_were_told_of() {
+    let Fixture {
+        store,
+        folder: _folder,
+    } = fixture();
+    let mut compared_with = Vec::new();
+    for (before, after, work) in [('9', 'a', false), ('a', 'b', true), ('b', 'c', true)] {
+        let mut new = library("main", after);
+        new.push.before = Some(sha(before));
+        if work {
+            new.work = vec![Recipe::of_script("build.sh").into()];
+        }
+        for build in store.hear_push(None, new).await.unwrap().builds {
+            let build = store.build(build).await.unwrap();
+            compared_with.push(store.comparable_with(build.push).await.unwrap());
+        }
+    }
+    assert_eq!(compared_with, [None, Some(sha('b'))]);
+}
+
+#[tokio::test]
+async fn a_note_that_moves_nothing_leaves_the_push_that_is_known() {
+    let Fixture {
+        store,
+        folder: _folder,
+    } = fixture();
+    store.hear_push(None, push(None, 'a')).await.unwrap();
+    for (now, pushed) in [('a', true), ('b', false)] {
+        let note = HeadNote {
+            reference: main_branch(),
+            before: Some(sha('a')),
+            now: Some(sha(now)),
+            decided: true,
+        };
+        store.note_heads(repository(), vec![note]).await.unwrap();
+        assert_eq!(head(&store).await.unwrap().push.is_some(), pushed, "{now}");
+    }
+}
+
+async fn unused(store: &Store) -> Vec<u64> {
+    let all = Timestamp::now().after(HOUR);
+    store.unused_pushes(all, 10).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_push_is_forgotten_when_nothing_refers_to_it_any_more() {
+    let Fixture { store, folder } = fixture();
+    let mut builds = Vec::new();
+    for (before, after) in [(None, 'a'), (Some('a'), 'b'), (Some('b'), 'c')] {
+        let delivery = Some(format!("d{after}"));
+        let heard = store
+            .hear_push(delivery, push(before, after))
+            .await
+            .unwrap();
+        builds.push(heard.builds);
+    }
+    for build in builds.iter().flatten() {
+        advance(&store, build, &[State::Cancelled]).await;
+    }
+    let forget = async |push: usize| store.forget_builds(builds[push].clone()).await.unwrap();
+    forget(0).await;
+    forget(2).await;
+    assert_eq!(
+        unused(&store).await,
+        Vec::<u64>::new(),
+        "deliveries of them can come again"
+    );
+    let long_ago = Timestamp::now().before(HOUR);
+    store.forget_deliveries(long_ago).await.unwrap();
+    assert_eq!(unused(&store).await, Vec::<u64>::new());
+    change(&folder, "UPDATE deliveries SET heard = 0");
+    store.forget_deliveries(long_ago).await.unwrap();
+    // The second has builds, and the branch stands where the third brought it.
+    assert_eq!(unused(&store).await, [1]);
+    let long_unused = store.unused_pushes(long_ago, 10).await.unwrap();
+    assert!(long_unused.is_empty());
+
+    store.forget_pushes(vec![1, 2, 3]).await.unwrap();
+    assert_eq!(unused(&store).await, Vec::<u64>::new());
+    let next = store.hear_push(None, push(Some('c'), 'd')).await.unwrap();
+    assert!(!next.known && !next.out_of_order);
+    let next = store.build(next.builds[0].clone()).await.unwrap();
+    assert_eq!(next.push, 4);
+    let before = store.comparable_with(next.push).await.unwrap();
+    assert_eq!(before, Some(sha('c')));
+    forget(1).await;
+    assert_eq!(unused(&store).await, [2, 3]);
+}
+
+#[tokio::test]
+async fn a_push_is_kept_for_the_dependents_that_it_built() {
+    let Fixture {
+        store,
+        folder: _folder,
+    } = fixture();
+    store.hear_push(None, push(None, 'a')).await.unwrap();
+    let told = store.hear_push(None, library("main", 'b')).await.unwrap();
+    assert_eq!(told.builds.len(), 1);
+    let lib: RepositoryName = "acme/lib".parse().unwrap();
+    store.forget_head(lib, main_branch()).await.unwrap();
+    assert_eq!(unused(&store).await, Vec::<u64>::new());
+    advance(&store, &told.builds[0], &[State::Cancelled]).await;
+    store.forget_builds(told.builds).await.unwrap();
+    assert_eq!(unused(&store).await, [2]);
+}
+
+#[tokio::test]
+async fn what_is_long_unwatched_is_told_once_nothing_of_it_waits() {
+    let Fixture { store, folder } = fixture();
+    let builds = store.hear_push(None, push(None, 'a')).await.unwrap().builds;
+    store.note_heads(repository(), Vec::new()).await.unwrap();
+    let mirrored: RepositoryName = "acme/mirrored".parse().unwrap();
+    let unwatched = async |watched: &[RepositoryName]| {
+        let watched: BTreeSet<RepositoryName> = watched.iter().cloned().collect();
+        let long_ago = Timestamp::now().before(HOUR);
+        let unwatched = store.long_unwatched(watched, vec![mirrored.clone()], long_ago);
+        unwatched.await.unwrap()
+    };
+    let (one, both) = ([mirrored.clone()], [repository(), mirrored.clone()]);
+    let time_passes = || change(&folder, "UPDATE unwatched SET since = 0");
+    assert_eq!(unwatched(&[repository()]).await, []);
+    time_passes();
+    assert_eq!(unwatched(&[repository()]).await, one);
+    assert_eq!(unwatched(&[]).await, one, "it has just gone");
+    time_passes();
+    assert_eq!(unwatched(&[]).await, one, "its builds wait");
+    for build in &builds {
+        advance(&store, build, &[State::Cancelled]).await;
+    }
+    assert_eq!(unwatched(&[]).await, both);
+    // One that comes back, and goes again, has all that time once more.
+    assert_eq!(unwatched(&both).await, []);
+    assert_eq!(unwatched(&[]).await, []);
+
+    store.forget_repository(repository()).await.unwrap();
+    let known = store.known_heads(repository()).await.unwrap();
+    assert!(!known.seen && known.heads.is_empty());
 }

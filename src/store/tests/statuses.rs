@@ -127,6 +127,7 @@ async fn a_status_that_was_refused_waits_for_its_time_and_a_new_state_does_not()
         let outcome = Outcome::Waits {
             problem: "GitHub answers 404".into(),
             not_before: later,
+            may_be_shown: false,
         };
         store.status_tried(status, outcome).await.unwrap();
     }
@@ -261,6 +262,75 @@ async fn a_name_given_to_the_combined_verdict_sends_those_of_the_last_day_and_no
 }
 
 #[tokio::test]
+async fn a_combined_verdict_that_github_may_show_is_sent_however_old() {
+    let fixture = fixture();
+    let store = &fixture.store;
+    let waits = |may_be_shown| Outcome::Waits {
+        problem: "no answer".into(),
+        not_before: Timestamp::from_millis(0),
+        may_be_shown,
+    };
+    let outcomes = [
+        ("acme/taken", Outcome::Reported),
+        ("acme/lost", waits(true)),
+        ("acme/refused", waits(false)),
+    ];
+    for (name, outcome) in outcomes {
+        let mut new = push(None, 'a');
+        new.push.repository = name.parse().unwrap();
+        let builds = store.hear_push(None, new).await.unwrap().builds;
+        report_all(store, false).await;
+        let sent = store
+            .due_statuses(true, 1, move |repository| repository.as_str() == name)
+            .await
+            .unwrap();
+        assert_eq!(states(&sent), [("", "pending")]);
+        // The end takes its place while it is on its way.
+        for build in &builds {
+            advance(store, build, &[State::Cancelled]).await;
+        }
+        store.status_tried(sent[0].clone(), outcome).await.unwrap();
+    }
+    report_all(store, false).await;
+    travel(
+        &fixture,
+        "UPDATE outbox SET written = written - 100 * 24 * 3600 * 1000",
+    );
+    assert_eq!(store.status_backlog(true).await.unwrap().statuses, 2);
+    let sent = report_all(store, true).await;
+    let mut names: Vec<&str> = sent.iter().map(|status| status.repository.name()).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["lost", "taken"]);
+    assert_eq!(states(&sent), [("", "error"); 2]);
+}
+
+#[tokio::test]
+async fn what_an_older_release_had_reported_may_be_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("test.sqlite");
+    let mut older = Connection::open(&file).unwrap();
+    schema::migrate_to(&mut older, 3).unwrap();
+    older
+        .execute_batch(
+            "INSERT INTO outbox (repository, sha, context, build, sequence, state, description, written, reported) \
+             VALUES ('a/b', '1', 'x', 'taken', 1, 'pending', '', 1, 1), ('a/b', '2', 'x', 'waits', 2, 'pending', '', 1, NULL), \
+             ('a/b', '3', 'x', 'ended', 3, 'error', '', 1, NULL), ('a/b', '3', '', 'combined', 4, 'error', '', 1, NULL)",
+        )
+        .unwrap();
+    drop(older);
+    drop(Store::open(&file).unwrap());
+    let shown: Vec<String> = Connection::open(&file)
+        .unwrap()
+        .prepare("SELECT build FROM outbox WHERE shown = 1 ORDER BY sequence")
+        .unwrap()
+        .query_map([], |row| row.get(0))
+        .unwrap()
+        .collect::<rusqlite::Result<_>>()
+        .unwrap();
+    assert_eq!(shown, ["taken", "ended"]);
+}
+
+#[tokio::test]
 async fn a_load_of_the_configuration_is_no_part_of_the_combined_verdict() {
     let Fixture {
         store,
@@ -338,7 +408,8 @@ async fn what_github_shows_otherwise_is_put_back_once_in_a_while() {
 }
 
 #[tokio::test]
-async fn a_build_whose_status_waits_outlives_its_retention_by_a_day() {
+async fn a_build_whose_status_waits_outlives_its_retention_by_a_day_or_a_month_if_pending_is_shown()
+{
     let fixture = fixture();
     let store = &fixture.store;
     let builds = store.hear_push(None, push(None, 'a')).await.unwrap().builds;
@@ -357,11 +428,37 @@ async fn a_build_whose_status_waits_outlives_its_retention_by_a_day() {
     }
     assert_eq!(store.builds_beyond(2, true, 10).await.unwrap(), builds);
 
-    travel(&fixture, "UPDATE outbox SET reported = NULL");
+    travel(&fixture, "UPDATE outbox SET reported = NULL, shown = 0");
     assert!(store.builds_beyond(2, true, 10).await.unwrap().is_empty());
     travel(
         &fixture,
         "UPDATE outbox SET written = written - 24 * 3600 * 1000 - 1",
+    );
+    assert_eq!(store.builds_beyond(2, true, 10).await.unwrap(), builds);
+
+    travel(&fixture, "UPDATE outbox SET shown = 1");
+    for reported in [true, false] {
+        let old = store.builds_beyond(2, reported, 10).await.unwrap();
+        assert!(old.is_empty(), "{old:?}");
+    }
+    travel(
+        &fixture,
+        "UPDATE outbox SET reported = 1 WHERE context != ''",
+    );
+    let without_verdict = store.builds_beyond(2, true, 10).await.unwrap();
+    assert_eq!(
+        without_verdict,
+        builds[..1],
+        "the combined verdict leads to the second"
+    );
+    travel(
+        &fixture,
+        "UPDATE outbox SET reported = NULL, written = written - 28 * 24 * 3600 * 1000",
+    );
+    assert!(store.builds_beyond(2, true, 10).await.unwrap().is_empty());
+    travel(
+        &fixture,
+        "UPDATE outbox SET written = written - 24 * 3600 * 1000",
     );
     assert_eq!(store.builds_beyond(2, true, 10).await.unwrap(), builds);
 }

@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
 use crate::exchange::Call;
 use crate::jwt;
 use crate::model::Model;
@@ -52,6 +55,15 @@ pub(crate) struct Installation {
     pub id: u64,
     pub owner: String,
     pub may: Vec<May>,
+    /// The owner's repositories that were not selected, by id.
+    pub without: Vec<u64>,
+}
+
+impl Installation {
+    pub fn covers(&self, repository: &Repository) -> bool {
+        let is_owner = self.owner.eq_ignore_ascii_case(repository.owner());
+        is_owner && !self.without.contains(&repository.id)
+    }
 }
 
 pub(crate) struct InstallationToken {
@@ -77,11 +89,19 @@ impl Caller {
             return Ok(Self::Nobody);
         };
         let (scheme, secret) = header.split_once(' ').unwrap_or((header, ""));
-        let known = scheme.eq_ignore_ascii_case("bearer") || scheme.eq_ignore_ascii_case("token");
+        let known = ["bearer", "token", "basic"]
+            .iter()
+            .any(|known| scheme.eq_ignore_ascii_case(known));
         let secret = secret.trim();
         if !known {
             return Err(Reply::message(401, "Bad credentials"));
         }
+        // Git shows a token as somebody's password.
+        let password = match scheme.eq_ignore_ascii_case("basic") {
+            true => password(secret),
+            false => None,
+        };
+        let secret = password.as_deref().unwrap_or(secret);
         if secret.split('.').count() == 3 {
             return jwt::check(state.app.as_ref(), secret, state.now()).map(Self::App);
         }
@@ -122,8 +142,7 @@ impl Caller {
                 .get(token)
                 .is_some_and(|token| token.may(repository.id, what)),
             Self::Installation(id) => state.installation(*id).is_some_and(|installation| {
-                installation.owner.eq_ignore_ascii_case(repository.owner())
-                    && installation.may.contains(&what)
+                installation.covers(repository) && installation.may.contains(&what)
             }),
         }
     }
@@ -141,6 +160,12 @@ impl Caller {
             }
         }
     }
+}
+
+fn password(encoded: &str) -> Option<String> {
+    let decoded = STANDARD.decode(encoded).ok()?;
+    let (_, password) = std::str::from_utf8(&decoded).ok()?.split_once(':')?;
+    Some(password.to_owned())
 }
 
 impl Token {
@@ -224,7 +249,26 @@ impl AppSettings<'_> {
             id,
             owner: owner.to_owned(),
             may: may.to_vec(),
+            without: Vec::new(),
         });
+        drop(state);
+        self
+    }
+
+    /// Installed at this repository's owner, but not for this one.
+    pub fn without(self, repository: &str) -> Self {
+        let mut state = self.model.state();
+        let (id, owner) = {
+            let repository = state.repository(repository);
+            (repository.id, repository.owner().to_owned())
+        };
+        let app = state.app.as_mut().expect("an App");
+        let mut installations = app.installations.iter_mut();
+        let installation = installations.find(|known| known.owner == owner);
+        installation
+            .expect("it is installed there")
+            .without
+            .push(id);
         drop(state);
         self
     }

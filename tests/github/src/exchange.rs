@@ -16,6 +16,7 @@ use crate::credentials::{Caller, NOBODY};
 use crate::deliveries;
 use crate::events::Event;
 use crate::failures::{Answer, Asked, Instead, Route};
+use crate::fetch;
 use crate::reply::Reply;
 use crate::routes;
 use crate::state::{RepositoryView, State};
@@ -205,6 +206,10 @@ fn serve(state: &mut State, call: &Call, caller: Result<Caller, Reply>, credenti
         Ok(caller) => caller,
         Err(refusal) => return with_limits(state, NOBODY, refusal),
     };
+    // Not counted by any limit.
+    if call.route() == Route::Git {
+        return fetch::answer(state, call, &caller);
+    }
     let now = state.now();
     if call.segments == ["rate_limit"] {
         let overview = state.limits.overview(credential, now);
@@ -333,9 +338,10 @@ impl Call {
         &self.full_path
     }
 
-    fn repository(&self) -> Option<String> {
+    pub fn repository(&self) -> Option<String> {
         match self.parts().as_slice() {
             ["repos", owner, name, ..] => Some(format!("{owner}/{name}")),
+            [owner, name, ..] if self.route() == Route::Git => Some(format!("{owner}/{name}")),
             _ => None,
         }
     }
@@ -349,6 +355,7 @@ impl Call {
                 _ => Route::Other,
             },
             ["app", "installations", _, "access_tokens"] => Route::Tokens,
+            [_, _, "info", "refs"] | [_, _, "git-upload-pack"] => Route::Git,
             _ => Route::Other,
         }
     }

@@ -23,6 +23,8 @@ pub enum Route {
     Hooks,
     /// Fetching an installation's token.
     Tokens,
+    /// Git's own protocol.
+    Git,
     /// Whatever else there is.
     Other,
 }

@@ -26,6 +26,7 @@ mod deliveries;
 mod events;
 mod exchange;
 mod failures;
+mod fetch;
 mod git;
 mod jwt;
 mod limits;

@@ -89,7 +89,8 @@ impl Model {
         format!("http://{}", self.address)
     }
 
-    /// The service's `github.git_url`.
+    /// The service's `github.git_url`, where nobody is asked who they are. [`Model::url`] is another,
+    /// by HTTP and with the same credentials as the API.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
@@ -165,6 +166,13 @@ impl Model {
                 token.expires = SystemTime::UNIX_EPOCH;
             }
         }
+    }
+
+    /// Every token that was given out for the App's installations.
+    pub fn app_tokens(&self) -> Vec<String> {
+        let state = self.state();
+        let apps = state.app.iter();
+        apps.flat_map(|app| app.tokens.keys().cloned()).collect()
     }
 
     /// Puts a hook in, whatever GitHub would say to it. Its id is chosen here, and returned.

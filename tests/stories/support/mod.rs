@@ -18,9 +18,9 @@ use std::time::{Duration, Instant};
 
 pub use api::{Answer, HOLD, RECIPE, RESULT};
 pub use containers::{Creations, docker, docker_answers, inspect};
-pub use github::{GITHUB_TOKEN, with_github};
+pub use github::{APP_ID, GITHUB_TOKEN, with_app, with_github};
 pub use live::From;
-pub use process::{Output, run};
+pub use process::{Output, command_lines, run};
 pub use repository::{Push, Repository, git};
 pub use service::{Service, merge};
 pub use webhook::{Delivery, builds_in, signature};

@@ -127,6 +127,36 @@ pub fn run(mut command: Command) -> Output {
     }
 }
 
+/// The arguments of a process and of all that come from it, by what the system shows to anyone.
+pub fn command_lines(of: u32) -> Vec<String> {
+    let mut parents = Vec::new();
+    for entry in fs::read_dir("/proc").unwrap().flatten() {
+        let id: Option<u32> = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok());
+        let (Some(id), Ok(stat)) = (id, fs::read_to_string(entry.path().join("stat"))) else {
+            continue;
+        };
+        // After the name, which is in brackets and may be anything: the state, then the parent.
+        let (_, rest) = stat.rsplit_once(") ").unwrap();
+        let parent: u32 = rest.split(' ').nth(1).unwrap().parse().unwrap();
+        parents.push((id, parent));
+    }
+    let mut family: Vec<u32> = vec![of];
+    let mut at = 0;
+    while let Some(&process) = family.get(at) {
+        let children = parents.iter().filter(|(_, parent)| *parent == process);
+        family.extend(children.map(|(id, _)| *id));
+        at += 1;
+    }
+    family
+        .iter()
+        .filter_map(|id| fs::read(format!("/proc/{id}/cmdline")).ok())
+        .map(|line| String::from_utf8_lossy(&line).replace('\0', " "))
+        .collect()
+}
+
 /// What a command printed, and its exit code.
 #[derive(Debug)]
 pub struct Output {

@@ -170,3 +170,35 @@ async fn a_mirror_is_tidied_and_still_serves() {
         .await
         .unwrap();
 }
+
+#[tokio::test]
+async fn a_mirror_that_was_removed_is_fetched_again() {
+    let world = World::new();
+    let repositories = ["acme/app", "acme/lib"].map(|name| world.repository(name));
+    assert_eq!(world.git.mirrored().await.unwrap(), []);
+    let mut commits = Vec::new();
+    for repository in &repositories {
+        commits.push(world.commit(repository, "one", "1"));
+        world.git.update(repository, SILENT).await.unwrap();
+    }
+    let mut mirrored = world.git.mirrored().await.unwrap();
+    mirrored.sort();
+    assert_eq!(mirrored, repositories);
+
+    let [app, lib] = repositories;
+    world.git.remove(&app).await.unwrap();
+    assert!(!world.mirror(&app).exists());
+    assert_eq!(world.git.mirrored().await.unwrap(), [lib]);
+    world.git.remove(&app).await.unwrap();
+    let into = world.path("checkout");
+    let lines = Mutex::new(Vec::new());
+    let progress = |line: &str| lines.lock().unwrap().push(line.to_owned());
+    world
+        .git
+        .checkout(&app, &commits[0], &branch("master"), &into, &progress)
+        .await
+        .unwrap();
+    let damaged = crate::adapters::git::mirror::DAMAGED.to_owned();
+    assert!(!lines.lock().unwrap().contains(&damaged));
+    assert_eq!(fs::read_to_string(into.join("one")).unwrap(), "1");
+}

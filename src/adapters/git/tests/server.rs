@@ -128,19 +128,17 @@ async fn heads_and_the_default_branch_are_read_from_the_server() {
             head(tag("v1"), &object)
         ]
     );
-    let master: BranchName = "master".parse().unwrap();
-    assert_eq!(
-        world.git.head_of(&app, &master).await.unwrap(),
-        Some(commit)
-    );
-    assert_eq!(
-        world
-            .git
-            .head_of(&app, &"none".parse().unwrap())
-            .await
-            .unwrap(),
-        None
-    );
+    for (git_ref, expected) in [
+        (branch("master"), Some(&commit)),
+        (tag("v1"), Some(&commit)),
+        (branch("none"), None),
+        // A tag is no branch, nor the other way round.
+        (branch("v1"), None),
+        (tag("master"), None),
+    ] {
+        let found = world.git.head_of(&app, &git_ref).await.unwrap();
+        assert_eq!(found.as_ref(), expected, "{git_ref}");
+    }
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use super::{page, time};
 use crate::credentials::{App, Caller, Installation, InstallationToken, May};
 use crate::exchange::Call;
 use crate::reply::Reply;
-use crate::state::State;
+use crate::state::{Repository, State};
 
 pub(super) fn the_app(state: &State, caller: &Caller) -> Reply {
     match of_caller(state, caller) {
@@ -47,6 +47,16 @@ pub(super) fn installation_at(state: &State, caller: &Caller, owner: &str) -> Re
         Ok(app) => match app.installed_at(owner) {
             Some(installation) => Reply::json(200, &shown(state, app, installation)),
             None => Reply::not_found(),
+        },
+        Err(refusal) => refusal,
+    }
+}
+
+pub(super) fn installation_for(state: &State, caller: &Caller, repository: &Repository) -> Reply {
+    match of_caller(state, caller) {
+        Ok(app) => match app.installed_at(repository.owner()) {
+            Some(found) if found.covers(repository) => Reply::json(200, &shown(state, app, found)),
+            _ => Reply::not_found(),
         },
         Err(refusal) => refusal,
     }

@@ -49,8 +49,7 @@ fn in_repository(
     rest: &[&str],
 ) -> Reply {
     if call.method == "GET" && rest == ["installation"] {
-        let owner = state.repositories[index].owner().to_owned();
-        return apps::installation_at(state, caller, &owner);
+        return apps::installation_for(state, caller, &state.repositories[index]);
     }
     // Who may not see a repository does not hear that it is there.
     if !caller.may(state, &state.repositories[index], May::Read) {

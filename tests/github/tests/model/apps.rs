@@ -1,8 +1,9 @@
+use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use github_model::{APP_PRIVATE_KEY, May};
+use github_model::{APP_PRIVATE_KEY, May, Route};
 use ring::rand::SystemRandom;
 use ring::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
 use serde_json::{Value, json};
@@ -114,4 +115,49 @@ async fn an_installations_token_ends() {
     world.github.uninstall("acme");
     let gone = ask(&world, &bearer(7), "GET", "/repos/acme/app/installation").await;
     assert_eq!(gone.status, 404);
+}
+
+/// What git says the branch `main` points to, asked by HTTP with this password.
+async fn head_by_git(world: &World, repository: &str, password: &str) -> Result<String, String> {
+    let server = world.github.url().replace("http://", "");
+    let url = format!("http://x-access-token:{password}@{server}/{repository}");
+    let mut git = Command::new("git");
+    git.args(["ls-remote", &url, "refs/heads/main"])
+        .env("GIT_TERMINAL_PROMPT", "0")
+        .env("GIT_CONFIG_GLOBAL", "/dev/null");
+    let output = tokio::task::spawn_blocking(move || git.output().unwrap())
+        .await
+        .unwrap();
+    let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    match output.status.success() {
+        true => Ok(said(&output.stdout)[..40].to_owned()),
+        false => Err(said(&output.stderr)),
+    }
+}
+
+#[tokio::test]
+async fn git_is_served_to_who_may_read() {
+    let world = World::new().await;
+    let commit = world.commit();
+    world.github.repository("acme/app").await.private();
+    world.github.repository("acme/other").await.private();
+    let installed = world.github.app(7).installed("acme");
+    installed.without("acme/other");
+    let token = token(&world).await;
+    assert_eq!(head_by_git(&world, "acme/app", &token).await, Ok(commit));
+    let asked = world.github.requests_to(Route::Git.of("acme/app"));
+    let last = asked.last().unwrap();
+    assert_eq!(
+        (last.credential.as_str(), last.status),
+        ("installation acme", Some(200))
+    );
+    for (repository, password, says) in [
+        ("acme/app", "another", "Authentication failed"),
+        ("acme/other", token.as_str(), "not found"),
+    ] {
+        let refusal = head_by_git(&world, repository, password).await.unwrap_err();
+        assert!(refusal.contains(says), "{repository}: {refusal}");
+    }
+    let path = "/repos/acme/other/installation";
+    assert_eq!(ask(&world, &bearer(7), "GET", path).await.status, 404);
 }
