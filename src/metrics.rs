@@ -85,6 +85,28 @@ impl GithubMetrics {
     }
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ByTry {
+    operation: &'static str,
+    result: &'static str,
+}
+
+/// Requests to the hub and the bootstrap server. Clones count together.
+#[derive(Clone, Default)]
+pub struct HubMetrics {
+    requests: Family<ByTry, Counter>,
+    uploaded: Counter,
+}
+
+impl HubMetrics {
+    /// `bytes`: what was sent of a file.
+    pub fn tried(&self, operation: &'static str, result: &'static str, bytes: u64) {
+        let tried = ByTry { operation, result };
+        self.requests.get_or_create(&tried).inc();
+        self.uploaded.inc_by(bytes);
+    }
+}
+
 pub struct Metrics {
     registry: Registry,
     builds_waiting: Gauge<u64, AtomicU64>,
@@ -103,6 +125,7 @@ pub struct Metrics {
     pub redis_connected: Gauge,
     pub redis_messages: Counter,
     pub github: GithubMetrics,
+    pub hub: HubMetrics,
 }
 
 impl Default for Metrics {
@@ -124,6 +147,7 @@ impl Default for Metrics {
             redis_connected: Gauge::default(),
             redis_messages: Counter::default(),
             github: GithubMetrics::default(),
+            hub: HubMetrics::default(),
             registry: Registry::default(),
         };
         registry.register(
@@ -177,6 +201,17 @@ impl Default for Metrics {
             "github_rate_limit_remaining",
             "Requests that GitHub still allowed at its last answer",
             metrics.github.remaining.clone(),
+        );
+        registry.register(
+            "hub_requests",
+            "Requests to the hub and the bootstrap server, by what for and what became of them",
+            metrics.hub.requests.clone(),
+        );
+        registry.register_with_unit(
+            "hub_uploaded",
+            "Bytes of files sent to the hub and the bootstrap server",
+            Unit::Bytes,
+            metrics.hub.uploaded.clone(),
         );
         registry.register(
             "actor_restarts",
@@ -282,6 +317,8 @@ mod tests {
         metrics.github.asked("set_status", Some(201), Some(4999));
         metrics.github.asked("set_status", None, None);
         metrics.status_tried("reported");
+        metrics.hub.tried("upload", "unavailable", 5);
+        metrics.hub.tried("upload", "success", 7);
         let text = metrics.encode(&Moment {
             unfinished: vec![
                 (State::Queued, 5),
@@ -299,6 +336,8 @@ mod tests {
             "autobuilder_github_requests_total{kind=\"set_status\",status=\"201\"} 1\n",
             "autobuilder_github_requests_total{kind=\"set_status\",status=\"none\"} 1\n",
             "autobuilder_github_rate_limit_remaining 4999\n",
+            "autobuilder_hub_requests_total{operation=\"upload\",result=\"unavailable\"} 1\n",
+            "autobuilder_hub_uploaded_bytes_total 12\n",
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");
         }

@@ -13,6 +13,7 @@ use crate::actors::{self, Sources};
 use crate::adapters::docker::{Docker, DockerSettings};
 use crate::adapters::git::{self, Git};
 use crate::adapters::github::Github;
+use crate::adapters::hub::Hub;
 use crate::config::{self, ServiceConfig};
 use crate::domain::recipe::Catalog;
 use crate::http;
@@ -104,11 +105,13 @@ fn open(
         git::Settings::new(&now.github.git_url, directory.mirrors()),
         Some(service::github::git_credentials(&github)),
     )?;
+    let hub = Hub::new(directory.hub_token(), service::hub::hub_observer(&metrics));
     Ok(Service {
         store: Store::open(&directory.database())?,
         logs: Logs::new(directory.builds()),
         git,
         github,
+        hub,
         docker,
         metrics,
         config,

@@ -53,8 +53,16 @@ const LIBRARIES: [(&str, &[&str]); 10] = [
     ("ractor", &["src/actors"]),
     ("notify", &["src/actors/configuration"]),
     ("warp", &["src/http"]),
-    // In the second, the connections that octocrab uses.
-    ("reqwest", &["src/cli", "src/adapters/github"]),
+    (
+        "reqwest",
+        &[
+            "src/cli",
+            "src/adapters/http.rs",
+            "src/adapters/github",
+            "src/adapters/hub",
+        ],
+    ),
+    ("flate2", &["src/adapters/hub"]),
     ("saphyr_parser", &["src/config"]),
     ("clap", &["src/cli", "src/main.rs"]),
 ];

@@ -70,6 +70,15 @@ pub fn incremental_kernel(
     }
 }
 
+/// A kernel's archive for the hub, and the link there: the kernel's names without `.efi`.
+pub fn kernel_flist(kernel: &Names) -> Names {
+    let stem = |name: &str| name.strip_suffix(".efi").unwrap_or(name).to_owned();
+    Names {
+        file: format!("{}.tar.gz", stem(&kernel.file)),
+        link: format!("{}.flist", stem(&kernel.link)),
+    }
+}
+
 fn flat(name: &str) -> String {
     name.replace('/', "-")
 }
@@ -135,13 +144,20 @@ mod tests {
     #[test]
     fn kernels_are_named_as_before() {
         let branch = branch("feature/x");
+        let kernel = base_kernel(&branch, &commit());
         assert_eq!(
-            base_kernel(&branch, &commit()),
+            kernel,
             Names {
                 file: "zero-os-feature-x-generic-0123456789.efi".to_owned(),
                 link: "zero-os-feature-x-generic.efi".to_owned(),
             }
         );
+        let flist = kernel_flist(&kernel);
+        assert_eq!(
+            hub_name(&flist.file),
+            "zero-os-feature-x-generic-0123456789.flist"
+        );
+        assert_eq!(flist.link, "zero-os-feature-x-generic.flist");
         assert_eq!(
             incremental_kernel(&repository(), &branch, &commit()),
             Names {

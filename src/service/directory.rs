@@ -6,6 +6,7 @@
 //! mirrors/             git
 //! tmp/                 what is on its way; emptied at the start
 //! api-token            where the service file names none
+//! hub-token            the hub's token, renewed
 //! lock                 held by the running service
 //! ```
 
@@ -99,6 +100,11 @@ impl DataDirectory {
     /// Where a build's download is spooled. Not made.
     pub fn temporary_file(&self, build: &BuildId) -> PathBuf {
         self.temporary.join(format!("{build}.artifact"))
+    }
+
+    /// Where the hub's token is kept once it was renewed. Not made.
+    pub fn hub_token(&self) -> PathBuf {
+        self.root.join("hub-token")
     }
 
     /// The token that lets the local CLI change things; made at the first start.

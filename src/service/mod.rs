@@ -5,6 +5,7 @@ mod configuration;
 pub mod directory;
 pub mod files;
 pub mod github;
+pub mod hub;
 pub mod legacy;
 mod logs;
 mod obstacles;
@@ -28,6 +29,7 @@ pub use webhooks::{WebhookState, Webhooks};
 use crate::adapters::docker::Docker;
 use crate::adapters::git::Git;
 use crate::adapters::github::Github;
+use crate::adapters::hub::Hub;
 use crate::config::ServiceConfig;
 use crate::domain::recipe::Catalog;
 use crate::metrics::Metrics;
@@ -40,6 +42,7 @@ pub struct Service {
     pub docker: Docker,
     pub git: Git,
     pub github: Github,
+    pub hub: Hub,
     pub metrics: Metrics,
     /// Replaced whole when the service file changes.
     pub config: watch::Receiver<Arc<ServiceConfig>>,

@@ -12,6 +12,7 @@ mod dependencies;
 mod failures;
 mod history;
 mod hooks;
+mod hub;
 mod import;
 mod kernels;
 mod legacy;

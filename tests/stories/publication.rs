@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use crate::support::{HOLD, Repository, Service, notes};
+use crate::support::{HOLD, Push, Repository, Service, notes};
 
 const RECIPE: &str = "
 buildscripts: [build.sh]
@@ -23,13 +23,19 @@ impl Published {
         Self { service, app }
     }
 
-    /// Pushes a commit whose artifact holds this text, and waits for its build.
-    async fn publish(&self, content: &str) -> (String, String) {
+    /// Pushes a commit whose artifact holds this text.
+    fn push(&self, content: &str) -> Push {
         let script = format!("#!/bin/sh\nprintf {content} > /target/app.bin\n");
-        let commit = self.app.commit(&[("build.sh", &script)]);
-        let build = self.service.pushed(&self.app.push("release/2")).await;
+        self.app.commit(&[("build.sh", &script)]);
+        self.app.push("release/2")
+    }
+
+    /// The same, and waits for its build.
+    async fn publish(&self, content: &str) -> (String, String) {
+        let push = self.push(content);
+        let build = self.service.pushed(&push).await;
         self.service.wait_for(&build, "succeeded").await;
-        (build, commit)
+        (build, push.commit)
     }
 
     fn versioned(&self, commit: &str) -> PathBuf {
@@ -142,4 +148,46 @@ async fn a_build_that_fails_moves_nothing() {
             .count(),
         2
     );
+}
+
+#[tokio::test]
+async fn what_others_have_put_there_is_not_destroyed_in_silence() {
+    let story = Published::start().await;
+    let stable = story.stable();
+    fs::create_dir_all(stable.parent().unwrap()).unwrap();
+
+    // Not even an empty folder goes.
+    fs::create_dir(&stable).unwrap();
+    let build = story.service.pushed(&story.push("one")).await;
+    let build = story.service.wait_for(&build, "errored").await;
+    let reason = build["reason"].as_str().unwrap();
+    assert!(reason.contains("the folder "), "{reason}");
+    assert!(reason.contains("flist is in the way"), "{reason}");
+    fs::remove_dir(&stable).unwrap();
+
+    fs::write(&stable, "somebody's").unwrap();
+    let build = story.service.pushed(&story.push("two")).await;
+    let build = story.service.wait_for(&build, "errored").await;
+    let reason = build["reason"].as_str().unwrap();
+    assert!(reason.contains("the file "), "{reason}");
+    assert_eq!(fs::read_to_string(&stable).unwrap(), "somebody's");
+    fs::remove_file(&stable).unwrap();
+
+    // A link holds nothing but where it leads.
+    std::os::unix::fs::symlink("../elsewhere", &stable).unwrap();
+    let (build, commit) = story.publish("three").await;
+    assert_eq!(story.points_to(), story.versioned(&commit));
+    let log = story.service.log(&build).await;
+    let told = "the link to ../elsewhere at acme-app-x64-release-2.flist is replaced";
+    assert!(log.contains(told), "{log}");
+    let (build, _) = story.publish("four").await;
+    let log = story.service.log(&build).await;
+    assert!(!log.contains("replaced"), "{log}");
+
+    let push = story.push("five");
+    fs::create_dir(story.versioned(&push.commit)).unwrap();
+    let build = story.service.pushed(&push).await;
+    let build = story.service.wait_for(&build, "errored").await;
+    let reason = build["reason"].as_str().unwrap();
+    assert!(reason.contains("tar.gz is in the way"), "{reason}");
 }

@@ -2,10 +2,13 @@
 //! versioned has the build's own name, a stable name moves at once, and the record says no more than
 //! the name.
 
+mod bootstrap;
 mod files;
+mod hub;
 mod image;
 
 use std::fmt::Display;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use ractor::ActorRef;
@@ -16,6 +19,7 @@ use crate::domain::kernel::Kernel;
 use crate::domain::publication::{self, Candidate, Names};
 use crate::domain::recipe::{Format, Recipe};
 use crate::service::Service;
+use crate::service::hub::{bootstrap_settings, hub_settings};
 use crate::store::{Place, Published};
 
 pub async fn publish(
@@ -47,21 +51,29 @@ struct Publication<'a> {
 
 impl Publication<'_> {
     async fn binary(&self) -> Result<(), Failure> {
+        let folder = self.service.config.borrow().binaries_directory();
+        self.publish_file(Place::Binaries, &folder, &self.names())
+            .await
+    }
+
+    async fn flist(&self) -> Result<(), Failure> {
+        let hub = hub_settings(&self.service.config.borrow());
+        let Some(hub) = hub else {
+            self.note("no hub is configured: the artifact is kept by this service only");
+            return Ok(());
+        };
+        self.publish_flist(&hub, &self.names()).await
+    }
+
+    fn names(&self) -> Names {
         let Build {
             repository, commit, ..
         } = self.build;
         let (tag, branch) = (self.build.tag(), self.build.branch());
-        let names = Names {
+        Names {
             file: publication::archive_name(repository, tag, branch, commit),
             link: publication::link_name(repository, tag, branch),
-        };
-        let folder = self.service.config.borrow().binaries_directory();
-        self.publish_file(Place::Binaries, &folder, &names).await
-    }
-
-    async fn flist(&self) -> Result<(), Failure> {
-        self.note("no hub is configured: the artifact is kept by this service only");
-        Ok(())
+        }
     }
 
     /// The image first: its container is the one thing here that a restart of the machine takes.
@@ -79,8 +91,43 @@ impl Publication<'_> {
                 publication::incremental_kernel(repository, branch, commit)
             }
         };
-        let folder = self.service.config.borrow().kernels_directory();
-        self.publish_file(Place::Kernels, &folder, &names).await
+        let config = Arc::clone(&self.service.config.borrow());
+        let folder = config.kernels_directory();
+        self.publish_file(Place::Kernels, &folder, &names).await?;
+        if let Some(hub) = hub_settings(&config) {
+            let names = publication::kernel_flist(&names);
+            self.publish_kernel_flist(&hub, &names).await?;
+        }
+        if let Some(bootstrap) = bootstrap_settings(&config) {
+            self.publish_on_bootstrap(&bootstrap, &names).await?;
+        }
+        Ok(())
+    }
+
+    fn artifact(&self) -> PathBuf {
+        let artifacts = self.service.logs.artifacts(&self.build.id);
+        artifacts.join(self.recipe.artifact.as_str())
+    }
+
+    /// Uploads under a versioned name, and returns the name that it got. One that was finished is
+    /// not repeated after a restart of the service.
+    async fn upload_once(
+        &self,
+        place: Place,
+        name: &str,
+        upload: impl Future<Output = Result<String, Failure>>,
+    ) -> Result<String, Failure> {
+        let _turn = self.service.publishing.take(place, name).await;
+        let known = self.published(place, name).await?;
+        if known.is_some_and(|published| published.build == self.build.id) {
+            self.note(format!("{name} was uploaded before"));
+            return Ok(name.to_owned());
+        }
+        let stored = upload.await?;
+        if stored == name {
+            self.record(place, name).await?;
+        }
+        Ok(stored)
     }
 
     /// Moves a stable name to what this build published, unless it points to something newer. Of two
@@ -97,20 +144,27 @@ impl Publication<'_> {
             return Ok(false);
         }
         change.await?;
-        self.service
-            .store
-            .record_published(place, name.to_owned(), self.build)
-            .await
-            .map_err(|error| cannot_publish(name, error))?;
+        self.record(place, name).await?;
         self.note(format!("{name} points to it"));
         Ok(true)
     }
 
+    async fn published(&self, place: Place, name: &str) -> Result<Option<Published>, Failure> {
+        let published = self.service.store.published(place, name.to_owned()).await;
+        published.map_err(|error| cannot_publish(name, error))
+    }
+
+    async fn record(&self, place: Place, name: &str) -> Result<(), Failure> {
+        let store = &self.service.store;
+        store
+            .record_published(place, name.to_owned(), self.build)
+            .await
+            .map_err(|error| cannot_publish(name, error))
+    }
+
     async fn may_move(&self, place: Place, name: &str) -> Result<bool, Failure> {
         let build = self.build;
-        let published = self.service.store.published(place, name.to_owned()).await;
-        let published = published.map_err(|error| cannot_publish(name, error))?;
-        let Some(published) = published else {
+        let Some(published) = self.published(place, name).await? else {
             return Ok(true);
         };
         let is_ancestor = self
