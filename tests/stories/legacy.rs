@@ -28,7 +28,7 @@ fn check_shape(build: &Value) {
         words.contains(&build["status"].as_str().unwrap()),
         "{build}"
     );
-    assert_eq!(build["name"], "acme/app");
+    assert_eq!(build["name"], "acme/app/main");
     assert!(build["monitor"].is_string());
     assert!(build["docker"].as_str().unwrap().len() <= 10);
     assert!(build["started"].is_i64());

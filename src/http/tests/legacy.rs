@@ -84,7 +84,8 @@ async fn the_old_services_clients_find_its_shapes() {
       "error": null,
       "id": "…",
       "monitor": "…",
-      "name": "acme/app",
+      "name": "acme/app/main",
+      "repository": "acme/app",
       "started": "…",
       "status": "initializing",
       "tag": null

@@ -18,8 +18,9 @@ pub struct OldBuild {
     pub id: String,
     /// `creating`, `initializing`, `building`, `committing`, `success` or `error`.
     pub status: &'static str,
-    /// `owner/name`.
+    /// `owner/name/branch`.
     pub name: String,
+    pub repository: String,
     pub branch: String,
     /// The last 20 lines of the log, as one text.
     pub monitor: String,
@@ -93,7 +94,8 @@ impl OldBuild {
             baseimage: build.image.clone().or_else(asked_image),
             commits: build.commits.into_iter().map(OldCommit::from).collect(),
             id: build.id.into(),
-            name: build.repository.into(),
+            name: format!("{}/{}", build.repository, build.reference.short_name()),
+            repository: build.repository.into(),
         }
     }
 }
