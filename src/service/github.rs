@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::adapters::git::{Credential as GitCredential, CredentialProvider};
+use crate::adapters::git::{Credential as GitCredential, CredentialProvider, NoCredential};
 use crate::adapters::github::{Credential, Github, Observer, Settings, Token};
 use crate::config::ServiceConfig;
 use crate::domain::app_key::AppKey;
@@ -40,7 +40,10 @@ pub fn git_credentials(github: &Github) -> CredentialProvider {
         let github = github.clone();
         Box::pin(async move {
             let token = github.git_token(&repository).await;
-            let token = token.map_err(|error| error.to_string())?;
+            let token = token.map_err(|error| NoCredential {
+                reason: error.to_string(),
+                may_pass: error.may_pass(),
+            })?;
             Ok(token.map(|token| GitCredential::basic(TOKEN_USER, token.expose())))
         })
     })

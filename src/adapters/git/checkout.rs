@@ -142,7 +142,7 @@ impl Git {
         progress: Progress<'_>,
     ) -> Result<(), GitError> {
         let since = Instant::now();
-        let mut attempts = self.attempts(progress);
+        let mut attempts = self.patient_attempts(progress);
         loop {
             let access = attempts.access(self, repository).await;
             let attempt = async {

@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Command;
 
-use super::{Access, Git, GitError};
+use super::{Access, Git, GitError, NoCredential};
 
 /// What git writes to its standard output is kept up to here, unless a command says otherwise:
 /// the refs of a repository with 200,000 of them.
@@ -93,7 +93,7 @@ pub(super) struct Output {
     /// How many refs git said it changed: `old -> new`, in all of its standard error.
     pub changed_refs: usize,
     /// Why the server was shown no credential though there should be one.
-    pub anonymous_because: Option<String>,
+    pub anonymous_because: Option<NoCredential>,
 }
 
 impl Git {

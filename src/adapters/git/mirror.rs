@@ -317,7 +317,7 @@ impl Held<'_> {
         refspecs: &[&str],
         progress: Progress<'_>,
     ) -> Result<Output, GitError> {
-        let mut attempts = self.git.attempts(progress);
+        let mut attempts = self.git.patient_attempts(progress);
         loop {
             if !self.state.is_clean {
                 self.tidy().await?;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::command::{GitCommand, Output, gist};
-use super::{Access, Git, GitError, Progress};
+use super::{Access, Git, GitError, NoCredential, Progress};
 use crate::domain::names::RepositoryName;
 
 /// What git says where a repository is not there, or not for us. GitHub answers for a private
@@ -84,9 +84,20 @@ impl Git {
         let settings = &self.shared.settings;
         Attempts {
             left: settings.attempts.saturating_sub(1),
+            left_at_credential: settings.attempts.saturating_sub(1),
             pause: settings.retry_after,
             redirects: 0,
             progress,
+        }
+    }
+
+    /// The same, for a build: it has minutes for its credential to come, and ends without it. A
+    /// question is asked again soon enough by who asked it.
+    pub(super) fn patient_attempts<'a>(&self, progress: Progress<'a>) -> Attempts<'a> {
+        let settings = &self.shared.settings;
+        Attempts {
+            left_at_credential: settings.attempts_at_credential.saturating_sub(1),
+            ..self.attempts(progress)
         }
     }
 }
@@ -97,6 +108,7 @@ impl Git {
 /// `Send` where it borrows from its caller.
 pub(super) struct Attempts<'a> {
     left: u32,
+    left_at_credential: u32,
     pause: Duration,
     redirects: u32,
     progress: Progress<'a>,
@@ -113,11 +125,12 @@ impl Attempts<'_> {
             0 => git.access(repository).await,
             _ => Access {
                 credential: None,
-                anonymous_because: Some(
-                    "the server redirects elsewhere, where the credential is not sent (if the \
-                     repository was renamed, use its new name)"
+                anonymous_because: Some(NoCredential {
+                    reason: "the server redirects elsewhere, where the credential is not sent (if \
+                             the repository was renamed, use its new name)"
                         .to_owned(),
-                ),
+                    may_pass: false,
+                }),
             },
         }
     }
@@ -128,10 +141,14 @@ impl Attempts<'_> {
             self.redirects += 1;
             return true;
         }
-        if self.left == 0 || !error.is_transient() {
+        let left = match error.lacks_credential() {
+            true => &mut self.left_at_credential,
+            false => &mut self.left,
+        };
+        if *left == 0 || !error.is_transient() {
             return false;
         }
-        self.left -= 1;
+        *left -= 1;
         let pause = self.pause;
         (self.progress)(&format!(
             "{error}; trying again in {} s",

@@ -58,6 +58,14 @@ struct Refusal {
 }
 
 impl GithubError {
+    /// Whether the same request may succeed a little later, with nobody doing anything.
+    pub fn may_pass(&self) -> bool {
+        matches!(
+            self,
+            Self::Unavailable { .. } | Self::RateLimited { .. } | Self::Malformed { .. }
+        )
+    }
+
     pub(super) fn malformed(reason: impl Into<String>) -> Self {
         Self::Malformed {
             reason: reason.into(),

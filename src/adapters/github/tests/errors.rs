@@ -90,10 +90,13 @@ async fn a_refusal_is_told_by_its_status() {
         (refusal(422, "no"), refused(422)),
     ];
     for (answer, expected) in cases {
-        assert_eq!(error_of(answer).await, expected);
+        let error = error_of(answer).await;
+        assert_eq!(error, expected);
+        assert!(!error.may_pass(), "{error}");
     }
     for status in [408, 500, 502, 503] {
         let error = error_of(refusal(status, "no")).await;
+        assert!(error.may_pass(), "{error}");
         assert!(matches!(error, GithubError::Unavailable { .. }), "{error}");
         assert!(error.to_string().contains(&status.to_string()), "{error}");
     }
