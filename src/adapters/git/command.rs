@@ -92,6 +92,8 @@ pub(super) struct Output {
     pub stderr: String,
     /// How many refs git said it changed: `old -> new`, in all of its standard error.
     pub changed_refs: usize,
+    /// The server was shown a credential.
+    pub with_credential: bool,
     /// Why the server was shown no credential though there should be one.
     pub anonymous_because: Option<NoCredential>,
 }
@@ -174,6 +176,7 @@ impl GitCommand<'_> {
     /// are when the returned future is dropped.
     pub async fn output(mut self) -> Result<Output, GitError> {
         let name = self.name();
+        let with_credential = self.access.credential.is_some();
         let anonymous_because = self.access.anonymous_because.take();
         let running = |source| GitError::Io {
             action: format!("running {name}"),
@@ -210,6 +213,7 @@ impl GitCommand<'_> {
             is_cut,
             stderr: String::from_utf8_lossy(&stderr).into_owned(),
             changed_refs,
+            with_credential,
             anonymous_because,
         })
     }

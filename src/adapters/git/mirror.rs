@@ -317,12 +317,12 @@ impl Held<'_> {
         refspecs: &[&str],
         progress: Progress<'_>,
     ) -> Result<Output, GitError> {
-        let mut attempts = self.git.patient_attempts(progress);
+        let mut attempts = self.git.patient_attempts(self.repository, progress);
         loop {
             if !self.state.is_clean {
                 self.tidy().await?;
             }
-            let access = attempts.access(self.git, self.repository).await;
+            let access = attempts.access().await;
             let command = self
                 .git
                 .remote("fetch", access)

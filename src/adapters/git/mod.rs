@@ -93,9 +93,13 @@ impl Credential {
 
 /// Asked before each command that reaches the server of a repository, because a GitHub App's
 /// token lasts an hour and is of one owner. `None`: the server is shown nothing. After an error
-/// git goes on without, as the repository may be public.
+/// git goes on without, as the repository may be public. With a credential that the server has
+/// refused, another is asked for; the same again says that there is none.
 pub type CredentialProvider = Box<
-    dyn Fn(RepositoryName) -> BoxFuture<'static, Result<Option<Credential>, NoCredential>>
+    dyn Fn(
+            RepositoryName,
+            Option<Credential>,
+        ) -> BoxFuture<'static, Result<Option<Credential>, NoCredential>>
         + Send
         + Sync,
 >;
@@ -141,6 +145,10 @@ pub enum GitError {
         /// Why the server was shown no credential though there should be one.
         anonymous_because: Option<NoCredential>,
     },
+    #[error(
+        "{url} cannot be read: the server refuses the credential, which has expired, was revoked or is wrong"
+    )]
+    CredentialRefused { url: String },
     /// Git follows redirects only without a credential.
     #[error("{url} redirects elsewhere; if the repository was renamed, use its new name")]
     Redirected { url: String },
@@ -293,14 +301,14 @@ impl Git {
         format!("{}/{repository}", self.shared.settings.git_url)
     }
 
-    /// What the server is shown for this repository, or why nothing.
-    async fn access(&self, repository: &RepositoryName) -> Access {
+    /// What the server is shown for this repository, or why nothing; `refused` was.
+    async fn access(&self, repository: &RepositoryName, refused: Option<Credential>) -> Access {
         let fixed = self.shared.credential.clone();
         let is_http = self.shared.settings.git_url.starts_with("http");
         let Some(provider) = self.shared.provider.as_ref().filter(|_| is_http) else {
             return Access::with(fixed);
         };
-        match provider(repository.clone()).await {
+        match provider(repository.clone(), refused).await {
             Ok(credential) => Access::with(credential.or(fixed)),
             Err(_) if fixed.is_some() => Access::with(fixed),
             Err(why) => Access {

@@ -15,7 +15,7 @@ fn provider(
 ) -> (CredentialProvider, Arc<Mutex<Vec<RepositoryName>>>) {
     let asked = Arc::new(Mutex::new(Vec::new()));
     let noted = Arc::clone(&asked);
-    let provider: CredentialProvider = Box::new(move |repository| {
+    let provider: CredentialProvider = Box::new(move |repository, _| {
         noted.lock().unwrap().push(repository);
         let answer = answer.clone();
         Box::pin(async move { answer })
@@ -183,7 +183,7 @@ async fn fetch_after(failures: usize, failure: NoCredential) -> (GitError, usize
     settings.attempts = 2;
     let asked = Arc::new(Mutex::new(0));
     let counted = Arc::clone(&asked);
-    let provider: CredentialProvider = Box::new(move |_| {
+    let provider: CredentialProvider = Box::new(move |_, _| {
         let mut count = counted.lock().unwrap();
         *count += 1;
         let answer = match *count > failures {
@@ -264,11 +264,55 @@ async fn a_submodule_on_another_server_does_not_get_the_credential() {
     let other = MockServer::start().await;
     repository(&other).await;
     let (git, _folder) = world("http://127.0.0.1:9", Ok(Some(token())));
-    let access = git.access(&app()).await;
+    let access = git.access(&app(), None).await;
     assert!(access.credential.is_some());
     let command = git
         .remote("ls-remote", access)
         .arg(format!("{}/acme/app", other.uri()));
     command.run().await.unwrap();
     assert_eq!(shown(&other).await, [false, false]);
+}
+
+/// A git that lets nobody in, and what it was shown.
+async fn closed_to(answers: [&'static str; 2]) -> (GitError, Vec<String>) {
+    let server = MockServer::start().await;
+    let refusal = ResponseTemplate::new(401).insert_header("www-authenticate", "Basic realm=\"x\"");
+    Mock::given(path(INFO))
+        .respond_with(refusal)
+        .mount(&server)
+        .await;
+    let folder = tempfile::tempdir().unwrap();
+    let settings = Settings::new(server.uri(), folder.path().join("mirrors"));
+    let [first, then] = answers.map(|token| Credential::basic("x-access-token", token));
+    let is_refused = Arc::new(Mutex::new(false));
+    let provider: CredentialProvider = Box::new(move |_, refused| {
+        let mut is_refused = is_refused.lock().unwrap();
+        *is_refused |= refused == Some(first.clone());
+        let answer = if *is_refused { &then } else { &first }.clone();
+        Box::pin(async move { Ok(Some(answer)) })
+    });
+    let git = Git::with_provider(settings, Some(provider)).unwrap();
+    let error = git.refs(&app()).await.unwrap_err();
+    let requests = server.received_requests().await.unwrap();
+    let shown = requests
+        .iter()
+        .map(|request| request.headers["authorization"].to_str().unwrap());
+    (error, shown.map(str::to_owned).collect())
+}
+
+#[tokio::test]
+async fn another_credential_is_asked_for_once_where_one_is_refused() {
+    let value = |token| {
+        let header = Credential::basic("x-access-token", token).header;
+        header.split_once(": ").unwrap().1.to_owned()
+    };
+    let (error, shown) = closed_to(["revoked", "fresh"]).await;
+    assert_eq!(shown, [value("revoked"), value("fresh")]);
+    assert!(
+        matches!(error, GitError::CredentialRefused { .. }),
+        "{error}"
+    );
+    // Where there is no other, the server is left alone.
+    let (_, shown) = closed_to(["the only one", "the only one"]).await;
+    assert_eq!(shown, [value("the only one")]);
 }
