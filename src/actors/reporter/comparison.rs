@@ -188,7 +188,7 @@ impl State {
                 .comparison
                 .left
                 .retain(|other| other.repository != commit.repository),
-            Verdict::GiveUp => {}
+            Verdict::StatusWaits | Verdict::GiveUp => {}
         }
     }
 

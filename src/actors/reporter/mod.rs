@@ -262,6 +262,7 @@ impl State {
                 Verdict::RepositoryWaits => {
                     self.repository_failed(&status.repository, begun, trouble, &problem);
                 }
+                Verdict::StatusWaits => {}
                 Verdict::GiveUp => {
                     // Its others, which may be as old, are not refused one after the other.
                     if trouble == Trouble::Repository {

@@ -662,3 +662,23 @@ async fn a_refusal_of_old_statuses_gives_up_one_of_them_and_waits() {
     world.looked().await;
     assert_eq!((waits().await, world.sent()), (2, 1));
 }
+
+#[tokio::test]
+async fn what_github_does_not_take_waits_alone_until_it_is_given_up_or_the_settings_change() {
+    let mut world = World::new(1).await;
+    let mut pace = hasty();
+    pace.patience.unknown_for = Duration::from_millis(300);
+    world.start(pace).await;
+    let refusal = Answer::status(422).message("No commit found for SHA");
+    let not_taken = Route::Statuses.by("POST");
+    let failure = world.github.fail(Times::UntilLifted, not_taken, refusal);
+    let commit = world.commits[0].clone();
+    world.push(&commit).await;
+    until("they are tried more than once", async || world.sent() > 3).await;
+    assert_eq!(*world.service().obstacles.borrow(), []);
+    let waits = async || world.store().status_backlog(true).await.unwrap().statuses;
+    until("they are given up", async || waits().await == 0).await;
+    world.github.lift(failure);
+    world.configure(|config| config.github.webhook_secret = Some(Secret::new("another")));
+    world.converges(&commit).await;
+}
