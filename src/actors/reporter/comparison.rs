@@ -16,7 +16,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::{Message, State, context_on_github, trouble};
 use crate::adapters::github::{CredentialKind, GithubError, List, Shown};
 use crate::config::ServiceConfig;
-use crate::domain::delivery::Verdict;
+use crate::domain::delivery::{Trouble, Verdict};
 use crate::domain::names::{CommitSha, RepositoryName};
 use crate::domain::time::Timestamp;
 use crate::store::{Status, StoreError};
@@ -171,10 +171,11 @@ impl State {
         Ok(())
     }
 
-    /// What keeps a status from being read keeps others from being sent.
+    /// What keeps a status from being read keeps others from being sent; unless it may lie with this
+    /// commit alone, which is then left to the next round.
     fn not_shown(&mut self, commit: Commit, begun: Instant, error: &GithubError) {
         let (trouble, problem) = trouble(error);
-        if begun < self.settings_since {
+        if begun < self.settings_since || trouble == Trouble::Away {
             return;
         }
         match self.pace.patience.judge(trouble, Duration::ZERO) {

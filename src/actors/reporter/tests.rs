@@ -682,3 +682,24 @@ async fn what_github_does_not_take_waits_alone_until_it_is_given_up_or_the_setti
     world.configure(|config| config.github.webhook_secret = Some(Secret::new("another")));
     world.converges(&commit).await;
 }
+
+#[tokio::test]
+async fn a_commit_whose_statuses_github_cannot_list_holds_up_nothing() {
+    let mut world = World::new(2).await;
+    let (mut pace, hour) = (hasty(), Duration::from_secs(3600));
+    (pace.patience.away.first, pace.patience.away.longest) = (hour, hour);
+    world.start(pace).await;
+    let (first, next) = (world.commits[0].clone(), world.commits[1].clone());
+    world.push(&first).await;
+    world.converges(&first).await;
+    let broken = Answer::status(502);
+    let listing = Route::Statuses.by("GET");
+    world.github.fail(Times::UntilLifted, listing, broken);
+    let failed = || {
+        let asked = world.github.requests_to(Route::Statuses.by("GET"));
+        asked.iter().filter(|seen| seen.status == Some(502)).count()
+    };
+    until("it is asked for in each comparison", async || failed() > 2).await;
+    world.push(&next).await;
+    world.converges(&next).await;
+}
