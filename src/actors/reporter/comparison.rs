@@ -73,6 +73,12 @@ impl State {
         Ok(())
     }
 
+    /// What was as it should be leads to where the service is no longer.
+    pub(super) async fn links_changed(&mut self) -> Result<(), StoreError> {
+        self.comparison.good.clear();
+        self.begin_comparison().await
+    }
+
     /// Asks for the next commit whose repository can be asked now.
     pub(super) async fn compare_next(
         &mut self,

@@ -93,6 +93,8 @@ pub struct State {
     /// before says nothing of what holds now.
     settings: GithubConfig,
     settings_since: Instant,
+    /// Where the links of statuses lead.
+    public_url: String,
     waker: Option<AbortOnDropHandle<()>>,
 }
 
@@ -110,7 +112,9 @@ impl Actor for Reporter {
         myself.send_interval(pace.compare_every, || Message::Compare);
         let config = service.config.clone();
         let settings = config.borrow().github.clone();
+        let public_url = config.borrow().public_url.as_str().to_owned();
         Ok(State {
+            public_url,
             settings,
             settings_since: Instant::now(),
             revision: service.store.revision(),
@@ -166,6 +170,10 @@ impl State {
         let config = Arc::clone(&self.config.borrow_and_update());
         if config.github != self.settings {
             self.settings_changed(config.github.clone()).await?;
+        }
+        if config.public_url.as_str() != self.public_url {
+            self.public_url = config.public_url.as_str().to_owned();
+            self.links_changed().await?;
         }
         self.tell_obstacles();
         if self.service.github.credential() == CredentialKind::None {

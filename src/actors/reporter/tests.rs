@@ -703,3 +703,36 @@ async fn a_commit_whose_statuses_github_cannot_list_holds_up_nothing() {
     world.push(&next).await;
     world.converges(&next).await;
 }
+
+#[tokio::test]
+async fn links_follow_the_public_url() {
+    let mut world = World::new(1).await;
+    let mut pace = hasty();
+    world.start(pace.clone()).await;
+    let commit = world.commits[0].clone();
+    world.push(&commit).await;
+    world.converges(&commit).await;
+    let unchanged = || {
+        let asked = world.github.requests_to(Route::Statuses.by("GET"));
+        asked.iter().filter(|seen| seen.status == Some(304)).count()
+    };
+    until("nothing was modified", async || unchanged() > 1).await;
+    world.configure(|config| {
+        config.public_url = "https://new.example.org".to_owned().try_into().unwrap()
+    });
+    world.converges(&commit).await;
+
+    // And not only with the next comparison.
+    world.kill().await;
+    pace.compare_every = Duration::from_secs(3600);
+    world.start(pace).await;
+    let asked = world.asked();
+    until("it is compared at the start", async || {
+        world.asked() > asked
+    })
+    .await;
+    world.configure(|config| {
+        config.public_url = "https://newest.example.org".to_owned().try_into().unwrap()
+    });
+    world.converges(&commit).await;
+}
