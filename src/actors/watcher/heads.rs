@@ -56,6 +56,7 @@ impl<'a> Comparison<'a> {
                 let head = heads.find(|head| head.git_ref == reference)?;
                 Some((branch.branch.clone(), head.commit.clone()))
             });
+        let mut failures = Vec::new();
         let mut comparison = Self {
             arguments,
             default_branch,
@@ -70,7 +71,7 @@ impl<'a> Comparison<'a> {
         {
             let known = heads.remove(&git_ref);
             if let Err(error) = comparison.look(&git_ref, commit, known).await {
-                tracing::warn!(%repository, reference = %git_ref, "cannot tell what was pushed: {error:#}");
+                failures.push(format!("{git_ref}: {error:#}"));
             }
         }
         // What is left was known, and is gone.
@@ -84,12 +85,21 @@ impl<'a> Comparison<'a> {
             }));
         if !comparison.notes.is_empty() || !seen {
             let notes = std::mem::take(&mut comparison.notes);
-            service.store.note_heads(repository.clone(), notes).await?;
+            let (store, all_seen) = (&service.store, failures.is_empty());
+            store
+                .note_heads(repository.clone(), notes, all_seen)
+                .await?;
         }
         if let Some((branch, commit)) = configuration {
             comparison.ask_for_load(branch, commit).await?;
         }
-        Ok(())
+        match failures.first() {
+            Some(first) => anyhow::bail!(
+                "what was pushed cannot be told of {} of its refs, first {first}",
+                failures.len()
+            ),
+            None => Ok(()),
+        }
     }
 
     async fn look(
