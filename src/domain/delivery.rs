@@ -61,8 +61,6 @@ pub struct Patience {
     pub away: Backoff,
     pub repository: Backoff,
     pub unstated_limit: Backoff,
-    /// A limit that is said to last longer is tried after this.
-    pub longest_limit: Duration,
     /// A status that GitHub failed at, or does not take, waits so long itself, while others go on. No
     /// longer: when GitHub was away for hours, this is how late the status may be afterwards.
     pub alone: Backoff,
@@ -99,8 +97,6 @@ impl Default for Patience {
                 first: Duration::from_secs(1),
                 longest: 15 * MINUTE,
             },
-            // GitHub's primary limit is counted by the hour.
-            longest_limit: 2 * HOUR,
             refused_for: 30 * 24 * HOUR,
             unknown_for: 10 * MINUTE,
         }
@@ -137,7 +133,7 @@ impl Patience {
     fn pause(&self, trouble: Trouble, failures: u32, chance: f64) -> Duration {
         match trouble {
             Trouble::Credential => self.credential.pause(failures),
-            Trouble::RateLimit(stated) => stated.min(self.longest_limit),
+            Trouble::RateLimit(stated) => stated,
             Trouble::UnstatedLimit => self.unstated_limit.pause(failures),
             Trouble::Away => {
                 let pause = self.away.pause(failures);
@@ -270,10 +266,6 @@ mod tests {
     #[test]
     fn a_limit_is_kept_as_stated_and_longer_each_time_where_nothing_is() {
         assert_eq!(pauses(Trouble::RateLimit(MINUTE), 3, 0.0), [60, 60, 60]);
-        assert_eq!(
-            pauses(Trouble::RateLimit(Duration::MAX), 2, 0.0),
-            [7200, 7200]
-        );
         assert_eq!(
             pauses(Trouble::UnstatedLimit, 8, 0.0),
             [60, 120, 240, 480, 960, 1920, 3600, 3600]

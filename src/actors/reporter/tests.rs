@@ -55,7 +55,6 @@ fn hasty() -> Pace {
             repository: moment,
             unstated_limit: moment,
             alone: moment,
-            longest_limit: Duration::from_millis(10),
             ..Patience::default()
         },
         look_every: Duration::from_millis(50),
@@ -453,9 +452,7 @@ async fn without_a_credential_nothing_is_sent_or_counted_and_one_that_comes_send
 #[tokio::test]
 async fn while_a_limit_holds_github_is_asked_nothing_at_all() {
     let mut world = World::new(1).await;
-    let mut pace = hasty();
-    pace.patience.longest_limit = Duration::from_secs(3600);
-    world.start(pace).await;
+    world.start(hasty()).await;
     let limit = Answer::secondary_limit(Some(Duration::from_secs(600)));
     world.github.fail(Times::Next(1), Route::Statuses, limit);
     let commit = world.commits[0].clone();
