@@ -14,6 +14,8 @@ use crate::store::{HeadNote, Heard, KnownHead, KnownHeads, NewBuilds};
 
 /// What kept them from being compared.
 pub async fn compare(arguments: &Arguments) -> Option<String> {
+    // A mirror may be tidied for long, and one after the other.
+    arguments.service.git.idle(&arguments.repository).await;
     let _turn = arguments.turns.heads.acquire().await.ok()?;
     let compared = Comparison::run(arguments).await;
     compared.err().map(|error| format!("{error:#}"))

@@ -161,6 +161,12 @@ impl GitCommand<'_> {
         self
     }
 
+    /// Another limit than that of its kind.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
     /// Keeps so many bytes of the standard output, and ends git where there are more.
     pub fn at_most(mut self, bytes: usize) -> Self {
         self.most_output = bytes;

@@ -48,6 +48,8 @@ pub struct Settings {
     pub network_timeout: Duration,
     /// For what needs no network.
     pub local_timeout: Duration,
+    /// For joining the packs of a mirror, which takes long where it is large.
+    pub tidying_timeout: Duration,
     /// How often the server is tried before a fetch has failed; at least once.
     pub attempts: u32,
     /// The same, where what is missing is a credential that may be had a little later. More, as an
@@ -64,6 +66,7 @@ impl Settings {
             mirrors: mirrors.into(),
             network_timeout: Duration::from_secs(600),
             local_timeout: Duration::from_secs(300),
+            tidying_timeout: Duration::from_secs(3600),
             attempts: 3,
             // With their pauses, four minutes.
             attempts_at_credential: 8,
