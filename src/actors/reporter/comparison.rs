@@ -11,9 +11,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ractor::ActorRef;
-use tokio_util::task::AbortOnDropHandle;
 
-use super::{Message, State, context_on_github, trouble};
+use super::{Message, State, context_on_github, supervision, trouble};
 use crate::adapters::github::{CredentialKind, GithubError, List, Shown};
 use crate::config::ServiceConfig;
 use crate::domain::delivery::{Trouble, Verdict};
@@ -103,25 +102,30 @@ impl State {
     }
 
     fn ask(&mut self, myself: &ActorRef<Message>, commit: Commit, etag: Option<String>) {
-        let (github, myself) = (self.service.github.clone(), myself.clone());
+        let github = self.service.github.clone();
         let (repository, at) = (commit.repository.clone(), Timestamp::now());
         self.comparison.running = Some(Asked {
             commit: commit.clone(),
             at,
         });
-        let request = tokio::spawn(async move {
-            let begun = Instant::now();
+        let (asked, begun) = (commit.clone(), Instant::now());
+        let task = async move {
             let answer = github
-                .statuses(&commit.repository, &commit.id, etag.as_deref())
+                .statuses(&asked.repository, &asked.id, etag.as_deref())
                 .await;
-            let _ = myself.cast(Message::Shown {
-                commit,
+            Message::Shown {
+                commit: asked,
                 begun,
                 answer,
-            });
-        });
-        self.busy
-            .insert(repository, AbortOnDropHandle::new(request));
+            }
+        };
+        let panicked = move |reason| Message::Shown {
+            commit,
+            begun,
+            answer: Err(GithubError::Malformed { reason }),
+        };
+        let request = supervision::run(myself, task, panicked);
+        self.busy.insert(repository, request);
     }
 
     /// GitHub has answered, or has not.

@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
 use self::comparison::{Commit, Comparison};
+use super::supervision;
 use crate::adapters::github::{self, CredentialKind, GithubError, List, Scope, Shown};
 use crate::config::{Github as GithubConfig, ServiceConfig};
 use crate::domain::delivery::{Patience, Pause, Trouble, Verdict};
@@ -213,21 +214,25 @@ impl State {
             description: status.description.clone(),
             target_url: config.build_url(&status.build),
         };
-        let (github, myself) = (self.service.github.clone(), myself.clone());
-        let repository = status.repository.clone();
-        let request = tokio::spawn(async move {
-            let begun = Instant::now();
+        let (github, repository) = (self.service.github.clone(), status.repository.clone());
+        let (sent, begun) = (status.clone(), Instant::now());
+        let task = async move {
             let answer = github
-                .set_status(&status.repository, &status.commit, &wanted)
+                .set_status(&sent.repository, &sent.commit, &wanted)
                 .await;
-            let _ = myself.cast(Message::Sent {
-                status,
+            Message::Sent {
+                status: sent,
                 begun,
                 answer,
-            });
-        });
-        self.busy
-            .insert(repository, AbortOnDropHandle::new(request));
+            }
+        };
+        let panicked = move |reason| Message::Sent {
+            status,
+            begun,
+            answer: Err(GithubError::Malformed { reason }),
+        };
+        let request = supervision::run(myself, task, panicked);
+        self.busy.insert(repository, request);
     }
 
     async fn sent(
