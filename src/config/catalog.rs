@@ -154,6 +154,7 @@ pub fn resolve(files: &Files, last_good: &LastGood) -> Loaded {
         }
     }
     settle_conflicts(&mut in_force, &fallbacks, &mut report);
+    warn_of_two_spellings(&in_force, &mut report);
 
     for (key, paths) in &paths_by_key {
         for path in paths {
@@ -343,6 +344,32 @@ fn settle_conflicts<'a>(
             };
             if let Some(fallback) = fallbacks.get(&key).filter(|_| loser.is_new) {
                 in_force.insert(key, fallback.clone());
+            }
+        }
+    }
+}
+
+/// To GitHub, names that differ only by upper and lower case are one repository. Here they are two,
+/// of which only one hears of a push by a webhook.
+fn warn_of_two_spellings(in_force: &BTreeMap<Key, Version>, report: &mut Report) {
+    let named = |(key, version): (&Key, &Version)| {
+        let recipes = version.content.recipes.iter();
+        let dependencies = recipes.flat_map(|(recipe, _)| recipe.dependencies.clone());
+        let mut names: BTreeSet<RepositoryName> = dependencies.collect();
+        names.insert(key.0.clone());
+        names
+    };
+    let all: BTreeSet<RepositoryName> = in_force.iter().flat_map(named).collect();
+    for (key, version) in in_force {
+        for name in named((key, version)) {
+            let is_other =
+                |other: &&RepositoryName| **other != name && other.is_same_on_github(&name);
+            if let Some(other) = all.iter().find(is_other) {
+                let message =
+                    format!("{name} is also spelled {other}; to GitHub it is one repository");
+                let finding = Finding::warning(Place::FILE, message);
+                let hint = "spell it as GitHub does, in the names of folders and in dependencies";
+                report.push(version.path, finding.hint(hint));
             }
         }
     }

@@ -21,8 +21,8 @@ pub enum Trouble {
     Away,
     /// This repository is not ours to write to, or not there (403, 404, 410, 451).
     Repository,
-    /// It will never take this status: the commit is gone, or has 1,000 statuses of this context
-    /// (422 and others).
+    /// It does not take this status: the commit is gone, is not known everywhere yet, or has 1,000
+    /// statuses of this context (422 and others).
     /// Source: <https://docs.github.com/en/rest/commits/statuses#create-a-commit-status>.
     Status,
 }
@@ -33,6 +33,8 @@ pub enum Verdict {
     /// All that shares the credential waits.
     ScopeWaits,
     RepositoryWaits,
+    /// The status waits, and nothing else.
+    StatusWaits,
     /// The status is not sent any more.
     GiveUp,
 }
@@ -59,14 +61,15 @@ pub struct Patience {
     pub away: Backoff,
     pub repository: Backoff,
     pub unstated_limit: Backoff,
-    /// A limit that is said to last longer is tried after this.
-    pub longest_limit: Duration,
-    /// A status that GitHub failed at (`Trouble::Away`) waits so long itself, while others go on. No
+    /// A status that GitHub failed at, or does not take, waits so long itself, while others go on. No
     /// longer: when GitHub was away for hours, this is how late the status may be afterwards.
     pub alone: Backoff,
     /// A status of this age is given up when its repository refuses it. A permission that was lost
     /// comes back sooner than that, or not at all: a repository that was deleted refuses for ever.
     pub refused_for: Duration,
+    /// A status that GitHub does not take is given up at this age: a commit may be older than
+    /// GitHub's knowledge of it, by moments.
+    pub unknown_for: Duration,
 }
 
 impl Default for Patience {
@@ -94,9 +97,8 @@ impl Default for Patience {
                 first: Duration::from_secs(1),
                 longest: 15 * MINUTE,
             },
-            // GitHub's primary limit is counted by the hour.
-            longest_limit: 2 * HOUR,
             refused_for: 30 * 24 * HOUR,
+            unknown_for: 10 * MINUTE,
         }
     }
 }
@@ -110,6 +112,7 @@ impl Patience {
             | Trouble::UnstatedLimit
             | Trouble::Away => Verdict::ScopeWaits,
             Trouble::Repository if age < self.refused_for => Verdict::RepositoryWaits,
+            Trouble::Status if age < self.unknown_for => Verdict::StatusWaits,
             Trouble::Repository | Trouble::Status => Verdict::GiveUp,
         }
     }
@@ -119,12 +122,9 @@ impl Patience {
     /// limit has nothing to do with one status.
     pub fn pause_of_status(&self, trouble: Trouble, failures: u32) -> Duration {
         match trouble {
-            Trouble::Away => self.alone.pause(failures),
+            Trouble::Away | Trouble::Status => self.alone.pause(failures),
             Trouble::Repository => self.repository.pause(failures),
-            Trouble::Credential
-            | Trouble::RateLimit(_)
-            | Trouble::UnstatedLimit
-            | Trouble::Status => Duration::ZERO,
+            Trouble::Credential | Trouble::RateLimit(_) | Trouble::UnstatedLimit => Duration::ZERO,
         }
     }
 
@@ -133,7 +133,7 @@ impl Patience {
     fn pause(&self, trouble: Trouble, failures: u32, chance: f64) -> Duration {
         match trouble {
             Trouble::Credential => self.credential.pause(failures),
-            Trouble::RateLimit(stated) => stated.min(self.longest_limit),
+            Trouble::RateLimit(stated) => stated,
             Trouble::UnstatedLimit => self.unstated_limit.pause(failures),
             Trouble::Away => {
                 let pause = self.away.pause(failures);
@@ -267,10 +267,6 @@ mod tests {
     fn a_limit_is_kept_as_stated_and_longer_each_time_where_nothing_is() {
         assert_eq!(pauses(Trouble::RateLimit(MINUTE), 3, 0.0), [60, 60, 60]);
         assert_eq!(
-            pauses(Trouble::RateLimit(Duration::MAX), 2, 0.0),
-            [7200, 7200]
-        );
-        assert_eq!(
             pauses(Trouble::UnstatedLimit, 8, 0.0),
             [60, 120, 240, 480, 960, 1920, 3600, 3600]
         );
@@ -326,6 +322,7 @@ mod tests {
             [1, 2, 10, 11, 40].map(pause)
         };
         assert_eq!(pauses(Trouble::Away), [1, 2, 512, 900, 900]);
+        assert_eq!(pauses(Trouble::Status), [1, 2, 512, 900, 900]);
         assert_eq!(pauses(Trouble::Repository), [60, 120, 3600, 3600, 3600]);
         assert_eq!(pauses(Trouble::RateLimit(MINUTE)), [0; 5]);
         assert_eq!(pauses(Trouble::Credential), [0; 5]);
@@ -348,9 +345,11 @@ mod tests {
             Verdict::RepositoryWaits
         );
         assert_eq!(patience.judge(Trouble::Repository, MONTH), Verdict::GiveUp);
+        let judge = |age| patience.judge(Trouble::Status, age);
         assert_eq!(
-            patience.judge(Trouble::Status, Duration::ZERO),
-            Verdict::GiveUp
+            judge(10 * MINUTE - Duration::from_secs(1)),
+            Verdict::StatusWaits
         );
+        assert_eq!(judge(10 * MINUTE), Verdict::GiveUp);
     }
 }

@@ -147,6 +147,11 @@ impl RepositoryName {
         self.parts().1
     }
 
+    /// Whether they are one repository to GitHub, where upper and lower case are the same.
+    pub fn is_same_on_github(&self, other: &Self) -> bool {
+        self.0.eq_ignore_ascii_case(&other.0)
+    }
+
     fn parts(&self) -> (&str, &str) {
         self.0.split_once('/').expect("checked when it was parsed")
     }

@@ -93,6 +93,17 @@ impl Tracking<'_> {
             .collect()
     }
 
+    /// A repository's name as it is spelled here. GitHub's own spelling, which its webhooks have,
+    /// may differ by upper and lower case.
+    pub fn spelling(&self, name: RepositoryName) -> RepositoryName {
+        if self.is_watched(&name) {
+            return name;
+        }
+        let watched = self.repositories();
+        let same = watched.into_iter().find(|it| it.is_same_on_github(&name));
+        same.cloned().unwrap_or(name)
+    }
+
     pub fn is_watched(&self, repository: &RepositoryName) -> bool {
         let depends = |(_, _, recipe): (_, _, &Recipe)| recipe.dependencies.contains(repository);
         self.catalog.is_tracked(repository)
@@ -196,6 +207,27 @@ mod tests {
             );
         }
         assert!(!tracking.is_watched(&"acme/other".parse().unwrap()));
+    }
+
+    #[test]
+    fn a_name_is_spelled_as_it_is_watched() {
+        let mut catalog = catalog();
+        let (mixed, branch) = ("acme/App".parse().unwrap(), "main".parse().unwrap());
+        catalog.insert(mixed, branch, vec![recipe("build.sh", &["Acme/Core"])]);
+        let tracking = Tracking {
+            catalog: &catalog,
+            configuration: None,
+        };
+        for (name, expected) in [
+            ("acme/app", "acme/app"),
+            ("acme/App", "acme/App"),
+            ("ACME/LIB", "acme/lib"),
+            ("Acme/Core", "Acme/Core"),
+            ("acme/Other", "acme/Other"),
+        ] {
+            let spelled = tracking.spelling(name.parse().unwrap());
+            assert_eq!(spelled.as_str(), expected);
+        }
     }
 
     #[test]

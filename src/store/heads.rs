@@ -61,8 +61,13 @@ impl Store {
         .await
     }
 
-    /// Notes refs, after which all of the repository's have been seen.
-    pub async fn note_heads(&self, repository: RepositoryName, notes: Vec<HeadNote>) -> Result<()> {
+    /// Notes refs; `all_seen`: after that all of the repository's have been looked at.
+    pub async fn note_heads(
+        &self,
+        repository: RepositoryName,
+        notes: Vec<HeadNote>,
+        all_seen: bool,
+    ) -> Result<()> {
         self.write(move |connection| {
             for note in notes {
                 let head = head(connection, &repository, &note.reference)?;
@@ -82,9 +87,13 @@ impl Store {
                     None => forget(connection, &repository, &note.reference)?,
                 }
             }
-            connection
-                .prepare_cached("INSERT OR IGNORE INTO seen_repositories (repository) VALUES (?1)")?
-                .execute([repository.as_str()])?;
+            if all_seen {
+                connection
+                    .prepare_cached(
+                        "INSERT OR IGNORE INTO seen_repositories (repository) VALUES (?1)",
+                    )?
+                    .execute([repository.as_str()])?;
+            }
             Ok(())
         })
         .await

@@ -65,6 +65,10 @@ const NEWS: Duration = Duration::from_secs(3600);
 /// send those of years; unless GitHub shows one of its commit, which may be `pending`.
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
+/// What was given up is tried again under other settings where it is younger than this: an address
+/// or a proxy that was wrong is found within days.
+const WORTH_ANOTHER_TRY: Duration = Duration::from_secs(7 * 24 * 3600);
+
 const WAITS: &str = "reported IS NULL AND given_up = 0";
 
 /// The row still holds the status that was read.
@@ -193,14 +197,16 @@ impl Store {
         .await
     }
 
-    /// Nothing waits for its time any more: another credential may be taken at once.
+    /// Nothing waits for its time any more, nor is given up: under other settings it may be taken at
+    /// once.
     pub async fn statuses_wait_no_longer(&self) -> Result<()> {
         self.write(|connection| {
             connection
-                .prepare_cached(&format!(
-                    "UPDATE outbox SET not_before = 0 WHERE {WAITS} AND not_before > 0"
-                ))?
-                .execute([])?;
+                .prepare_cached(
+                    "UPDATE outbox SET not_before = 0, given_up = 0 WHERE reported IS NULL \
+                     AND (not_before > 0 OR given_up = 1 AND written >= ?1)",
+                )?
+                .execute([Timestamp::now().before(WORTH_ANOTHER_TRY).as_millis()])?;
             Ok(())
         })
         .await

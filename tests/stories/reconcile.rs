@@ -239,3 +239,40 @@ async fn a_repository_that_is_not_watched_for_a_month_is_forgotten_and_seen_anew
         .await;
     service.wait_for(&next, "succeeded").await;
 }
+
+#[tokio::test]
+async fn a_repository_counts_as_seen_once_all_of_its_refs_could_be_looked_at() {
+    let mut service = Service::start_with(json!({"github": {"reconcile_every": "1s"}}));
+    let app = service.repository("acme/app");
+    app.commit(&[("build.sh", &format!("#!/bin/sh\n{RESULT}"))]);
+    app.push("main");
+    // A tag of a file, which no build can check out.
+    let file = app.git(&["rev-parse", "HEAD:build.sh"]);
+    app.git(&["tag", "v1", file.trim()]);
+    app.git(&["push", "--quiet", "origin", "v1"]);
+    service.write_configuration("acme/app", "v1", RECIPE);
+    service.configure("acme/app", "main", RECIPE).await;
+    let build = until("the branch is built", async || {
+        let builds = service.builds().await;
+        Some(builds.first()?["id"].as_str()?.to_owned())
+    })
+    .await;
+    service.wait_for(&build, "succeeded").await;
+    // So that two more comparisons have ended.
+    let said = || {
+        let log = service.own_log();
+        let lines = log.lines().filter(|line| line.contains("refs/tags/v1"));
+        lines.count()
+    };
+    until("the tag is told of", async || (said() > 0).then_some(())).await;
+    assert!(!service.has_seen(&app));
+
+    app.git(&["push", "--quiet", "origin", ":v1"]);
+    until("the rest of it is seen", async || {
+        service.has_seen(&app).then_some(())
+    })
+    .await;
+    assert_eq!(said(), 1, "it is said once");
+    assert_eq!(service.builds().await.len(), 1);
+    service.terminate();
+}

@@ -238,34 +238,40 @@ async fn a_refused_token_is_replaced_without_a_restart() {
 }
 
 #[tokio::test]
-async fn a_status_that_github_will_never_take_is_given_up_and_others_are_not_held_up() {
+async fn a_status_that_github_does_not_take_waits_and_others_are_not_held_up() {
     let (github, service) = with_github(json!({})).await;
     let app = service.tracked_on(&github, APP).await;
     let gone = Answer::status(422).message("No commit found for SHA");
-    let failure = github.fail(Times::UntilLifted, Route::Statuses.by("POST"), gone);
+    github.fail(Times::Next(1), Route::Statuses.by("POST"), gone.clone());
     let build = service.push_script(&app, &script("true")).await;
     service.wait_for(&build, "succeeded").await;
-    let status = until("it is given up", async || {
+    github_shows(&github, &app.head(), CONTEXT, "success").await;
+
+    // A commit of which GitHub never hears.
+    let commit = app.commit(&[("build.sh", &script("echo more"))]);
+    let route = Route::Statuses.by("POST").of(APP);
+    github.fail(Times::UntilLifted, route, gone);
+    let build = service.pushed(&app.push("main")).await;
+    service.wait_for(&build, "succeeded").await;
+    let status = until("it is not taken again and again", async || {
         let status = delivery(&service, &build).await;
-        (status["given_up"] == true && status["state"] == "success").then_some(status)
+        let attempts = status["attempts"].as_u64()?;
+        (status["state"] == "success" && attempts > 1).then_some(status)
     })
     .await;
     let problem = status["problem"].as_str().unwrap();
     assert!(problem.contains("No commit found"), "{problem}");
-    assert_eq!(status["next_try"], Value::Null);
-    assert_eq!(standing(&service).await["waiting"], 0);
-    assert!(
-        metric(
-            &service,
-            "autobuilder_statuses_total{outcome=\"given_up\"} 2"
-        )
-        .await
-    );
-
-    github.lift(failure);
-    let next = service.push_script(&app, &script("echo next")).await;
+    assert_eq!(status["given_up"], false);
+    assert!(status["next_try"].is_string(), "{status}");
+    assert!(github.status(APP, &commit, CONTEXT).is_none());
+    let other = service.tracked_on(&github, "acme/other").await;
+    let next = service.push_script(&other, &script("true")).await;
     service.wait_for(&next, "succeeded").await;
-    github_shows(&github, &app.head(), CONTEXT, "success").await;
+    let shown = async || github.status("acme/other", &other.head(), CONTEXT);
+    until("another repository's is taken", async || {
+        (shown().await?.state == "success").then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

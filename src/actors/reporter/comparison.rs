@@ -11,12 +11,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ractor::ActorRef;
-use tokio_util::task::AbortOnDropHandle;
 
-use super::{Message, State, context_on_github, trouble};
+use super::{Message, State, context_on_github, supervision, trouble};
 use crate::adapters::github::{CredentialKind, GithubError, List, Shown};
 use crate::config::ServiceConfig;
-use crate::domain::delivery::Verdict;
+use crate::domain::delivery::{Trouble, Verdict};
 use crate::domain::names::{CommitSha, RepositoryName};
 use crate::domain::time::Timestamp;
 use crate::store::{Status, StoreError};
@@ -73,6 +72,12 @@ impl State {
         Ok(())
     }
 
+    /// What was as it should be leads to where the service is no longer.
+    pub(super) async fn links_changed(&mut self) -> Result<(), StoreError> {
+        self.comparison.good.clear();
+        self.begin_comparison().await
+    }
+
     /// Asks for the next commit whose repository can be asked now.
     pub(super) async fn compare_next(
         &mut self,
@@ -97,25 +102,30 @@ impl State {
     }
 
     fn ask(&mut self, myself: &ActorRef<Message>, commit: Commit, etag: Option<String>) {
-        let (github, myself) = (self.service.github.clone(), myself.clone());
+        let github = self.service.github.clone();
         let (repository, at) = (commit.repository.clone(), Timestamp::now());
         self.comparison.running = Some(Asked {
             commit: commit.clone(),
             at,
         });
-        let request = tokio::spawn(async move {
-            let begun = Instant::now();
+        let (asked, begun) = (commit.clone(), Instant::now());
+        let task = async move {
             let answer = github
-                .statuses(&commit.repository, &commit.id, etag.as_deref())
+                .statuses(&asked.repository, &asked.id, etag.as_deref())
                 .await;
-            let _ = myself.cast(Message::Shown {
-                commit,
+            Message::Shown {
+                commit: asked,
                 begun,
                 answer,
-            });
-        });
-        self.busy
-            .insert(repository, AbortOnDropHandle::new(request));
+            }
+        };
+        let panicked = move |reason| Message::Shown {
+            commit,
+            begun,
+            answer: Err(GithubError::Malformed { reason }),
+        };
+        let request = supervision::run(myself, task, panicked);
+        self.busy.insert(repository, request);
     }
 
     /// GitHub has answered, or has not.
@@ -171,10 +181,11 @@ impl State {
         Ok(())
     }
 
-    /// What keeps a status from being read keeps others from being sent.
+    /// What keeps a status from being read keeps others from being sent; unless it may lie with this
+    /// commit alone, which is then left to the next round.
     fn not_shown(&mut self, commit: Commit, begun: Instant, error: &GithubError) {
         let (trouble, problem) = trouble(error);
-        if begun < self.settings_since {
+        if begun < self.settings_since || trouble == Trouble::Away {
             return;
         }
         match self.pace.patience.judge(trouble, Duration::ZERO) {
@@ -188,7 +199,7 @@ impl State {
                 .comparison
                 .left
                 .retain(|other| other.repository != commit.repository),
-            Verdict::GiveUp => {}
+            Verdict::StatusWaits | Verdict::GiveUp => {}
         }
     }
 

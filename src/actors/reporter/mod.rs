@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
 use self::comparison::{Commit, Comparison};
+use super::supervision;
 use crate::adapters::github::{self, CredentialKind, GithubError, List, Scope, Shown};
 use crate::config::{Github as GithubConfig, ServiceConfig};
 use crate::domain::delivery::{Patience, Pause, Trouble, Verdict};
@@ -93,6 +94,8 @@ pub struct State {
     /// before says nothing of what holds now.
     settings: GithubConfig,
     settings_since: Instant,
+    /// Where the links of statuses lead.
+    public_url: String,
     waker: Option<AbortOnDropHandle<()>>,
 }
 
@@ -110,7 +113,9 @@ impl Actor for Reporter {
         myself.send_interval(pace.compare_every, || Message::Compare);
         let config = service.config.clone();
         let settings = config.borrow().github.clone();
+        let public_url = config.borrow().public_url.as_str().to_owned();
         Ok(State {
+            public_url,
             settings,
             settings_since: Instant::now(),
             revision: service.store.revision(),
@@ -167,6 +172,10 @@ impl State {
         if config.github != self.settings {
             self.settings_changed(config.github.clone()).await?;
         }
+        if config.public_url.as_str() != self.public_url {
+            self.public_url = config.public_url.as_str().to_owned();
+            self.links_changed().await?;
+        }
         self.tell_obstacles();
         if self.service.github.credential() == CredentialKind::None {
             return Ok(());
@@ -205,21 +214,25 @@ impl State {
             description: status.description.clone(),
             target_url: config.build_url(&status.build),
         };
-        let (github, myself) = (self.service.github.clone(), myself.clone());
-        let repository = status.repository.clone();
-        let request = tokio::spawn(async move {
-            let begun = Instant::now();
+        let (github, repository) = (self.service.github.clone(), status.repository.clone());
+        let (sent, begun) = (status.clone(), Instant::now());
+        let task = async move {
             let answer = github
-                .set_status(&status.repository, &status.commit, &wanted)
+                .set_status(&sent.repository, &sent.commit, &wanted)
                 .await;
-            let _ = myself.cast(Message::Sent {
-                status,
+            Message::Sent {
+                status: sent,
                 begun,
                 answer,
-            });
-        });
-        self.busy
-            .insert(repository, AbortOnDropHandle::new(request));
+            }
+        };
+        let panicked = move |reason| Message::Sent {
+            status,
+            begun,
+            answer: Err(GithubError::Malformed { reason }),
+        };
+        let request = supervision::run(myself, task, panicked);
+        self.busy.insert(repository, request);
     }
 
     async fn sent(
@@ -262,6 +275,7 @@ impl State {
                 Verdict::RepositoryWaits => {
                     self.repository_failed(&status.repository, begun, trouble, &problem);
                 }
+                Verdict::StatusWaits => {}
                 Verdict::GiveUp => {
                     // Its others, which may be as old, are not refused one after the other.
                     if trouble == Trouble::Repository {

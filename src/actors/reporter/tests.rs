@@ -55,7 +55,6 @@ fn hasty() -> Pace {
             repository: moment,
             unstated_limit: moment,
             alone: moment,
-            longest_limit: Duration::from_millis(10),
             ..Patience::default()
         },
         look_every: Duration::from_millis(50),
@@ -453,9 +452,7 @@ async fn without_a_credential_nothing_is_sent_or_counted_and_one_that_comes_send
 #[tokio::test]
 async fn while_a_limit_holds_github_is_asked_nothing_at_all() {
     let mut world = World::new(1).await;
-    let mut pace = hasty();
-    pace.patience.longest_limit = Duration::from_secs(3600);
-    world.start(pace).await;
+    world.start(hasty()).await;
     let limit = Answer::secondary_limit(Some(Duration::from_secs(600)));
     world.github.fail(Times::Next(1), Route::Statuses, limit);
     let commit = world.commits[0].clone();
@@ -661,4 +658,78 @@ async fn a_refusal_of_old_statuses_gives_up_one_of_them_and_waits() {
     until("one is given up", async || waits().await < 3).await;
     world.looked().await;
     assert_eq!((waits().await, world.sent()), (2, 1));
+}
+
+#[tokio::test]
+async fn what_github_does_not_take_waits_alone_until_it_is_given_up_or_the_settings_change() {
+    let mut world = World::new(1).await;
+    let mut pace = hasty();
+    pace.patience.unknown_for = Duration::from_millis(300);
+    world.start(pace).await;
+    let refusal = Answer::status(422).message("No commit found for SHA");
+    let not_taken = Route::Statuses.by("POST");
+    let failure = world.github.fail(Times::UntilLifted, not_taken, refusal);
+    let commit = world.commits[0].clone();
+    world.push(&commit).await;
+    until("they are tried more than once", async || world.sent() > 3).await;
+    assert_eq!(*world.service().obstacles.borrow(), []);
+    let waits = async || world.store().status_backlog(true).await.unwrap().statuses;
+    until("they are given up", async || waits().await == 0).await;
+    world.github.lift(failure);
+    world.configure(|config| config.github.webhook_secret = Some(Secret::new("another")));
+    world.converges(&commit).await;
+}
+
+#[tokio::test]
+async fn a_commit_whose_statuses_github_cannot_list_holds_up_nothing() {
+    let mut world = World::new(2).await;
+    let (mut pace, hour) = (hasty(), Duration::from_secs(3600));
+    (pace.patience.away.first, pace.patience.away.longest) = (hour, hour);
+    world.start(pace).await;
+    let (first, next) = (world.commits[0].clone(), world.commits[1].clone());
+    world.push(&first).await;
+    world.converges(&first).await;
+    let broken = Answer::status(502);
+    let listing = Route::Statuses.by("GET");
+    world.github.fail(Times::UntilLifted, listing, broken);
+    let failed = || {
+        let asked = world.github.requests_to(Route::Statuses.by("GET"));
+        asked.iter().filter(|seen| seen.status == Some(502)).count()
+    };
+    until("it is asked for in each comparison", async || failed() > 2).await;
+    world.push(&next).await;
+    world.converges(&next).await;
+}
+
+#[tokio::test]
+async fn links_follow_the_public_url() {
+    let mut world = World::new(1).await;
+    let mut pace = hasty();
+    world.start(pace.clone()).await;
+    let commit = world.commits[0].clone();
+    world.push(&commit).await;
+    world.converges(&commit).await;
+    let unchanged = || {
+        let asked = world.github.requests_to(Route::Statuses.by("GET"));
+        asked.iter().filter(|seen| seen.status == Some(304)).count()
+    };
+    until("nothing was modified", async || unchanged() > 1).await;
+    world.configure(|config| {
+        config.public_url = "https://new.example.org".to_owned().try_into().unwrap()
+    });
+    world.converges(&commit).await;
+
+    // And not only with the next comparison.
+    world.kill().await;
+    pace.compare_every = Duration::from_secs(3600);
+    world.start(pace).await;
+    let asked = world.asked();
+    until("it is compared at the start", async || {
+        world.asked() > asked
+    })
+    .await;
+    world.configure(|config| {
+        config.public_url = "https://newest.example.org".to_owned().try_into().unwrap()
+    });
+    world.converges(&commit).await;
 }

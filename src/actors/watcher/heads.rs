@@ -14,6 +14,8 @@ use crate::store::{HeadNote, Heard, KnownHead, KnownHeads, NewBuilds};
 
 /// What kept them from being compared.
 pub async fn compare(arguments: &Arguments) -> Option<String> {
+    // A mirror may be tidied for long, and one after the other.
+    arguments.service.git.idle(&arguments.repository).await;
     let _turn = arguments.turns.heads.acquire().await.ok()?;
     let compared = Comparison::run(arguments).await;
     compared.err().map(|error| format!("{error:#}"))
@@ -56,6 +58,7 @@ impl<'a> Comparison<'a> {
                 let head = heads.find(|head| head.git_ref == reference)?;
                 Some((branch.branch.clone(), head.commit.clone()))
             });
+        let mut failures = Vec::new();
         let mut comparison = Self {
             arguments,
             default_branch,
@@ -70,7 +73,7 @@ impl<'a> Comparison<'a> {
         {
             let known = heads.remove(&git_ref);
             if let Err(error) = comparison.look(&git_ref, commit, known).await {
-                tracing::warn!(%repository, reference = %git_ref, "cannot tell what was pushed: {error:#}");
+                failures.push(format!("{git_ref}: {error:#}"));
             }
         }
         // What is left was known, and is gone.
@@ -84,12 +87,21 @@ impl<'a> Comparison<'a> {
             }));
         if !comparison.notes.is_empty() || !seen {
             let notes = std::mem::take(&mut comparison.notes);
-            service.store.note_heads(repository.clone(), notes).await?;
+            let (store, all_seen) = (&service.store, failures.is_empty());
+            store
+                .note_heads(repository.clone(), notes, all_seen)
+                .await?;
         }
         if let Some((branch, commit)) = configuration {
             comparison.ask_for_load(branch, commit).await?;
         }
-        Ok(())
+        match failures.first() {
+            Some(first) => anyhow::bail!(
+                "what was pushed cannot be told of {} of its refs, first {first}",
+                failures.len()
+            ),
+            None => Ok(()),
+        }
     }
 
     async fn look(

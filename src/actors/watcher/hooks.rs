@@ -12,7 +12,7 @@ use crate::domain::webhooks::{Hook, Step, Wanted, secret_digest};
 
 /// How often webhooks are looked at that were right. GitHub answers that nothing has changed
 /// without counting the request.
-const LOOK_EVERY: Duration = Duration::from_secs(3600);
+pub const LOOK_EVERY: Duration = Duration::from_secs(3600);
 
 /// … and when GitHub could not say. Pushes are found by comparison meanwhile.
 const TRY_AGAIN: Backoff = Backoff {

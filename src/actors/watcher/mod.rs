@@ -12,7 +12,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::Semaphore;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::root;
+use super::{root, supervision};
 use crate::domain::names::RepositoryName;
 use crate::service::Service;
 
@@ -89,10 +89,9 @@ impl Actor for Watcher {
             Message::Compare if state.comparison.is_some() => state.again = true,
             Message::Compare => {
                 let arguments = Arc::clone(&state.arguments);
-                state.comparison = Some(AbortOnDropHandle::new(tokio::spawn(async move {
-                    let problem = heads::compare(&arguments).await;
-                    let _ = myself.cast(Message::Compared(problem));
-                })));
+                let task = async move { Message::Compared(heads::compare(&arguments).await) };
+                let panicked = |why| Message::Compared(Some(why));
+                state.comparison = Some(supervision::run(&myself, task, panicked));
             }
             Message::Compared(problem) => {
                 state.comparison = None;
@@ -116,10 +115,16 @@ impl Actor for Watcher {
                     return Ok(());
                 };
                 let arguments = Arc::clone(&state.arguments);
-                state.looking = Some(AbortOnDropHandle::new(tokio::spawn(async move {
+                let task = async move {
                     let (memory, pause) = hooks::look(&arguments, memory).await;
-                    let _ = myself.cast(Message::LookedAtHooks(memory, pause));
-                })));
+                    Message::LookedAtHooks(memory, pause)
+                };
+                let repository = state.arguments.repository.clone();
+                let panicked = move |why| {
+                    tracing::error!(%repository, "its webhooks cannot be looked at: {why}");
+                    Message::LookedAtHooks(hooks::Memory::default(), hooks::LOOK_EVERY)
+                };
+                state.looking = Some(supervision::run(&myself, task, panicked));
             }
             Message::LookedAtHooks(memory, pause) => {
                 state.hooks = Some(memory);

@@ -142,9 +142,9 @@ impl Git {
         progress: Progress<'_>,
     ) -> Result<(), GitError> {
         let since = Instant::now();
-        let mut attempts = self.attempts(progress);
+        let mut attempts = self.patient_attempts(repository, progress);
         loop {
-            let access = attempts.access(self, repository).await;
+            let access = attempts.access().await;
             let attempt = async {
                 let command = self.remote("submodule", access).inside(into).args([
                     "--quiet",

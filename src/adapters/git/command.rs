@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Command;
 
-use super::{Access, Git, GitError};
+use super::{Access, Git, GitError, NoCredential};
 
 /// What git writes to its standard output is kept up to here, unless a command says otherwise:
 /// the refs of a repository with 200,000 of them.
@@ -92,8 +92,10 @@ pub(super) struct Output {
     pub stderr: String,
     /// How many refs git said it changed: `old -> new`, in all of its standard error.
     pub changed_refs: usize,
+    /// The server was shown a credential.
+    pub with_credential: bool,
     /// Why the server was shown no credential though there should be one.
-    pub anonymous_because: Option<String>,
+    pub anonymous_because: Option<NoCredential>,
 }
 
 impl Git {
@@ -159,6 +161,12 @@ impl GitCommand<'_> {
         self
     }
 
+    /// Another limit than that of its kind.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
     /// Keeps so many bytes of the standard output, and ends git where there are more.
     pub fn at_most(mut self, bytes: usize) -> Self {
         self.most_output = bytes;
@@ -174,6 +182,7 @@ impl GitCommand<'_> {
     /// are when the returned future is dropped.
     pub async fn output(mut self) -> Result<Output, GitError> {
         let name = self.name();
+        let with_credential = self.access.credential.is_some();
         let anonymous_because = self.access.anonymous_because.take();
         let running = |source| GitError::Io {
             action: format!("running {name}"),
@@ -210,6 +219,7 @@ impl GitCommand<'_> {
             is_cut,
             stderr: String::from_utf8_lossy(&stderr).into_owned(),
             changed_refs,
+            with_credential,
             anonymous_because,
         })
     }

@@ -31,6 +31,9 @@ const DAMAGE: [&str; 9] = [
 /// What the log of a build says of a mirror in that state.
 pub(super) const DAMAGED: &str = "the mirror is damaged, fetching all of it again";
 
+/// After it could not be tidied, a mirror is left as it is for so long: it takes as long again.
+const TIDIED_IN_VAIN: Duration = Duration::from_secs(24 * 3600);
+
 /// How often it is looked whether a git that outlived an earlier service has ended.
 const LOCK_POLL: Duration = Duration::from_millis(20);
 
@@ -45,6 +48,8 @@ pub(super) struct Mirror {
 struct State {
     /// Every command that could write has ended by itself, so that nothing is half done.
     is_clean: bool,
+    /// When it could not be tidied.
+    tidied_in_vain: Option<Instant>,
 }
 
 /// A mirror that nobody else changes while this lives.
@@ -76,25 +81,42 @@ impl Git {
     }
 
     /// Tidies a mirror where that is due: packs are joined, what no branch reaches goes after
-    /// two weeks. May take minutes, during which the repository's builds wait: for a quiet
-    /// moment. Nothing is done where there is no mirror yet.
+    /// two weeks. May take minutes, of a large one an hour, during which the repository's builds
+    /// wait: for a quiet moment. Nothing is done where there is no mirror yet, and for a day after
+    /// it failed.
     pub async fn maintain(&self, repository: &RepositoryName) -> Result<(), GitError> {
         let mirror = self.mirror(repository);
         if !mirror.folder.exists() {
             return Ok(());
         }
         let mut held = self.hold(repository, &mirror).await?;
+        let failed = held.state.tidied_in_vain;
+        if failed.is_some_and(|failed| failed.elapsed() < TIDIED_IN_VAIN) {
+            return Ok(());
+        }
+        // Unless it comes to its end.
+        held.state.tidied_in_vain = Some(Instant::now());
         let command = self
             .local("gc")
+            .timeout(self.shared.settings.tidying_timeout)
             .inside(held.folder)
             .setting("gc.auto", "2000")
             .setting("gc.autoPackLimit", "20")
             .args(["--auto", "--quiet"]);
         let output = held.write(command).await?;
         match output.code {
-            Some(0) => Ok(()),
+            Some(0) => {
+                held.state.tidied_in_vain = None;
+                Ok(())
+            }
             _ => Err(output.into_failure()),
         }
+    }
+
+    /// Waits until nobody works on the mirror, for who holds something that others want meanwhile.
+    pub async fn idle(&self, repository: &RepositoryName) {
+        let mirror = self.mirror(repository);
+        drop(mirror.state.lock().await);
     }
 
     /// The repositories of which there is a mirror.
@@ -317,12 +339,12 @@ impl Held<'_> {
         refspecs: &[&str],
         progress: Progress<'_>,
     ) -> Result<Output, GitError> {
-        let mut attempts = self.git.attempts(progress);
+        let mut attempts = self.git.patient_attempts(self.repository, progress);
         loop {
             if !self.state.is_clean {
                 self.tidy().await?;
             }
-            let access = attempts.access(self.git, self.repository).await;
+            let access = attempts.access().await;
             let command = self
                 .git
                 .remote("fetch", access)

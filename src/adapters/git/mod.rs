@@ -48,8 +48,13 @@ pub struct Settings {
     pub network_timeout: Duration,
     /// For what needs no network.
     pub local_timeout: Duration,
+    /// For joining the packs of a mirror, which takes long where it is large.
+    pub tidying_timeout: Duration,
     /// How often the server is tried before a fetch has failed; at least once.
     pub attempts: u32,
+    /// The same, where what is missing is a credential that may be had a little later. More, as an
+    /// incident of GitHub's API lasts minutes, and nobody else can help a private repository.
+    pub attempts_at_credential: u32,
     /// The pause before the second try, doubled with each further one.
     pub retry_after: Duration,
 }
@@ -61,7 +66,10 @@ impl Settings {
             mirrors: mirrors.into(),
             network_timeout: Duration::from_secs(600),
             local_timeout: Duration::from_secs(300),
+            tidying_timeout: Duration::from_secs(3600),
             attempts: 3,
+            // With their pauses, four minutes.
+            attempts_at_credential: 8,
             retry_after: Duration::from_secs(2),
         }
     }
@@ -87,12 +95,25 @@ impl Credential {
 }
 
 /// Asked before each command that reaches the server of a repository, because a GitHub App's
-/// token lasts an hour and is of one owner. `None`: the server is shown nothing. An error is why
-/// there is no credential though there should be one; git then goes on without, as the
-/// repository may be public.
+/// token lasts an hour and is of one owner. `None`: the server is shown nothing. After an error
+/// git goes on without, as the repository may be public. With a credential that the server has
+/// refused, another is asked for; the same again says that there is none.
 pub type CredentialProvider = Box<
-    dyn Fn(RepositoryName) -> BoxFuture<'static, Result<Option<Credential>, String>> + Send + Sync,
+    dyn Fn(
+            RepositoryName,
+            Option<Credential>,
+        ) -> BoxFuture<'static, Result<Option<Credential>, NoCredential>>
+        + Send
+        + Sync,
 >;
+
+/// Why there is no credential though there should be one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NoCredential {
+    pub reason: String,
+    /// Whether there may be one a little later.
+    pub may_pass: bool,
+}
 
 impl fmt::Debug for Credential {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -125,8 +146,12 @@ pub enum GitError {
         repository: RepositoryName,
         url: String,
         /// Why the server was shown no credential though there should be one.
-        anonymous_because: Option<String>,
+        anonymous_because: Option<NoCredential>,
     },
+    #[error(
+        "{url} cannot be read: the server refuses the credential, which has expired, was revoked or is wrong"
+    )]
+    CredentialRefused { url: String },
     /// Git follows redirects only without a credential.
     #[error("{url} redirects elsewhere; if the repository was renamed, use its new name")]
     Redirected { url: String },
@@ -144,13 +169,25 @@ pub enum GitError {
 impl GitError {
     /// Whether the same may succeed a little later.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Unreachable { .. } | Self::TimedOut { .. })
+        matches!(self, Self::Unreachable { .. } | Self::TimedOut { .. }) || self.lacks_credential()
+    }
+
+    /// Whether it may be for want of a credential, which may be there a little later.
+    fn lacks_credential(&self) -> bool {
+        match self {
+            Self::RepositoryNotFound {
+                anonymous_because, ..
+            } => anonymous_because.as_ref().is_some_and(|why| why.may_pass),
+            _ => false,
+        }
     }
 }
 
-fn anonymously(because: &Option<String>) -> String {
+fn anonymously(because: &Option<NoCredential>) -> String {
     match because {
-        Some(reason) => format!("; it was asked for without a credential, because {reason}"),
+        Some(NoCredential { reason, .. }) => {
+            format!("; it was asked for without a credential, because {reason}")
+        }
         None => String::new(),
     }
 }
@@ -267,19 +304,19 @@ impl Git {
         format!("{}/{repository}", self.shared.settings.git_url)
     }
 
-    /// What the server is shown for this repository, or why nothing.
-    async fn access(&self, repository: &RepositoryName) -> Access {
+    /// What the server is shown for this repository, or why nothing; `refused` was.
+    async fn access(&self, repository: &RepositoryName, refused: Option<Credential>) -> Access {
         let fixed = self.shared.credential.clone();
         let is_http = self.shared.settings.git_url.starts_with("http");
         let Some(provider) = self.shared.provider.as_ref().filter(|_| is_http) else {
             return Access::with(fixed);
         };
-        match provider(repository.clone()).await {
+        match provider(repository.clone(), refused).await {
             Ok(credential) => Access::with(credential.or(fixed)),
             Err(_) if fixed.is_some() => Access::with(fixed),
-            Err(reason) => Access {
+            Err(why) => Access {
                 credential: None,
-                anonymous_because: Some(reason),
+                anonymous_because: Some(why),
             },
         }
     }
@@ -294,7 +331,7 @@ impl Git {
 struct Access {
     credential: Option<Credential>,
     /// Why there is none though there should be one.
-    anonymous_because: Option<String>,
+    anonymous_because: Option<NoCredential>,
 }
 
 impl Access {

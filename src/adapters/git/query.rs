@@ -194,9 +194,9 @@ impl Git {
         options: &[&str],
         patterns: &[&str],
     ) -> Result<String, GitError> {
-        let mut attempts = self.attempts(SILENT);
+        let mut attempts = self.attempts(repository, SILENT);
         let output = loop {
-            let access = attempts.access(self, repository).await;
+            let access = attempts.access().await;
             let command = self
                 .remote("ls-remote", access)
                 .args(options)

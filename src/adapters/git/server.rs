@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::command::{GitCommand, Output, gist};
-use super::{Access, Git, GitError, Progress};
+use super::{Access, Credential, Git, GitError, NoCredential, Progress};
 use crate::domain::names::RepositoryName;
 
 /// What git says where a repository is not there, or not for us. GitHub answers for a private
@@ -16,6 +16,14 @@ const NOT_FOUND: [&str; 8] = [
     "Authentication failed",
     "Permission denied",
     "error: 403",
+    "error: 401",
+];
+
+/// Those of them by which a server refuses a credential. GitHub answers one that may not see a
+/// repository as if there were none.
+const REFUSED: [&str; 3] = [
+    "could not read Username",
+    "Authentication failed",
     "error: 401",
 ];
 
@@ -68,6 +76,10 @@ impl Git {
             Err(GitError::Redirected {
                 url: self.url(repository),
             })
+        } else if output.with_credential && says(&output.stderr, &REFUSED) {
+            Err(GitError::CredentialRefused {
+                url: self.url(repository),
+            })
         } else if says(&output.stderr, &NOT_FOUND) {
             Err(GitError::RepositoryNotFound {
                 repository: repository.clone(),
@@ -80,13 +92,36 @@ impl Git {
     }
 
     /// For something that is done again while it fails for a reason that may pass.
-    pub(super) fn attempts<'a>(&self, progress: Progress<'a>) -> Attempts<'a> {
+    pub(super) fn attempts<'a>(
+        &'a self,
+        repository: &'a RepositoryName,
+        progress: Progress<'a>,
+    ) -> Attempts<'a> {
         let settings = &self.shared.settings;
         Attempts {
+            git: self,
+            repository,
+            shown: None,
+            renewed: false,
             left: settings.attempts.saturating_sub(1),
+            left_at_credential: settings.attempts.saturating_sub(1),
             pause: settings.retry_after,
             redirects: 0,
             progress,
+        }
+    }
+
+    /// The same, for a build: it has minutes for its credential to come, and ends without it. A
+    /// question is asked again soon enough by who asked it.
+    pub(super) fn patient_attempts<'a>(
+        &'a self,
+        repository: &'a RepositoryName,
+        progress: Progress<'a>,
+    ) -> Attempts<'a> {
+        let settings = &self.shared.settings;
+        Attempts {
+            left_at_credential: settings.attempts_at_credential.saturating_sub(1),
+            ..self.attempts(repository, progress)
         }
     }
 }
@@ -96,7 +131,14 @@ impl Git {
 /// Not a function that takes the attempt: the future of an async closure cannot be shown to be
 /// `Send` where it borrows from its caller.
 pub(super) struct Attempts<'a> {
+    git: &'a Git,
+    repository: &'a RepositoryName,
+    /// In the last attempt.
+    shown: Option<Credential>,
+    /// Another credential was asked for, as the server refused the first.
+    renewed: bool,
     left: u32,
+    left_at_credential: u32,
     pause: Duration,
     redirects: u32,
     progress: Progress<'a>,
@@ -108,18 +150,21 @@ const MAX_REDIRECTS: u32 = 2;
 
 impl Attempts<'_> {
     /// What the server is shown in this attempt: nothing where git has to follow a redirect.
-    pub(super) async fn access(&self, git: &Git, repository: &RepositoryName) -> Access {
-        match self.redirects % 2 {
-            0 => git.access(repository).await,
+    pub(super) async fn access(&mut self) -> Access {
+        let access = match self.redirects % 2 {
+            0 => self.git.access(self.repository, None).await,
             _ => Access {
                 credential: None,
-                anonymous_because: Some(
-                    "the server redirects elsewhere, where the credential is not sent (if the \
-                     repository was renamed, use its new name)"
+                anonymous_because: Some(NoCredential {
+                    reason: "the server redirects elsewhere, where the credential is not sent (if \
+                             the repository was renamed, use its new name)"
                         .to_owned(),
-                ),
+                    may_pass: false,
+                }),
             },
-        }
+        };
+        self.shown.clone_from(&access.credential);
+        access
     }
 
     /// Whether to try again after this error; if so, the pause is over. It doubles each time.
@@ -128,10 +173,22 @@ impl Attempts<'_> {
             self.redirects += 1;
             return true;
         }
-        if self.left == 0 || !error.is_transient() {
+        if is_refusal(error)
+            && !self.renewed
+            && let Some(refused) = self.shown.take()
+        {
+            self.renewed = true;
+            let another = self.git.access(self.repository, Some(refused.clone()));
+            return another.await.credential != Some(refused);
+        }
+        let left = match error.lacks_credential() {
+            true => &mut self.left_at_credential,
+            false => &mut self.left,
+        };
+        if *left == 0 || !error.is_transient() {
             return false;
         }
-        self.left -= 1;
+        *left -= 1;
         let pause = self.pause;
         (self.progress)(&format!(
             "{error}; trying again in {} s",
@@ -140,6 +197,15 @@ impl Attempts<'_> {
         tokio::time::sleep(pause).await;
         self.pause = pause * 2;
         true
+    }
+}
+
+/// Whether a server did not take what it was shown. A submodule's says so in git's words.
+fn is_refusal(error: &GitError) -> bool {
+    match error {
+        GitError::CredentialRefused { .. } => true,
+        GitError::Failed { stderr, .. } => says(stderr, &REFUSED),
+        _ => false,
     }
 }
 

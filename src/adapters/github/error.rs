@@ -42,8 +42,8 @@ pub enum GithubError {
 /// Source: <https://docs.github.com/en/rest/using-the-rest-api/best-practices-for-using-the-rest-api#handle-rate-limit-errors-appropriately>.
 const UNSTATED_WAIT: Duration = Duration::from_secs(60);
 
-/// GitHub's windows last an hour; an answer that names more than a day is not believed.
-const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
+/// A limit that is said to last longer is tried after this: GitHub counts its own by the hour.
+const LONGEST_WAIT: Duration = Duration::from_secs(2 * 3600);
 
 /// How much of GitHub's own words is kept.
 const MESSAGE_LIMIT: usize = 300;
@@ -58,6 +58,14 @@ struct Refusal {
 }
 
 impl GithubError {
+    /// Whether the same request may succeed a little later, with nobody doing anything.
+    pub fn may_pass(&self) -> bool {
+        matches!(
+            self,
+            Self::Unavailable { .. } | Self::RateLimited { .. } | Self::Malformed { .. }
+        )
+    }
+
     pub(super) fn malformed(reason: impl Into<String>) -> Self {
         Self::Malformed {
             reason: reason.into(),

@@ -132,6 +132,11 @@ impl Github {
         }
     }
 
+    /// Git was refused with this token: an App has another, unless it has one already.
+    pub async fn forget_token(&self, repository: &RepositoryName, refused: &Token) {
+        self.connection().forget(repository, refused).await;
+    }
+
     fn connection(&self) -> Arc<Connection> {
         let connection = self.shared.connection.read();
         Arc::clone(&connection.unwrap_or_else(PoisonError::into_inner))

@@ -445,6 +445,31 @@ fn of_two_files_with_one_name_neither_new_one_comes_into_force() {
 }
 
 #[test]
+fn two_spellings_of_one_repository_are_told() {
+    let depends = "buildscripts: [build.sh]\n\
+                   build.sh: {artifact: result.tar.gz, dependencies: [acme/app, acme/LIB]}\n";
+    let loaded = resolve(
+        &files(&[
+            ("acme/App/main.yaml", GOOD),
+            ("acme/lib/main.yaml", GOOD),
+            ("acme/other/main.yaml", depends),
+        ]),
+        &BTreeMap::new(),
+    );
+    assert_eq!(loaded.last_good.len(), 3, "{}", loaded.findings);
+    assert_snapshot!(loaded.findings.to_string(), @r"
+    acme/App/main.yaml: warning: acme/App is also spelled acme/app; to GitHub it is one repository
+       hint: spell it as GitHub does, in the names of folders and in dependencies
+    acme/lib/main.yaml: warning: acme/lib is also spelled acme/LIB; to GitHub it is one repository
+       hint: spell it as GitHub does, in the names of folders and in dependencies
+    acme/other/main.yaml: warning: acme/LIB is also spelled acme/lib; to GitHub it is one repository
+       hint: spell it as GitHub does, in the names of folders and in dependencies
+    acme/other/main.yaml: warning: acme/app is also spelled acme/App; to GitHub it is one repository
+       hint: spell it as GitHub does, in the names of folders and in dependencies
+    ");
+}
+
+#[test]
 fn a_directory_is_read_as_it_lies() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("root");

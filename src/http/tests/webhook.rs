@@ -159,6 +159,26 @@ async fn where_there_is_nothing_to_build_the_answer_says_why() {
 }
 
 #[tokio::test]
+async fn githubs_spelling_of_a_name_is_as_good_as_ours() {
+    let fixture = Fixture::new();
+    let mut payload = payload('a');
+    payload["repository"]["full_name"] = "Acme/APP".into();
+    let response = Delivery::push(&payload).send(&fixture).await;
+    assert_eq!(response.status(), 202);
+    for build in fixture.all().await {
+        assert_eq!(build.repository.as_str(), "acme/app");
+    }
+    let known = async || {
+        let heads = fixture.store().known_heads("acme/app".parse().unwrap());
+        heads.await.unwrap().heads.len()
+    };
+    assert_eq!(known().await, 1);
+    payload["deleted"] = true.into();
+    Delivery::push(&payload).send(&fixture).await;
+    assert_eq!(known().await, 0);
+}
+
+#[tokio::test]
 async fn what_is_malformed_is_refused_with_what_was_wrong() {
     let fixture = Fixture::new();
     let mut delivery = Delivery::push(&payload('a'));

@@ -25,7 +25,7 @@ use super::filters::Body;
 use super::view::CausedView;
 use super::{Web, filters};
 use crate::domain::build::Cause;
-use crate::domain::names::GitRef;
+use crate::domain::names::{GitRef, RepositoryName};
 use crate::domain::push::Push;
 use crate::domain::webhooks;
 use crate::store::NewBuilds;
@@ -129,11 +129,21 @@ async fn handle(
     match told {
         Told::Deletion(repository, reference) => {
             let answer = format!("{reference} was deleted");
+            let repository = spelling(web, repository);
             web.service.store.forget_head(repository, reference).await?;
             nothing(answer)
         }
-        Told::Push(push) => accept(web, delivery_id(headers)?, push).await,
+        Told::Push(mut push) => {
+            push.repository = spelling(web, push.repository);
+            accept(web, delivery_id(headers)?, push).await
+        }
     }
+}
+
+fn spelling(web: &Web, repository: RepositoryName) -> RepositoryName {
+    let service = &web.service;
+    let (catalog, config) = (service.catalog.borrow(), service.config.borrow());
+    config.tracking(&catalog).spelling(repository)
 }
 
 async fn accept(

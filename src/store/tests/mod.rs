@@ -210,7 +210,10 @@ async fn a_head_that_was_only_seen_can_still_be_pushed() {
         now: Some(sha('a')),
         decided: true,
     };
-    store.note_heads(repository, vec![seen]).await.unwrap();
+    store
+        .note_heads(repository, vec![seen], true)
+        .await
+        .unwrap();
     assert!(!store.hear_push(None, push(None, 'a')).await.unwrap().known);
 }
 

@@ -143,7 +143,10 @@ async fn an_answer_of_gits_that_is_older_than_a_webhook_is_ignored() {
         now: None,
         decided: true,
     };
-    store.note_heads(repository(), vec![note]).await.unwrap();
+    store
+        .note_heads(repository(), vec![note], true)
+        .await
+        .unwrap();
     assert!(head_is(&store, 'b').await);
 }
 
@@ -159,7 +162,10 @@ async fn a_head_nobody_decided_about_begins_like_a_new_one() {
         now: Some(sha('a')),
         decided: false,
     };
-    store.note_heads(repository(), vec![note]).await.unwrap();
+    store
+        .note_heads(repository(), vec![note], true)
+        .await
+        .unwrap();
     let known = store.known_heads(repository()).await.unwrap();
     assert!(known.seen && !known.heads[&main_branch()].decided);
     let told = store.hear_push(None, push(Some('a'), 'b')).await.unwrap();
@@ -425,7 +431,10 @@ async fn a_note_that_moves_nothing_leaves_the_push_that_is_known() {
             now: Some(sha(now)),
             decided: true,
         };
-        store.note_heads(repository(), vec![note]).await.unwrap();
+        store
+            .note_heads(repository(), vec![note], true)
+            .await
+            .unwrap();
         assert_eq!(head(&store).await.unwrap().push.is_some(), pushed, "{now}");
     }
 }
@@ -501,7 +510,10 @@ async fn a_push_is_kept_for_the_dependents_that_it_built() {
 async fn what_is_long_unwatched_is_told_once_nothing_of_it_waits() {
     let Fixture { store, folder } = fixture();
     let builds = store.hear_push(None, push(None, 'a')).await.unwrap().builds;
-    store.note_heads(repository(), Vec::new()).await.unwrap();
+    store
+        .note_heads(repository(), Vec::new(), true)
+        .await
+        .unwrap();
     let mirrored: RepositoryName = "acme/mirrored".parse().unwrap();
     let unwatched = async |watched: &[RepositoryName]| {
         let watched: BTreeSet<RepositoryName> = watched.iter().cloned().collect();

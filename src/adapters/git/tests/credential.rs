@@ -11,11 +11,11 @@ const COMMIT: &str = "0123456789012345678901234567890123456789";
 
 /// Answers every request for credentials like this, and counts them.
 fn provider(
-    answer: Result<Option<Credential>, String>,
+    answer: Result<Option<Credential>, NoCredential>,
 ) -> (CredentialProvider, Arc<Mutex<Vec<RepositoryName>>>) {
     let asked = Arc::new(Mutex::new(Vec::new()));
     let noted = Arc::clone(&asked);
-    let provider: CredentialProvider = Box::new(move |repository| {
+    let provider: CredentialProvider = Box::new(move |repository, _| {
         noted.lock().unwrap().push(repository);
         let answer = answer.clone();
         Box::pin(async move { answer })
@@ -23,11 +23,18 @@ fn provider(
     (provider, asked)
 }
 
+fn down() -> NoCredential {
+    NoCredential {
+        reason: "GitHub is down".to_owned(),
+        may_pass: true,
+    }
+}
+
 fn token() -> Credential {
     Credential::basic("x-access-token", "t0ken")
 }
 
-fn world(url: &str, answer: Result<Option<Credential>, String>) -> (Git, TempDir) {
+fn world(url: &str, answer: Result<Option<Credential>, NoCredential>) -> (Git, TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let mut settings = Settings::new(url, folder.path().join("mirrors"));
     settings.retry_after = Duration::from_millis(1);
@@ -136,7 +143,7 @@ async fn a_private_repository_that_moved_is_told_so() {
 async fn a_public_repository_is_read_when_there_is_no_credential_for_it() {
     let server = MockServer::start().await;
     repository(&server).await;
-    let (git, _folder) = world(&server.uri(), Err("GitHub is down".to_owned()));
+    let (git, _folder) = world(&server.uri(), Err(down()));
     assert_eq!(git.refs(&app()).await.unwrap().heads.len(), 1);
     assert_eq!(shown(&server).await, [false, false]);
 }
@@ -144,7 +151,7 @@ async fn a_public_repository_is_read_when_there_is_no_credential_for_it() {
 #[tokio::test]
 async fn a_repository_that_is_not_found_without_its_credential_says_why() {
     let server = MockServer::start().await;
-    let (git, _folder) = world(&server.uri(), Err("GitHub is down".to_owned()));
+    let (git, _folder) = world(&server.uri(), Err(down()));
     let url = format!("{}/acme/app", server.uri());
     for error in [
         git.refs(&app()).await.unwrap_err(),
@@ -160,6 +167,65 @@ async fn a_repository_that_is_not_found_without_its_credential_says_why() {
     }
 }
 
+/// A git that is let in with the token only, and whose provider has it after so many failures like
+/// this one. How the first fetch ends, and how often the provider was asked.
+async fn fetch_after(failures: usize, failure: NoCredential) -> (GitError, usize) {
+    let server = MockServer::start().await;
+    let let_in = Mock::given(path(INFO))
+        .and(|request: &wiremock::Request| request.headers.contains_key("authorization"));
+    let_in
+        .respond_with(ResponseTemplate::new(500))
+        .mount(&server)
+        .await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut settings = Settings::new(server.uri(), folder.path().join("mirrors"));
+    settings.retry_after = Duration::from_millis(1);
+    settings.attempts = 2;
+    let asked = Arc::new(Mutex::new(0));
+    let counted = Arc::clone(&asked);
+    let provider: CredentialProvider = Box::new(move |_, _| {
+        let mut count = counted.lock().unwrap();
+        *count += 1;
+        let answer = match *count > failures {
+            true => Ok(Some(token())),
+            false => Err(failure.clone()),
+        };
+        Box::pin(async move { answer })
+    });
+    let git = Git::with_provider(settings, Some(provider)).unwrap();
+    let error = git.update(&app(), SILENT).await.unwrap_err();
+    let asked = *asked.lock().unwrap();
+    (error, asked)
+}
+
+#[tokio::test]
+async fn a_credential_that_is_missing_for_a_while_is_waited_for() {
+    // In the end it is let in, to a server that is no repository.
+    let (error, asked) = fetch_after(6, down()).await;
+    assert!(matches!(error, GitError::Unreachable { .. }), "{error}");
+    assert_eq!(asked, 8, "the last two for the server");
+    let (error, asked) = fetch_after(100, down()).await;
+    assert!(
+        matches!(error, GitError::RepositoryNotFound { .. }),
+        "{error}"
+    );
+    assert_eq!(asked, 8);
+}
+
+#[tokio::test]
+async fn a_credential_that_will_not_come_is_not_waited_for() {
+    let not_installed = NoCredential {
+        may_pass: false,
+        ..down()
+    };
+    let (error, asked) = fetch_after(6, not_installed).await;
+    assert!(
+        matches!(error, GitError::RepositoryNotFound { .. }),
+        "{error}"
+    );
+    assert_eq!(asked, 1);
+}
+
 #[tokio::test]
 async fn what_stands_in_git_url_is_shown_where_the_provider_has_nothing() {
     let server = MockServer::start().await;
@@ -168,7 +234,7 @@ async fn what_stands_in_git_url_is_shown_where_the_provider_has_nothing() {
     let url = server.uri().replace("http://", "http://user:pass@");
     for (answer, expected) in [
         (Ok(None), &fixed),
-        (Err("GitHub is down".to_owned()), &fixed),
+        (Err(down()), &fixed),
         (Ok(Some(token())), &token()),
     ] {
         let (git, _folder) = world(&url, answer);
@@ -198,11 +264,55 @@ async fn a_submodule_on_another_server_does_not_get_the_credential() {
     let other = MockServer::start().await;
     repository(&other).await;
     let (git, _folder) = world("http://127.0.0.1:9", Ok(Some(token())));
-    let access = git.access(&app()).await;
+    let access = git.access(&app(), None).await;
     assert!(access.credential.is_some());
     let command = git
         .remote("ls-remote", access)
         .arg(format!("{}/acme/app", other.uri()));
     command.run().await.unwrap();
     assert_eq!(shown(&other).await, [false, false]);
+}
+
+/// A git that lets nobody in, and what it was shown.
+async fn closed_to(answers: [&'static str; 2]) -> (GitError, Vec<String>) {
+    let server = MockServer::start().await;
+    let refusal = ResponseTemplate::new(401).insert_header("www-authenticate", "Basic realm=\"x\"");
+    Mock::given(path(INFO))
+        .respond_with(refusal)
+        .mount(&server)
+        .await;
+    let folder = tempfile::tempdir().unwrap();
+    let settings = Settings::new(server.uri(), folder.path().join("mirrors"));
+    let [first, then] = answers.map(|token| Credential::basic("x-access-token", token));
+    let is_refused = Arc::new(Mutex::new(false));
+    let provider: CredentialProvider = Box::new(move |_, refused| {
+        let mut is_refused = is_refused.lock().unwrap();
+        *is_refused |= refused == Some(first.clone());
+        let answer = if *is_refused { &then } else { &first }.clone();
+        Box::pin(async move { Ok(Some(answer)) })
+    });
+    let git = Git::with_provider(settings, Some(provider)).unwrap();
+    let error = git.refs(&app()).await.unwrap_err();
+    let requests = server.received_requests().await.unwrap();
+    let shown = requests
+        .iter()
+        .map(|request| request.headers["authorization"].to_str().unwrap());
+    (error, shown.map(str::to_owned).collect())
+}
+
+#[tokio::test]
+async fn another_credential_is_asked_for_once_where_one_is_refused() {
+    let value = |token| {
+        let header = Credential::basic("x-access-token", token).header;
+        header.split_once(": ").unwrap().1.to_owned()
+    };
+    let (error, shown) = closed_to(["revoked", "fresh"]).await;
+    assert_eq!(shown, [value("revoked"), value("fresh")]);
+    assert!(
+        matches!(error, GitError::CredentialRefused { .. }),
+        "{error}"
+    );
+    // Where there is no other, the server is left alone.
+    let (_, shown) = closed_to(["the only one", "the only one"]).await;
+    assert_eq!(shown, [value("the only one")]);
 }

@@ -172,6 +172,39 @@ async fn a_mirror_is_tidied_and_still_serves() {
 }
 
 #[tokio::test]
+async fn a_mirror_that_could_not_be_tidied_is_left_alone_for_a_while() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = folder.path().join("server").to_str().unwrap().to_owned();
+    let mut settings = Settings::new(&url, folder.path().join("mirrors"));
+    settings.tidying_timeout = Duration::ZERO;
+    let git = Git::new(settings).unwrap();
+    let world = World { folder, git };
+    let app = world.repository("acme/app");
+    let commit = world.commit(&app, "one", "1");
+    world.git.update(&app, SILENT).await.unwrap();
+    let error = world.git.maintain(&app).await.unwrap_err();
+    assert_eq!(error.to_string(), "git gc took longer than 0 s");
+    world.git.maintain(&app).await.unwrap();
+    // It serves all the same.
+    let into = world.path("checkout");
+    let master = branch("master");
+    let checkout = world.git.checkout(&app, &commit, &master, &into, SILENT);
+    checkout.await.unwrap();
+}
+
+#[tokio::test]
+async fn who_waits_for_an_idle_mirror_waits_for_who_works_on_it() {
+    let world = World::new();
+    let app = world.repository("acme/app");
+    let mirror = world.git.mirror(&app);
+    let held = world.git.hold(&app, &mirror).await.unwrap();
+    let mut idle = std::pin::pin!(world.git.idle(&app));
+    assert!(futures_util::poll!(&mut idle).is_pending());
+    drop(held);
+    idle.await;
+}
+
+#[tokio::test]
 async fn a_mirror_that_was_removed_is_fetched_again() {
     let world = World::new();
     let repositories = ["acme/app", "acme/lib"].map(|name| world.repository(name));
