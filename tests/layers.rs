@@ -45,7 +45,7 @@ const LAYERS: [(&str, &[&str]); 14] = [
 ];
 
 /// Each with the only places where it is imported.
-const LIBRARIES: [(&str, &[&str]); 10] = [
+const LIBRARIES: [(&str, &[&str]); 11] = [
     ("bollard", &["src/adapters/docker"]),
     ("octocrab", &["src/adapters/github"]),
     ("fred", &["src/adapters/redis.rs"]),

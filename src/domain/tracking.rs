@@ -184,6 +184,32 @@ mod tests {
     }
 
     #[test]
+    fn every_branch_and_tag_of_a_kernel_repository_is_built_beside_its_scripts() {
+        let catalog = catalog();
+        let (app, other) = ("acme/app".parse().unwrap(), "acme/kernel".parse().unwrap());
+        let kernel = recipe("kernel.sh", &[]);
+        let tracking = Tracking {
+            catalog: &catalog,
+            configuration: None,
+            kernels: BTreeMap::from([(&app, kernel.clone()), (&other, kernel)]),
+        };
+        for (repository, reference, expected) in [
+            (&app, "refs/heads/main", "kernel.sh build.sh test.sh"),
+            (&app, "refs/heads/other", "kernel.sh"),
+            (&other, "refs/tags/v1", "kernel.sh"),
+        ] {
+            let reference = reference.parse().unwrap();
+            assert_eq!(
+                scripts(&tracking.work(repository, &reference)).join(" "),
+                expected
+            );
+            assert!(tracking.has(repository, &reference, "kernel.sh"));
+            assert!(!tracking.has(repository, &reference, "other.sh"));
+        }
+        assert!(tracking.is_watched(&other) && tracking.repositories().contains(&other));
+    }
+
+    #[test]
     fn whatever_matters_is_watched() {
         let catalog = catalog();
         let tracking = Tracking {
@@ -217,6 +243,7 @@ mod tests {
         let tracking = Tracking {
             catalog: &catalog,
             configuration: None,
+            kernels: BTreeMap::new(),
         };
         for (name, expected) in [
             ("acme/app", "acme/app"),
