@@ -210,16 +210,15 @@ impl Store {
         .await
     }
 
-    /// The build that makes a base again, where its ref is known to stand: one that waits or runs
-    /// already, else a new one. `None`: the ref is gone.
-    pub async fn need_base(
-        &self,
-        of: BuildId,
-        repository: RepositoryName,
-        reference: GitRef,
-        recipe: Recipe,
-    ) -> Result<Option<BuildId>> {
+    /// The build that makes a base again, from where git says that its ref is: one that waits or
+    /// runs already, whatever its commit, else a new one.
+    pub async fn need_base(&self, of: BuildId, push: Push, recipe: Recipe) -> Result<BuildId> {
         self.write(move |connection| {
+            let Push {
+                repository,
+                reference,
+                ..
+            } = &push;
             let work = Work::from(recipe);
             let unfinished: Option<BuildId> = connection
                 .prepare_cached(
@@ -236,21 +235,20 @@ impl Store {
                     |row| rows::parsed(row, 0),
                 )
                 .optional()?;
-            if unfinished.is_some() {
-                return Ok(unfinished);
+            if let Some(build) = unfinished {
+                return Ok(build);
             }
-            let Some(head) = heads::head(connection, &repository, &reference)? else {
-                return Ok(None);
-            };
-            let push = Push::unheard(repository, reference, head.commit);
-            let number = known_or_asked(connection, head.push, &push)?;
+            let head = heads::head(connection, repository, reference)?
+                .filter(|head| head.commit == push.after);
+            let number = known_or_asked(connection, head.and_then(|head| head.push), &push)?;
             let new = NewBuilds {
                 push,
                 work: vec![work],
                 dependents: Vec::new(),
                 cause: Cause::Base { of },
             };
-            Ok(insert_builds(connection, number, &new)?.pop())
+            let build = insert_builds(connection, number, &new)?.pop();
+            build.ok_or_else(|| StoreError::Value("a build that was not inserted".to_owned()))
         })
         .await
     }

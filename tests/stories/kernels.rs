@@ -309,7 +309,10 @@ async fn without_a_base_the_build_errors_and_names_what_there_is() {
     let (build, _) = story.push_core("other").await;
     let reason = story.service.wait_for(&build, "errored").await["reason"].clone();
     let reason = reason.as_str().unwrap();
-    assert!(reason.contains("there are 1.0, 2.0"), "{reason}");
+    assert!(
+        reason.contains("there are 1.0, 2.0, and none of master"),
+        "{reason}"
+    );
 }
 
 #[tokio::test]
@@ -378,10 +381,6 @@ async fn two_repositories_share_a_stable_name_and_the_newest_push_has_it() {
 async fn a_base_whose_image_was_removed_is_missed_by_name() {
     let story = Kernels::start();
     let (base, _) = story.push_base("main", "one").await;
-    until("its head is known", async || {
-        story.service.knows_head_of(&story.base).then_some(())
-    })
-    .await;
     story.remove_image("main").await;
     let (build, _) = story.push_core("main").await;
     let reason = story.service.wait_for(&build, "errored").await["reason"].clone();
@@ -394,6 +393,13 @@ async fn a_base_whose_image_was_removed_is_missed_by_name() {
     ] {
         assert!(reason.contains(part), "{part}: {reason}");
     }
+
+    // A branch that is gone as well is not missed.
+    story.push_base("master", "two").await;
+    story.base.git(&["push", "--quiet", "origin", ":main"]);
+    let (build, _) = story.push_core("main").await;
+    let view = story.service.wait_for(&build, "succeeded").await;
+    assert_eq!(view["base"]["branch"], "master");
 }
 
 /// With `rebuild_base`, and one place only: the base needs it.

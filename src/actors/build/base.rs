@@ -9,15 +9,17 @@ use crate::domain::kernel::{
     Base, ImageName, LABEL_COMMIT, LABEL_REF, LABEL_REPOSITORY, Match, choose_base,
     image_repository,
 };
-use crate::domain::names::{BranchName, GitRef, RepositoryName};
+use crate::domain::names::{BranchName, CommitSha, GitRef, RepositoryName};
 use crate::service::Service;
-use crate::store::{KnownHeads, Place, Published};
+use crate::store::{Place, Published};
 
 /// A base that was built, and whose image is no longer on the Docker host.
 #[derive(Debug)]
 pub struct Missing {
     pub repository: RepositoryName,
     pub reference: GitRef,
+    /// Where it is now.
+    pub commit: CommitSha,
     /// One sentence that says so.
     pub problem: String,
 }
@@ -48,56 +50,59 @@ pub async fn choose(
             Some(Candidate { branch, image })
         })
         .collect();
-    let gone = gone(service, repository, &here).await?;
-
-    let branches = here.iter().map(|candidate| &candidate.branch);
-    let of_gone = gone.iter().map(|(reference, _)| reference.short_name());
-    let chosen = choose_base(build.branch(), branches.chain(of_gone));
-    let Some((branch, how)) = chosen else {
-        return Err(nothing_to_build_upon(repository, build.branch(), &here).into());
-    };
-    if let Some(candidate) = here.iter().find(|candidate| candidate.branch == *branch) {
-        let base = base(repository, candidate, how);
-        return Ok((base, candidate.image.id.clone()));
+    let mut gone = gone(service, repository, &here).await?;
+    loop {
+        let branches = here.iter().map(|candidate| &candidate.branch);
+        let of_gone = gone.iter().map(|(reference, _)| reference.short_name());
+        let chosen = choose_base(build.branch(), branches.chain(of_gone));
+        let Some((branch, how)) = chosen else {
+            return Err(nothing_to_build_upon(repository, build.branch(), &here).into());
+        };
+        if let Some(candidate) = here.iter().find(|candidate| candidate.branch == *branch) {
+            let base = base(repository, candidate, how);
+            return Ok((base, candidate.image.id.clone()));
+        }
+        let branch = branch.clone();
+        let is_chosen = |(reference, _): &(GitRef, _)| *reference.short_name() == branch;
+        let Some(place) = gone.iter().position(is_chosen) else {
+            return Err(nothing_to_build_upon(repository, build.branch(), &here).into());
+        };
+        let (reference, published) = gone.remove(place);
+        let head = service.git.head_of(repository, &reference).await;
+        // A branch that is gone itself is not missed.
+        if let Some(commit) = head.map_err(Failure::errored)? {
+            return Err(Obstacle::NoBase(Missing {
+                problem: format!(
+                    "the image {} that build {} made of {repository} at {} is no longer on the Docker host",
+                    published.name,
+                    published.build,
+                    published.commit.short()
+                ),
+                repository: repository.clone(),
+                reference,
+                commit,
+            }));
+        }
     }
-    let lost = gone
-        .iter()
-        .find(|(reference, _)| reference.short_name() == branch);
-    Err(match lost {
-        Some((reference, published)) => Obstacle::NoBase(Missing {
-            repository: repository.clone(),
-            reference: reference.clone(),
-            problem: format!(
-                "the image {} that build {} made of {} at {} is no longer on the Docker host",
-                published.name,
-                published.build,
-                repository,
-                published.commit.short()
-            ),
-        }),
-        None => nothing_to_build_upon(repository, build.branch(), &here).into(),
-    })
 }
 
-/// Bases that were published, whose branch is still there and whose image is not.
+/// Bases that were published, and whose image is not here.
 async fn gone(
     service: &Service,
     repository: &RepositoryName,
     here: &[Candidate],
 ) -> Result<Vec<(GitRef, Published)>, Failure> {
-    let store = &service.store;
-    let published = store.published_by(Place::Images, repository.clone()).await;
-    let KnownHeads { heads, .. } = store
-        .known_heads(repository.clone())
+    let published = service
+        .store
+        .published_by(Place::Images, repository.clone())
         .await
         .map_err(Failure::errored)?;
-    let published = published.map_err(Failure::errored)?;
     let gone = published.into_iter().filter_map(|published| {
         let reference = published.reference.clone()?;
         let is_here = here
             .iter()
             .any(|candidate| candidate.branch == *reference.short_name());
-        (heads.contains_key(&reference) && !is_here).then_some((reference, published))
+        (!is_here).then_some((reference, published))
     });
     Ok(gone.collect())
 }
@@ -138,10 +143,10 @@ fn nothing_to_build_upon(
     there.sort_unstable();
     let there = match there.is_empty() {
         true => "there is none at all".to_owned(),
-        false => format!("there are {}", there.join(", ")),
+        false => format!("there are {}, and none of master", there.join(", ")),
     };
     Failure::errored(format!(
-        "no image of {repository} fits branch {branch}, and there is none of master: {there}; \
-         push to {repository}, or ask for a build of it, to make one"
+        "no image of {repository} fits branch {branch}: {there}; push to {repository}, or ask for a \
+         build of it, to make one"
     ))
 }

@@ -13,6 +13,7 @@ use crate::actors::projects::CancelError;
 use crate::domain::build::{Build, State};
 use crate::domain::kernel::Kernel;
 use crate::domain::names::{BuildId, RepositoryName};
+use crate::domain::push::Push;
 use crate::domain::recipe::{Format, Recipe};
 use crate::domain::time::Timestamp;
 use crate::service::Service;
@@ -113,6 +114,7 @@ impl Machine {
         Missing {
             repository,
             reference,
+            commit,
             problem,
         }: Missing,
     ) -> anyhow::Result<()> {
@@ -141,10 +143,8 @@ impl Machine {
         };
         let store = &self.service.store;
         let by = self.build.id.clone();
-        let Some(awaited) = store.need_base(by, repository, reference, recipe).await? else {
-            let reason = format!("{problem}, and its branch is gone");
-            return self.end(myself, State::Errored, reason).await;
-        };
+        let push = Push::unheard(repository, reference, commit);
+        let awaited = store.need_base(by, push, recipe).await?;
         self.log.note(problem).await?;
         let line = format!("building the base first, as build {awaited}");
         self.log.note(line).await?;
