@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn whoever_still_writes_there_keeps_nobody_from_starting() {
-        use std::sync::atomic::{AtomicBool, Ordering};
+        use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
         let folder = tempfile::tempdir().unwrap();
         let temporary = folder.path().join("tmp");
         let directory = DataDirectory::open(folder.path(), &temporary).unwrap();
@@ -189,12 +189,13 @@ mod tests {
             .unwrap();
         // By the folder itself, wherever it is moved, as a process does that works in it.
         let inside = File::open(build.path()).unwrap();
-        let ended = AtomicBool::new(false);
+        let (written, ended) = (AtomicU32::new(0), AtomicBool::new(false));
         drop(directory);
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 for number in 0.. {
                     let name = format!("{number}");
+                    written.store(number, Ordering::Relaxed);
                     let flags = rustix::fs::OFlags::CREATE | rustix::fs::OFlags::WRONLY;
                     let made = rustix::fs::openat(&inside, name, flags, rustix::fs::Mode::RWXU);
                     if made.is_err() || ended.load(Ordering::Relaxed) {
@@ -202,11 +203,13 @@ mod tests {
                     }
                 }
             });
-            for _ in 0..20 {
-                let opened = DataDirectory::open(folder.path(), &temporary);
-                assert!(opened.is_ok(), "{opened:?}");
+            // Enough that removing them takes longer than writing another.
+            while written.load(Ordering::Relaxed) < 3000 {
+                std::thread::yield_now();
             }
+            let opened = DataDirectory::open(folder.path(), &temporary);
             ended.store(true, Ordering::Relaxed);
+            assert!(opened.is_ok(), "{opened:?}");
         });
         let left = fs::read_dir(&temporary).unwrap().count();
         DataDirectory::open(folder.path(), &temporary).unwrap();
