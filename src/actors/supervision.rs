@@ -41,6 +41,8 @@ fn in_words(panic: &(dyn Any + Send)) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use ractor::{Actor, ActorProcessingErr};
     use tokio::sync::mpsc;
 
@@ -76,13 +78,14 @@ mod tests {
     async fn an_actor_hears_of_its_tasks_end_whatever_that_is() {
         let (sender, mut heard) = mpsc::unbounded_channel();
         let (actor, ended) = Actor::spawn(None, Listener, sender).await.unwrap();
+        let mut next = async || {
+            let next = tokio::time::timeout(Duration::from_secs(10), heard.recv());
+            next.await.expect("it hears of it").unwrap()
+        };
         let _task = run(&actor, async { "done".to_owned() }, |why| why);
-        assert_eq!(heard.recv().await.unwrap(), "done");
+        assert_eq!(next().await, "done");
         let _task = run(&actor, async { panic!("no {}", 7) }, |why| why);
-        assert_eq!(
-            heard.recv().await.unwrap(),
-            "an error of this program: no 7"
-        );
+        assert_eq!(next().await, "an error of this program: no 7");
         actor.stop(None);
         ended.await.unwrap();
     }

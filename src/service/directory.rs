@@ -35,6 +35,31 @@ pub enum DirectoryError {
     Io(PathBuf, io::Error),
 }
 
+/// Our folder among others' temporary files.
+const TEMPORARY: &str = "autobuilder";
+
+/// How the names begin of folders that hold what it was.
+const OLD: &str = "autobuilder.old-";
+
+/// Empties our temporary folder. A git that has outlived a killed service may still write into it:
+/// so it is moved first, and what cannot be removed now is removed by a later start.
+fn put_aside(folder: &Path) -> io::Result<()> {
+    let aside = tempfile::Builder::new().prefix(OLD).tempdir_in(folder)?;
+    match fs::rename(folder.join(TEMPORARY), aside.keep().join(TEMPORARY)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(OLD)
+            && let Err(error) = fs::remove_dir_all(entry.path())
+        {
+            tracing::info!(folder = %entry.path().display(), %error, "an old temporary folder stays until the next start");
+        }
+    }
+    Ok(())
+}
+
 impl DataDirectory {
     /// Makes the folders that are missing and empties the temporary one.
     ///
@@ -64,10 +89,9 @@ impl DataDirectory {
         }
         lock.set_len(0).map_err(failed)?;
         writeln!(lock, "{}", std::process::id()).map_err(failed)?;
-        let temporary = temporary.join("autobuilder");
-        if temporary.exists() {
-            fs::remove_dir_all(&temporary).map_err(failed)?;
-        }
+        fs::create_dir_all(temporary).map_err(failed)?;
+        put_aside(temporary).map_err(failed)?;
+        let temporary = temporary.join(TEMPORARY);
         for folder in [&root.join("builds"), &root.join("mirrors"), &temporary] {
             fs::create_dir_all(folder).map_err(failed)?;
         }
@@ -158,6 +182,47 @@ mod tests {
         drop(directory);
         DataDirectory::open(folder.path(), &temporary).unwrap();
         assert!(!spool.exists());
+    }
+
+    #[test]
+    fn whoever_still_writes_there_keeps_nobody_from_starting() {
+        use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+        let folder = tempfile::tempdir().unwrap();
+        let temporary = folder.path().join("tmp");
+        let directory = DataDirectory::open(folder.path(), &temporary).unwrap();
+        let build = directory
+            .temporary_folder(&BuildId::from_random(1))
+            .unwrap();
+        // By the folder itself, wherever it is moved, as a process does that works in it.
+        let inside = File::open(build.path()).unwrap();
+        let (written, ended) = (AtomicU32::new(0), AtomicBool::new(false));
+        drop(directory);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for number in 0.. {
+                    let name = format!("{number}");
+                    written.store(number, Ordering::Relaxed);
+                    let flags = rustix::fs::OFlags::CREATE | rustix::fs::OFlags::WRONLY;
+                    let made = rustix::fs::openat(&inside, name, flags, rustix::fs::Mode::RWXU);
+                    if made.is_err() || ended.load(Ordering::Relaxed) {
+                        break;
+                    }
+                }
+            });
+            // Enough that removing them takes longer than writing another.
+            while written.load(Ordering::Relaxed) < 3000 {
+                std::thread::yield_now();
+            }
+            let opened = DataDirectory::open(folder.path(), &temporary);
+            ended.store(true, Ordering::Relaxed);
+            assert!(opened.is_ok(), "{opened:?}");
+        });
+        let left = fs::read_dir(&temporary).unwrap().count();
+        DataDirectory::open(folder.path(), &temporary).unwrap();
+        let names = fs::read_dir(&temporary)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name());
+        assert_eq!(names.collect::<Vec<_>>(), [TEMPORARY], "of {left}");
     }
 
     #[test]

@@ -242,7 +242,9 @@ async fn a_repository_that_is_not_watched_for_a_month_is_forgotten_and_seen_anew
 
 #[tokio::test]
 async fn a_repository_counts_as_seen_once_all_of_its_refs_could_be_looked_at() {
-    let mut service = Service::start_with(json!({"github": {"reconcile_every": "1s"}}));
+    let mut service = Service::start_with(json!({
+        "github": {"reconcile_every": "1s", "first_sight": "build"}
+    }));
     let app = service.repository("acme/app");
     app.commit(&[("build.sh", &format!("#!/bin/sh\n{RESULT}"))]);
     app.push("main");
