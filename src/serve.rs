@@ -18,7 +18,7 @@ use crate::domain::recipe::Catalog;
 use crate::http;
 use crate::metrics::Metrics;
 use crate::service::{
-    self, Component, DataDirectory, LoadedConfiguration, Logs, Service, Webhooks,
+    self, Component, DataDirectory, Disk, LoadedConfiguration, Logs, Service, Webhooks,
 };
 use crate::store::Store;
 
@@ -118,6 +118,7 @@ fn open(
         webhooks: Webhooks::default(),
         obstacles: watch::Sender::new(Vec::new()),
         publishing: Default::default(),
+        disk: watch::Sender::new(Disk::look(&now, None, None)),
         directory,
     })
 }

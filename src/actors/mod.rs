@@ -10,7 +10,7 @@
 //! │   └─ project       one repository's queue
 //! │       └─ build     one build; beside it the pump, a task
 //! ├─ status reporter   tells GitHub what is in the outbox
-//! └─ janitor           containers, logs and artifacts that may go; is Docker there
+//! └─ janitor           what may go; is Docker there, is there room
 //! ```
 
 pub mod build;
@@ -27,5 +27,6 @@ mod watcher;
 mod watchers;
 
 pub use configuration::Sources;
+pub use janitor::{Found, Kept, Leftover, gc};
 pub use projects::CancelError;
 pub use root::{Projects, start};

@@ -3,6 +3,7 @@
 
 mod configuration;
 pub mod directory;
+mod disk;
 pub mod files;
 pub mod github;
 mod logs;
@@ -15,7 +16,8 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 pub use configuration::{LoadedConfiguration, Source};
-pub use directory::DataDirectory;
+pub use directory::{DataDirectory, DirectoryError};
+pub use disk::{Disk, Full};
 pub use logs::Logs;
 pub use obstacles::{Obstacle, Whom};
 pub use turns::Turns;
@@ -49,6 +51,8 @@ pub struct Service {
     /// What keeps statuses from GitHub at the moment, by the status reporter.
     pub obstacles: watch::Sender<Vec<Obstacle>>,
     pub publishing: Turns,
+    /// How much room is left, as the janitor found it last.
+    pub disk: watch::Sender<Disk>,
 }
 
 /// Something without which the service does not do all of its work.

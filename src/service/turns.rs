@@ -26,6 +26,12 @@ impl Turns {
         };
         turn.lock_owned().await
     }
+
+    /// Held by who publishes a file, until what is to point to it does, and by who removes it.
+    pub async fn take_file(&self, place: Place, file: &str) -> OwnedMutexGuard<()> {
+        // No name of ours has a space in it, so that this is not that of a link.
+        self.take(place, &format!("{file} itself")).await
+    }
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 mod builds;
 mod configuration;
 mod deliveries;
+mod files;
 mod heads;
 mod hooks;
 mod outbox;
@@ -29,6 +30,7 @@ use tokio::sync::{Semaphore, watch};
 pub use builds::BuildFilter;
 pub use configuration::StoredConfiguration;
 pub use deliveries::{Heard, NewBuilds};
+pub use files::PublishedFile;
 pub use heads::{HeadNote, KnownHead, KnownHeads};
 pub use outbox::{Backlog, Outcome, Status};
 pub use publications::{Place, Published};

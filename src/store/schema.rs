@@ -11,6 +11,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/004_statuses.sql"),
     include_str!("migrations/005_pushes.sql"),
     include_str!("migrations/006_zero_os.sql"),
+    include_str!("migrations/007_maintenance.sql"),
 ];
 
 pub fn migrate(connection: &mut Connection) -> Result<()> {

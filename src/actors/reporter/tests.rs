@@ -113,6 +113,7 @@ impl World {
             readiness: watch::channel(Vec::new()).1,
             obstacles: watch::Sender::new(Vec::new()),
             publishing: Default::default(),
+            disk: Default::default(),
             directory,
         });
         let arguments = Arguments {

@@ -269,7 +269,7 @@ fn body(spec: &ContainerSpec, disk: Option<u64>) -> ContainerCreateBody {
         ),
         network_mode: Some(spec.network.clone()),
         storage_opt: disk.map(|size| HashMap::from([("size".to_owned(), size.to_string())])),
-        mounts: Some(vec![volume(&spec.archives), volume(FOLDER)]),
+        mounts: Some(vec![volume(&spec.archives, spec), volume(FOLDER, spec)]),
         security_opt: Some(vec!["no-new-privileges".to_owned()]),
         // The spool is the log; Docker's own copy would only cost time and disk.
         log_config: Some(HostConfigLogConfig {
@@ -299,13 +299,14 @@ fn body(spec: &ContainerSpec, disk: Option<u64>) -> ContainerCreateBody {
 }
 
 /// An anonymous volume that starts empty. Never `Config.Volumes`: that copies the image's own files
-/// into it.
-fn volume(target: &str) -> Mount {
+/// into it. The container's labels tell whose it is, should it outlive the container.
+fn volume(target: &str, spec: &ContainerSpec) -> Mount {
     Mount {
         target: Some(target.to_owned()),
         typ: Some(MountType::VOLUME),
         volume_options: Some(MountVolumeOptions {
             no_copy: Some(true),
+            labels: Some(spec.labels.clone().into_iter().collect()),
             ..Default::default()
         }),
         ..Default::default()

@@ -89,6 +89,7 @@ impl Fixture {
             webhooks: Webhooks::default(),
             obstacles: watch::Sender::new(Vec::new()),
             publishing: Default::default(),
+            disk: Default::default(),
             metrics,
             config: config_receiver,
             catalog: catalog_receiver,

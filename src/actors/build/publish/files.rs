@@ -19,9 +19,13 @@ impl Publication<'_> {
         let artifacts = self.service.logs.artifacts(&self.build.id);
         let from = artifacts.join(self.recipe.artifact.as_str());
         let to = folder.join(file);
+        let _turn = self.service.publishing.take_file(place, file).await;
         blocking(move || copy_durably(&from, &to))
             .await
             .map_err(|error| cannot_publish(file, error))?;
+        let store = &self.service.store;
+        let recorded = store.record_file(place, file.clone(), &self.build.id).await;
+        recorded.map_err(|error| cannot_publish(file, error))?;
         self.note(format!("published as {file}"));
         let (target, name) = (file.clone(), folder.join(link));
         self.move_name(place, link, async {
