@@ -31,6 +31,7 @@ fn main() -> ExitCode {
     match command {
         Command::Serve { log_format } => cli::serve(config, log_format),
         Command::Check { path } => cli::check(path, config, json),
+        Command::Gc { dry_run } => cli::collect_garbage(config, dry_run, json),
         Command::Client(command) => cli::run_client(command, config, json),
         Command::Completions { shell } => cli::print_completions(shell),
     }

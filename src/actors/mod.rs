@@ -27,6 +27,6 @@ mod watcher;
 mod watchers;
 
 pub use configuration::Sources;
-pub use janitor::{Found, Kept, Leftover, gc};
+pub use janitor::{Found, gc};
 pub use projects::CancelError;
 pub use root::{Projects, start};

@@ -185,6 +185,23 @@ mod tests {
     }
 
     #[test]
+    fn what_is_held_as_it_is_was_used_before_and_keeps_what_was_on_its_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let temporary = folder.path().join("tmp");
+        let hold = || DataDirectory::open_as_it_is(folder.path(), &temporary);
+        assert!(matches!(hold(), Err(DirectoryError::Unused(_))));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        let directory = DataDirectory::open(folder.path(), &temporary).unwrap();
+        fs::write(directory.database(), "").unwrap();
+        let spool = directory.temporary_file(&BuildId::from_random(1));
+        fs::write(&spool, "half an artifact").unwrap();
+        assert!(matches!(hold(), Err(DirectoryError::InUse(..))));
+        drop(directory);
+        let directory = hold().unwrap();
+        assert!(spool.starts_with(directory.temporary()) && spool.exists());
+    }
+
+    #[test]
     fn the_token_is_made_once_and_for_its_owner_only() {
         let folder = tempfile::tempdir().unwrap();
         let directory = DataDirectory::open(folder.path(), &folder.path().join("tmp")).unwrap();

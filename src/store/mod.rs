@@ -77,6 +77,11 @@ pub enum StoreError {
          use that release, or restore a data directory of this one"
     )]
     NewerSchema { found: i64, known: i64 },
+    #[error(
+        "the database was written by an older release (schema {found}, this release knows {known}): \
+         start this release's service once, which brings it up to date"
+    )]
+    OlderSchema { found: i64, known: i64 },
     #[error("the database is closed")]
     Closed,
 }
@@ -89,6 +94,19 @@ impl Store {
         let mut connection = Connection::open(file)?;
         configure(&connection)?;
         schema::migrate(&mut connection)?;
+        Self::on(connection, file)
+    }
+
+    /// Opens a database that a service of this release has used.
+    pub fn open_as_it_is(file: &Path) -> Result<Self> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(file, flags)?;
+        configure(&connection)?;
+        schema::check(&connection)?;
+        Self::on(connection, file)
+    }
+
+    fn on(connection: Connection, file: &Path) -> Result<Self> {
         let (instance, revision) =
             connection.query_row("SELECT id, revision FROM instance", [], |row| {
                 Ok((row.get(0)?, row.get(1)?))

@@ -15,11 +15,7 @@ const MIGRATIONS: &[&str] = &[
 ];
 
 pub fn migrate(connection: &mut Connection) -> Result<()> {
-    let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
-    if found > known {
-        return Err(StoreError::NewerSchema { found, known });
-    }
+    let (found, _) = versions(connection)?;
     let done =
         usize::try_from(found).map_err(|_| StoreError::Value(format!("user_version {found}")))?;
     for (version, migration) in (found + 1..).zip(&MIGRATIONS[done..]) {
@@ -35,6 +31,24 @@ pub fn migrate(connection: &mut Connection) -> Result<()> {
         transaction.commit()?;
     }
     Ok(())
+}
+
+/// Whether nothing is to be migrated.
+pub fn check(connection: &Connection) -> Result<()> {
+    match versions(connection)? {
+        (found, known) if found < known => Err(StoreError::OlderSchema { found, known }),
+        _ => Ok(()),
+    }
+}
+
+/// The database's, and this release's, which is no older.
+fn versions(connection: &Connection) -> Result<(i64, i64)> {
+    let found = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+    match found > known {
+        true => Err(StoreError::NewerSchema { found, known }),
+        false => Ok((found, known)),
+    }
 }
 
 fn new_instance_id() -> Result<String> {

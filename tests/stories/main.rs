@@ -15,6 +15,7 @@ mod hooks;
 mod kernels;
 mod live;
 mod log;
+mod maintenance;
 mod operations;
 mod paths;
 mod publication;

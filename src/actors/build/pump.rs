@@ -226,10 +226,7 @@ pub fn watchdogs(
         .map_or(Duration::ZERO, |since| Timestamp::now().since(since));
     let config = Arc::clone(&service.config.borrow());
     let limit = plan::timeout(&config, recipe);
-    let left = match limit.checked_sub(ran) {
-        Some(left) => left,
-        None => CATCHING_UP,
-    };
+    let left = limit.checked_sub(ran).unwrap_or(CATCHING_UP);
     let clock = myself.clone();
     let mut watchdogs = vec![AbortOnDropHandle::new(tokio::spawn(async move {
         tokio::time::sleep(left).await;

@@ -7,12 +7,16 @@ use std::time::Duration;
 use bytesize::ByteSize;
 
 use super::{Readiness, tell};
-use crate::service::{Component, Disk, Service};
+use crate::service::{Component, Disk, Full, Service};
 
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 pub async fn watch(service: Arc<Service>, readiness: Readiness) {
     let mut engine = Engine::NotAsked;
+    // As it was found before the first build could start.
+    if let Some(full) = &service.disk.borrow().full {
+        warn_of(full);
+    }
     loop {
         engine = engine.ask(&service).await;
         if let Err(error) = look(&service, engine.folder()).await {
@@ -42,17 +46,21 @@ async fn look(service: &Service, docker: Option<PathBuf>) -> Result<(), tokio::t
     let look = move || Disk::look(&config, docker.as_deref(), before.as_ref());
     let disk = tokio::task::spawn_blocking(look).await?;
     match &disk.full {
-        Some(full) if !was_full => tracing::warn!(
-            folder = full.folder.name,
-            free = %ByteSize(full.folder.free),
-            min_free_disk = %ByteSize(full.min),
-            "too little room is left: new builds wait"
-        ),
+        Some(full) if !was_full => warn_of(full),
         None if was_full => tracing::info!("there is room again: builds that waited go on"),
         _ => {}
     }
     service.disk.send_replace(disk);
     Ok(())
+}
+
+fn warn_of(full: &Full) {
+    tracing::warn!(
+        folder = full.folder.name,
+        free = %ByteSize(full.folder.free),
+        min_free_disk = %ByteSize(full.min),
+        "too little room is left: new builds wait"
+    );
 }
 
 /// Where the engine keeps its own. It says so once; another folder takes a restart of it, after which

@@ -17,9 +17,17 @@ pub async fn containers(service: &Arc<Service>) -> anyhow::Result<Found> {
     let of_build = |container: &OurContainer| container.build.clone();
     let over = over(service, containers, of_build).await?;
     let leftovers = over.into_iter().map(|(build, container)| Leftover {
-        name: container.name,
         bytes: None,
-        reason: format!("build {build} neither waits nor runs"),
+        reason: format!(
+            "build {build} neither waits nor runs (attempt {}, {})",
+            container.attempt.unwrap_or(1),
+            if container.running {
+                "running"
+            } else {
+                "stopped"
+            },
+        ),
+        name: container.name,
         thing: Thing::Container { id: container.id },
     });
     Ok(leftovers.collect::<Vec<_>>().into())

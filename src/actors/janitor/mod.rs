@@ -17,7 +17,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
-pub use self::gc::{Found, Kept, Leftover, gc};
+pub use self::gc::{Found, gc};
 use crate::log;
 use crate::service::{Component, Service};
 

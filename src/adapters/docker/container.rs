@@ -323,6 +323,7 @@ mod unit {
             cap_add: vec!["SYS_ADMIN".to_owned()],
             memory: Some(64 << 20),
             archives: "/target".to_owned(),
+            labels: BTreeMap::from([(LABEL_INSTANCE.to_owned(), "ours".to_owned())]),
             ..Default::default()
         };
         let host = body(&spec, None).host_config.unwrap();
@@ -335,7 +336,9 @@ mod unit {
         assert_eq!(host.cap_add.unwrap(), ["SYS_ADMIN"]);
         for mount in host.mounts.unwrap() {
             assert_eq!((mount.typ, mount.source), (Some(MountType::VOLUME), None));
-            assert_eq!(mount.volume_options.unwrap().no_copy, Some(true));
+            let options = mount.volume_options.unwrap();
+            assert_eq!(options.no_copy, Some(true));
+            assert_eq!(options.labels.unwrap()[LABEL_INSTANCE], "ours");
         }
     }
 
