@@ -226,11 +226,6 @@ async fn a_service_that_starts_removes_what_a_crash_left() {
         assert!(Things::is_there(&service, other), "{other:?}");
     }
     things.tidy();
-    docker(&[
-        "volume",
-        "rm",
-        &format!("{}volume-used", service.container_prefix()),
-    ]);
 }
 
 #[tokio::test]
@@ -239,8 +234,8 @@ async fn a_running_service_is_asked_and_wants_the_token() {
     let folder = service.path(&format!("data/builds/{UNKNOWN}"));
     // It has looked at its start already, and does so again only in minutes.
     until("it has looked", async || {
-        let metrics = service.get("/readyz").await;
-        (metrics.status == 200).then_some(())
+        let looked = service.own_log().contains("looked for what is left over");
+        looked.then_some(())
     })
     .await;
     fs::create_dir(&folder).unwrap();

@@ -145,7 +145,10 @@ impl Actor for Janitor {
                 state.collecting = Some(AbortOnDropHandle::new(tokio::spawn(async move {
                     let mut left_over = gc::left_over(&service).await;
                     left_over.measure().await;
-                    warn_of(gc::remove(&service, left_over).await);
+                    let removed = gc::remove(&service, left_over).await;
+                    let things = removed.leftovers.len();
+                    tracing::debug!(things, "looked for what is left over");
+                    warn_of(removed);
                 })));
             }
             Message::Retain if is_running(&state.retaining) => {}
