@@ -94,7 +94,8 @@ impl Docker {
         gone_is_fine(self.engine()?.remove_network(id).await)
     }
 
-    /// All images that have a label, whatever its value.
+    /// All images that were given a label, whatever its value. One that somebody made of such an
+    /// image has it too, and is theirs.
     ///
     /// # Errors
     /// `Unreachable`, `Stalled`, `Refused`.
@@ -109,9 +110,14 @@ impl Docker {
             .iter()
             .map(|image| (image.id.clone(), image.size))
             .collect();
+        let bears_it = |image: &ImageSummary| image.labels.contains_key(label);
+        let bearers: HashSet<String> = (images.iter())
+            .filter(|image| bears_it(image))
+            .map(|image| image.id.clone())
+            .collect();
         let labelled = images
             .into_iter()
-            .filter(|image| image.labels.contains_key(label));
+            .filter(|image| bears_it(image) && !bearers.contains(&image.parent_id));
         let labelled = labelled.map(|image| LabelledImage {
             is_used: used.contains(&image.id),
             bytes: own_size(&image, &sizes),
