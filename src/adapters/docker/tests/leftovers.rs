@@ -29,7 +29,14 @@ async fn an_image_of_ours_is_told_from_what_others_made_of_it_and_stays_while_it
     let mut made = Made::default();
     let container = made.add(
         "container",
-        &["create", IMAGE, "sh", "-c", "echo 12345 > /new"],
+        &[
+            "create",
+            "--network=none",
+            IMAGE,
+            "sh",
+            "-c",
+            "echo 12345 > /new",
+        ],
     );
     docker_command(&["start", "--attach", &container]);
     let change = format!("LABEL {label}=x");
