@@ -48,7 +48,7 @@ mod tests {
         for (place, name) in [(Place::Hub, "b"), (Place::Kernels, "a")] {
             assert!(turns.take(place, name).now_or_never().is_some());
         }
-        let file = turns.take_file(Place::Hub, "a").await;
+        let file = turns.take_file(Place::Hub, "a").now_or_never().unwrap();
         assert!(turns.take_file(Place::Hub, "a").now_or_never().is_none());
         drop((held, file));
         let _again = turns.take(Place::Hub, "a").now_or_never().unwrap();
