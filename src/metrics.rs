@@ -45,6 +45,11 @@ pub struct ByActor {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ByFolder {
+    folder: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ByOutcome {
     outcome: &'static str,
 }
@@ -57,6 +62,8 @@ pub struct Moment {
     pub statuses_waiting: u64,
     /// How long the status that waits longest does; seconds, zero where none waits.
     pub oldest_status: f64,
+    /// Bytes that each folder has left.
+    pub free_disk: Vec<(&'static str, u64)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -118,6 +125,7 @@ pub struct Metrics {
     statuses: Family<ByOutcome, Counter>,
     statuses_waiting: Gauge<u64, AtomicU64>,
     oldest_status: Gauge<f64, AtomicU64>,
+    free_disk: Family<ByFolder, Gauge<u64, AtomicU64>>,
     pub status_corrections: Counter,
     pub log_bytes: Counter,
     pub live_clients: Gauge,
@@ -141,6 +149,7 @@ impl Default for Metrics {
             statuses: Family::default(),
             statuses_waiting: Gauge::default(),
             oldest_status: Gauge::default(),
+            free_disk: Family::default(),
             status_corrections: Counter::default(),
             log_bytes: Counter::default(),
             live_clients: Gauge::default(),
@@ -201,6 +210,12 @@ impl Default for Metrics {
             "github_rate_limit_remaining",
             "Requests that GitHub still allowed at its last answer",
             metrics.github.remaining.clone(),
+        );
+        registry.register_with_unit(
+            "disk_free",
+            "What is left where builds write, by folder",
+            Unit::Bytes,
+            metrics.free_disk.clone(),
         );
         registry.register(
             "hub_requests",
@@ -271,6 +286,9 @@ impl Metrics {
         self.builds_running.set(count(State::is_running));
         self.statuses_waiting.set(moment.statuses_waiting);
         self.oldest_status.set(moment.oldest_status);
+        for &(folder, free) in &moment.free_disk {
+            self.free_disk.get_or_create(&ByFolder { folder }).set(free);
+        }
         let mut text = String::new();
         encode(&mut text, &self.registry).expect("writing to a string cannot fail");
         text
@@ -327,12 +345,14 @@ mod tests {
             ],
             statuses_waiting: 2,
             oldest_status: 1.5,
+            free_disk: vec![("data_directory", 7)],
         });
         for line in [
             "autobuilder_statuses_waiting 2\n",
             "autobuilder_statuses_oldest_waiting_seconds 1.5\n",
             "autobuilder_statuses_total{outcome=\"reported\"} 1\n",
             "autobuilder_status_corrections_total 0\n",
+            "autobuilder_disk_free_bytes{folder=\"data_directory\"} 7\n",
             "autobuilder_github_requests_total{kind=\"set_status\",status=\"201\"} 1\n",
             "autobuilder_github_requests_total{kind=\"set_status\",status=\"none\"} 1\n",
             "autobuilder_github_rate_limit_remaining 4999\n",

@@ -19,7 +19,8 @@ use crate::domain::recipe::Catalog;
 use crate::http;
 use crate::metrics::Metrics;
 use crate::service::{
-    self, Component, DataDirectory, LoadedConfiguration, Logs, Service, Webhooks,
+    self, Component, DataDirectory, DirectoryError, Disk, LoadedConfiguration, Logs, Service,
+    Webhooks,
 };
 use crate::store::Store;
 
@@ -45,7 +46,9 @@ pub async fn serve(service_file: &Path) -> anyhow::Result<()> {
         problem: Some("not asked yet".to_owned()),
     };
     let (readiness_sender, readiness) = watch::channel(vec![starting]);
-    let service = Arc::new(open(directory, config, catalog, loaded, readiness)?);
+    let store = Store::open(&directory.database())?;
+    let service = open(directory, store, config, catalog, loaded, readiness)?;
+    let service = Arc::new(service);
 
     let sources = Sources {
         service_file: service_file.to_owned(),
@@ -84,8 +87,32 @@ pub async fn serve(service_file: &Path) -> anyhow::Result<()> {
     outcome
 }
 
+/// Removes what may go, or only finds it, without a service. `None` where one holds the data
+/// directory: it is to be asked.
+pub async fn gc(service_file: &Path, dry_run: bool) -> anyhow::Result<Option<http::GcView>> {
+    let (config, _) = match ServiceConfig::load(service_file, &config::process_environment) {
+        Ok(loaded) => loaded,
+        Err(findings) => bail!("{}", findings.render(false)),
+    };
+    let directory =
+        match DataDirectory::open_as_it_is(&config.data_directory, &config.temp_directory()) {
+            Ok(directory) => directory,
+            Err(DirectoryError::InUse(..)) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+    let store = Store::open_as_it_is(&directory.database())?;
+    let (_config, config) = watch::channel(Arc::new(config));
+    let (_catalog, catalog) = watch::channel(Arc::default());
+    let (_loaded, loaded) = watch::channel(None);
+    let (_readiness, readiness) = watch::channel(Vec::new());
+    let service = open(directory, store, config, catalog, loaded, readiness)?;
+    let found = actors::gc(&Arc::new(service), dry_run).await;
+    Ok(Some(http::GcView::of(found, dry_run)))
+}
+
 fn open(
     directory: DataDirectory,
+    store: Store,
     config: watch::Receiver<Arc<ServiceConfig>>,
     catalog: watch::Receiver<Arc<Catalog>>,
     loaded: watch::Receiver<Option<Arc<LoadedConfiguration>>>,
@@ -107,7 +134,7 @@ fn open(
     )?;
     let hub = Hub::new(directory.hub_token(), service::hub::hub_observer(&metrics));
     Ok(Service {
-        store: Store::open(&directory.database())?,
+        store,
         logs: Logs::new(directory.builds()),
         git,
         github,
@@ -122,6 +149,7 @@ fn open(
         obstacles: watch::Sender::new(Vec::new()),
         publishing: Default::default(),
         legacy: Default::default(),
+        disk: watch::Sender::new(Disk::look(&now, None, None)),
         directory,
     })
 }

@@ -6,13 +6,15 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
+use tokio::sync::watch;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::project::{self, Project};
 use super::supervision::failure;
 use crate::domain::admission::Admission;
 use crate::domain::names::{BuildId, RepositoryName};
 use crate::domain::restart::{RestartPolicy, Verdict};
-use crate::service::Service;
+use crate::service::{Disk, Service};
 
 pub struct Projects;
 
@@ -35,6 +37,8 @@ pub enum Message {
     /// The service file or the catalog was replaced.
     ConfigurationChanged,
     StartAgain(RepositoryName),
+    /// There is room on the disk again, or no longer.
+    RoomChanged,
 }
 
 /// Why a build was not cancelled.
@@ -54,6 +58,8 @@ pub struct State {
     projects: HashMap<RepositoryName, Entry>,
     /// Builds that builds of these repositories wait for.
     awaited: HashMap<BuildId, HashSet<RepositoryName>>,
+    #[expect(dead_code, reason = "held to be aborted")]
+    following_disk: AbortOnDropHandle<()>,
 }
 
 #[derive(Default)]
@@ -77,7 +83,9 @@ impl Actor for Projects {
             myself.cast(Message::Heard(repository))?;
         }
         let places = places(&service);
+        let following_disk = tokio::spawn(follow_disk(service.disk.subscribe(), myself));
         Ok(State {
+            following_disk: AbortOnDropHandle::new(following_disk),
             service,
             admission: Admission::new(places),
             projects: HashMap::new(),
@@ -119,6 +127,8 @@ impl Actor for Projects {
                     .tell(&myself, &repository, project::Message::Look)
                     .await?;
             }
+            // Whoever may start now does so below.
+            Message::RoomChanged => {}
         }
         state.admit(&myself).await
     }
@@ -210,11 +220,23 @@ impl State {
     }
 
     async fn admit(&mut self, myself: &ActorRef<Message>) -> Result<(), ActorProcessingErr> {
-        while let Some((repository, build)) = self.admission.admit() {
+        while self.service.disk.borrow().full.is_none()
+            && let Some((repository, build)) = self.admission.admit()
+        {
             self.tell(myself, &repository, project::Message::Admitted(build))
                 .await?;
         }
         Ok(())
+    }
+}
+
+async fn follow_disk(mut disk: watch::Receiver<Disk>, myself: ActorRef<Message>) {
+    let mut was_full = disk.borrow().full.is_some();
+    while let Ok(disk) = disk.wait_for(|disk| disk.full.is_some() != was_full).await {
+        was_full = disk.full.is_some();
+        if myself.cast(Message::RoomChanged).is_err() {
+            return;
+        }
     }
 }
 

@@ -35,6 +35,9 @@ pub struct ServiceConfig {
     /// `None`: under the data directory, see [`Self::temp_directory`].
     #[serde(deserialize_with = "optional::<FilePath, _, _>")]
     pub temp_directory: Option<PathBuf>,
+    /// Bytes.
+    #[serde(deserialize_with = "via::<Size, _, _>")]
+    pub min_free_disk: u64,
     pub api_token: Option<Secret>,
     #[serde(deserialize_with = "list::<Network, _, _>")]
     pub trusted_proxies: Vec<IpNet>,
@@ -209,6 +212,9 @@ pub struct Retention {
     pub logs: Duration,
     #[serde(deserialize_with = "via::<Period, _, _>")]
     pub artifacts: Duration,
+    /// Of versioned files in published folders; `None`: for ever.
+    #[serde(deserialize_with = "optional::<Period, _, _>")]
+    pub published: Option<Duration>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -312,6 +318,7 @@ impl Default for ServiceConfig {
             public_url: url("http://127.0.0.1:5560"),
             data_directory: PathBuf::from("data"),
             temp_directory: None,
+            min_free_disk: 2 * bytesize::GIB,
             api_token: None,
             trusted_proxies: Vec::new(),
             shutdown_grace: Duration::from_secs(5),
@@ -386,6 +393,7 @@ impl Default for Retention {
             builds: 1000,
             logs: 90 * DAY,
             artifacts: 30 * DAY,
+            published: None,
         }
     }
 }

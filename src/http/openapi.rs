@@ -44,6 +44,7 @@ const READING: &str = "GET, HEAD";
         super::badge::badge,
         super::configuration::configuration,
         super::github::github,
+        super::gc::gc,
         super::health::healthz,
         super::health::readyz,
         super::health::metrics,

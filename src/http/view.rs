@@ -14,7 +14,7 @@ use crate::domain::kernel::Base;
 use crate::domain::names::{ArtifactName, BuildId};
 use crate::domain::push::Commit;
 use crate::domain::time::Timestamp;
-use crate::service::Service;
+use crate::service::{Full, Service};
 use crate::store::{Delivery, Waiting};
 
 /// A build.
@@ -206,6 +206,7 @@ impl CausedView {
 pub async fn views(service: &Service, builds: Vec<Build>) -> Result<Vec<BuildView>, Failure> {
     let config = Arc::clone(&service.config.borrow());
     let waiting = service.store.waiting(&builds).await?;
+    let full = service.disk.borrow().full.clone();
     let mut deliveries = match service.reports_statuses() {
         true => service.store.deliveries(&builds).await?,
         false => HashMap::new(),
@@ -214,7 +215,7 @@ pub async fn views(service: &Service, builds: Vec<Build>) -> Result<Vec<BuildVie
         .into_iter()
         .map(|build| {
             let log = log_length(service, &build);
-            let waits_for = waits_for(&build, &waiting, &config);
+            let waits_for = waits_for(&build, &waiting, full.as_ref(), &config);
             let status = deliveries
                 .remove(&build.id)
                 .map(|delivery| status(service, &build, delivery));
@@ -264,7 +265,12 @@ fn status(service: &Service, build: &Build, delivery: Delivery) -> StatusView {
     }
 }
 
-fn waits_for(build: &Build, waiting: &Waiting, config: &ServiceConfig) -> Option<String> {
+fn waits_for(
+    build: &Build,
+    waiting: &Waiting,
+    full: Option<&Full>,
+    config: &ServiceConfig,
+) -> Option<String> {
     if build.state != State::Queued {
         return None;
     }
@@ -276,6 +282,7 @@ fn waits_for(build: &Build, waiting: &Waiting, config: &ServiceConfig) -> Option
         None if let Some(base) = waiting.bases.get(&build.id) => {
             Some(format!("waits for build {base}, which makes its base"))
         }
+        None if let Some(full) = full => Some(format!("waits for room on the disk: {full}")),
         None => {
             let places = config.builds.concurrency;
             if waiting.running >= places {

@@ -3,6 +3,7 @@
 
 mod configuration;
 pub mod directory;
+mod disk;
 pub mod files;
 pub mod github;
 pub mod hub;
@@ -19,7 +20,8 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 pub use configuration::{LoadedConfiguration, Source};
-pub use directory::DataDirectory;
+pub use directory::{DataDirectory, DirectoryError};
+pub use disk::{Disk, Full};
 pub use legacy::Legacy;
 pub use logs::Logs;
 pub use obstacles::{Obstacle, Whom};
@@ -57,6 +59,8 @@ pub struct Service {
     pub obstacles: watch::Sender<Vec<Obstacle>>,
     pub publishing: Turns,
     pub legacy: Legacy,
+    /// How much room is left, as the janitor found it last.
+    pub disk: watch::Sender<Disk>,
 }
 
 /// Something without which the service does not do all of its work.

@@ -6,7 +6,7 @@ use tokio::sync::watch;
 
 use super::github::{github_observer, github_settings};
 use super::hub::hub_observer;
-use super::{Component, DataDirectory, LoadedConfiguration, Logs, Service};
+use super::{Component, DataDirectory, Disk, LoadedConfiguration, Logs, Service};
 use crate::adapters::docker::{Docker, DockerSettings};
 use crate::adapters::git::{self, Git};
 use crate::adapters::github::Github;
@@ -55,6 +55,7 @@ impl Inputs {
             obstacles: watch::Sender::new(Vec::new()),
             publishing: Default::default(),
             legacy: Default::default(),
+            disk: watch::Sender::new(Disk::look(&self.config.borrow(), None, None)),
             metrics,
             config: self.config.subscribe(),
             catalog: self.catalog.subscribe(),

@@ -26,6 +26,12 @@ impl Turns {
         };
         turn.lock_owned().await
     }
+
+    /// Held by who publishes a file, until what is to point to it does, and by who removes it.
+    pub async fn take_file(&self, place: Place, file: &str) -> OwnedMutexGuard<()> {
+        // No name of ours has a space in it, so that this is not that of a link.
+        self.take(place, &format!("{file} itself")).await
+    }
 }
 
 #[cfg(test)]
@@ -42,7 +48,9 @@ mod tests {
         for (place, name) in [(Place::Hub, "b"), (Place::Kernels, "a")] {
             assert!(turns.take(place, name).now_or_never().is_some());
         }
-        drop(held);
+        let file = turns.take_file(Place::Hub, "a").now_or_never().unwrap();
+        assert!(turns.take_file(Place::Hub, "a").now_or_never().is_none());
+        drop((held, file));
         let _again = turns.take(Place::Hub, "a").now_or_never().unwrap();
         assert_eq!(turns.names.lock().unwrap().len(), 1);
     }

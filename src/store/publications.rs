@@ -23,7 +23,7 @@ pub enum Place {
 }
 
 impl Place {
-    fn as_str(self) -> &'static str {
+    pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Binaries => "binaries",
             Self::Kernels => "kernels",

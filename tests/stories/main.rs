@@ -18,6 +18,7 @@ mod kernels;
 mod legacy;
 mod live;
 mod log;
+mod maintenance;
 mod nested;
 mod operations;
 mod paths;

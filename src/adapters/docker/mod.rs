@@ -26,6 +26,7 @@ mod error;
 mod exec;
 mod follow;
 mod image;
+mod leftovers;
 mod network;
 mod reference;
 mod upload;
@@ -43,6 +44,7 @@ pub use container::{ContainerSpec, LABEL_ATTEMPT, LABEL_BUILD, LABEL_INSTANCE, O
 pub use error::DockerError;
 pub use follow::Frame;
 pub use image::{Credentials, Pull};
+pub use leftovers::LabelledImage;
 pub use upload::Upload;
 
 /// How long an engine may take for an answer that is no transfer. Generous, because creating and

@@ -1,3 +1,4 @@
+mod files;
 mod pushes;
 mod statuses;
 
@@ -420,7 +421,7 @@ async fn retention_keeps_the_newest_of_each_repository_and_what_is_not_over() {
         before = Some(after);
     }
     let old = store
-        .builds_beyond(2, false, Timestamp::now(), 10)
+        .builds_beyond(2, false, Timestamp::now())
         .await
         .unwrap();
     assert_eq!(

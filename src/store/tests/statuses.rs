@@ -419,13 +419,13 @@ async fn a_build_whose_status_waits_outlives_its_retention_by_a_day_or_a_month_i
     store.hear_push(None, push(Some('a'), 'b')).await.unwrap();
     assert!(
         store
-            .builds_beyond(2, true, Timestamp::now(), 10)
+            .builds_beyond(2, true, Timestamp::now())
             .await
             .unwrap()
             .is_empty()
     );
     let unreported = store
-        .builds_beyond(2, false, Timestamp::now(), 10)
+        .builds_beyond(2, false, Timestamp::now())
         .await
         .unwrap();
     assert_eq!(unreported, builds, "nobody waits for a credential");
@@ -437,7 +437,7 @@ async fn a_build_whose_status_waits_outlives_its_retention_by_a_day_or_a_month_i
     }
     assert_eq!(
         store
-            .builds_beyond(2, true, Timestamp::now(), 10)
+            .builds_beyond(2, true, Timestamp::now())
             .await
             .unwrap(),
         builds
@@ -446,7 +446,7 @@ async fn a_build_whose_status_waits_outlives_its_retention_by_a_day_or_a_month_i
     travel(&fixture, "UPDATE outbox SET reported = NULL, shown = 0");
     assert!(
         store
-            .builds_beyond(2, true, Timestamp::now(), 10)
+            .builds_beyond(2, true, Timestamp::now())
             .await
             .unwrap()
             .is_empty()
@@ -457,7 +457,7 @@ async fn a_build_whose_status_waits_outlives_its_retention_by_a_day_or_a_month_i
     );
     assert_eq!(
         store
-            .builds_beyond(2, true, Timestamp::now(), 10)
+            .builds_beyond(2, true, Timestamp::now())
             .await
             .unwrap(),
         builds
@@ -466,7 +466,7 @@ async fn a_build_whose_status_waits_outlives_its_retention_by_a_day_or_a_month_i
     travel(&fixture, "UPDATE outbox SET shown = 1");
     for reported in [true, false] {
         let old = store
-            .builds_beyond(2, reported, Timestamp::now(), 10)
+            .builds_beyond(2, reported, Timestamp::now())
             .await
             .unwrap();
         assert!(old.is_empty(), "{old:?}");
@@ -476,7 +476,7 @@ async fn a_build_whose_status_waits_outlives_its_retention_by_a_day_or_a_month_i
         "UPDATE outbox SET reported = 1 WHERE context != ''",
     );
     let without_verdict = store
-        .builds_beyond(2, true, Timestamp::now(), 10)
+        .builds_beyond(2, true, Timestamp::now())
         .await
         .unwrap();
     assert_eq!(
@@ -490,7 +490,7 @@ async fn a_build_whose_status_waits_outlives_its_retention_by_a_day_or_a_month_i
     );
     assert!(
         store
-            .builds_beyond(2, true, Timestamp::now(), 10)
+            .builds_beyond(2, true, Timestamp::now())
             .await
             .unwrap()
             .is_empty()
@@ -501,7 +501,7 @@ async fn a_build_whose_status_waits_outlives_its_retention_by_a_day_or_a_month_i
     );
     assert_eq!(
         store
-            .builds_beyond(2, true, Timestamp::now(), 10)
+            .builds_beyond(2, true, Timestamp::now())
             .await
             .unwrap(),
         builds

@@ -297,6 +297,18 @@ impl Service {
         process::run(command)
     }
 
+    /// Runs a command of the program that is told of the service file only: the service need not
+    /// run.
+    pub fn cli_with_file(&self, arguments: &[&str]) -> Output {
+        let mut command = process::command();
+        command.current_dir(self.path("git"));
+        command
+            .arg("--config")
+            .arg(self.service_file())
+            .args(arguments);
+        process::run(command)
+    }
+
     /// The program, told where this service is; in an empty folder, so that it finds no file.
     pub fn cli_command(&self) -> std::process::Command {
         let mut command = process::command();
@@ -317,10 +329,11 @@ impl Service {
     // ---- The end
 
     /// What the service should not have left behind while it ran, and did not by itself remove.
-    fn containers_left(&self) -> Vec<String> {
+    fn left_on_docker(&self) -> Vec<String> {
         let begun = Instant::now();
         loop {
-            let left = containers::of_instance(&self.instance);
+            let mut left = containers::of_instance(&self.instance);
+            left.extend(containers::volumes_of_instance(&self.instance));
             if left.is_empty() || begun.elapsed() > CONTAINERS_GONE {
                 return left;
             }
@@ -353,9 +366,9 @@ impl Drop for Service {
         let failed = std::thread::panicking();
         let mut problems = Vec::new();
         if !failed && self.process.is_some() {
-            let left = self.containers_left();
+            let left = self.left_on_docker();
             if !left.is_empty() {
-                problems.push(format!("containers were left behind: {left:?}"));
+                problems.push(format!("containers or volumes were left behind: {left:?}"));
             }
         }
         if let Some(process) = self.process.take() {

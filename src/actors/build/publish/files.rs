@@ -16,6 +16,7 @@ impl Publication<'_> {
         folder: &Path,
         names: &Names,
     ) -> Result<(), Failure> {
+        let _turn = self.service.publishing.take_file(place, &names.file).await;
         self.copy(place, folder, &names.file).await?;
         self.move_name(place, &names.link, self.link(place, folder, names))
             .await?;
@@ -25,7 +26,6 @@ impl Publication<'_> {
     /// Whatever has the name was made of the same commit, or is none of this service's.
     async fn copy(&self, place: Place, folder: &Path, file: &str) -> Result<(), Failure> {
         let (from, to) = (self.artifact(), folder.join(file));
-        let _turn = self.service.publishing.take(place, file).await;
         let there = Found::at(&to).map_err(|error| cannot_publish(file, error))?;
         match &there {
             Found::Nothing => {}
@@ -35,6 +35,11 @@ impl Publication<'_> {
         blocking(move || copy_durably(&from, &to))
             .await
             .map_err(|error| cannot_publish(file, error))?;
+        let store = &self.service.store;
+        let recorded = store
+            .record_file(place, file.to_owned(), &self.build.id)
+            .await;
+        recorded.map_err(|error| cannot_publish(file, error))?;
         self.note(format!("published as {file}"));
         Ok(())
     }

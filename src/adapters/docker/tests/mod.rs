@@ -5,6 +5,7 @@ mod commit;
 mod container;
 mod follow;
 mod hostile;
+mod leftovers;
 mod limits;
 mod measure;
 mod registry;
