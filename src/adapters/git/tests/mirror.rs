@@ -54,7 +54,8 @@ async fn a_git_that_outlived_the_service_is_waited_for() {
         .write(true)
         .open(world.path("mirrors/acme/app.lock"))
         .unwrap();
-    lock.try_lock().unwrap();
+    // A process that another test starts at this moment may hold a copy of it until it runs.
+    lock.lock().unwrap();
     let mut orphan = Command::new("sleep")
         .arg("1000")
         .stdin(lock)
