@@ -285,7 +285,14 @@ async fn an_image_that_another_service_made_is_built_upon() {
     // What the older service left: no label, and the same name.
     let script = "mkdir -p /initramfs/autobuild; echo older > /made-by-base; \
                   printf '#!/bin/sh\\ncat /made-by-base > /target/vmlinuz.efi\\n' > /initramfs/autobuild/cores.sh";
-    let container = docker(&["create", "autobuilder/busybox:test", "sh", "-c", script]);
+    let container = docker(&[
+        "create",
+        "--network=none",
+        "autobuilder/busybox:test",
+        "sh",
+        "-c",
+        script,
+    ]);
     docker(&["start", "--attach", &container]);
     docker(&["commit", &container, &story.image("master")]);
     docker(&["rm", &container]);

@@ -77,7 +77,7 @@ async fn an_image_has_the_containers_files_and_nothing_of_the_service() {
     }
     assert!(!ours.to_string().contains("hunter2"));
     let script = "cat /made; find /target /.autobuilder";
-    let files = docker_command(&["run", "--rm", &made, "sh", "-c", script]);
+    let files = docker_command(&["run", "--rm", "--network=none", &made, "sh", "-c", script]);
     assert_eq!(files, "new\n/target\n/.autobuilder\n");
 }
 
@@ -146,7 +146,7 @@ async fn what_an_image_starts_is_as_before() {
     }
     drop(container);
     assert_eq!(
-        docker_command(&["run", "--rm", &image.tagged("main")]),
+        docker_command(&["run", "--rm", "--network=none", &image.tagged("main")]),
         "hello\n"
     );
 }
