@@ -82,10 +82,11 @@ async fn the_stable_name_follows_the_pushes_and_an_older_rebuild_does_not_move_i
         "an older commit took the stable name"
     );
     let log = story.service.log(again["id"].as_str().unwrap()).await;
-    assert!(
-        notes(&log).iter().any(|note| note.contains("newer")),
-        "{log}"
+    let stays = format!(
+        "acme-app-x64-release-2.flist stays at {}, which is newer",
+        &second[..10]
     );
+    assert!(notes(&log).contains(&stays.as_str()), "{log}");
 
     // A rebuild of the newest may.
     fs::remove_file(story.stable()).unwrap();

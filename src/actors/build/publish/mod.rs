@@ -139,8 +139,8 @@ impl Publication<'_> {
         change: impl Future<Output = Result<(), Failure>>,
     ) -> Result<bool, Failure> {
         let _turn = self.service.publishing.take(place, name).await;
-        if !self.may_move(place, name).await? {
-            self.note(format!("{name} stays: it points to a newer commit"));
+        if let Some(newer) = self.newer(place, name).await? {
+            self.note(self.why_it_stays(place, name, &newer).await?);
             return Ok(false);
         }
         change.await?;
@@ -162,10 +162,17 @@ impl Publication<'_> {
             .map_err(|error| cannot_publish(name, error))
     }
 
-    async fn may_move(&self, place: Place, name: &str) -> Result<bool, Failure> {
+    /// What the build's own repository published under the name, if that is newer. Commits and
+    /// pushes of another repository that shares the name cannot be compared.
+    async fn newer(&self, place: Place, name: &str) -> Result<Option<Published>, Failure> {
         let build = self.build;
-        let Some(published) = self.published(place, name).await? else {
-            return Ok(true);
+        let (store, repository) = (&self.service.store, build.repository.clone());
+        let published = store.published_last_by(place, name.to_owned(), repository);
+        let published = published
+            .await
+            .map_err(|error| cannot_publish(name, error))?;
+        let Some(published) = published else {
+            return Ok(None);
         };
         let is_ancestor = self
             .is_strict_ancestor_of(&published)
@@ -175,11 +182,29 @@ impl Publication<'_> {
             push: build.push,
             forced: build.push_forced,
         };
-        Ok(publication::may_move(
-            candidate,
-            published.push,
-            is_ancestor,
-        ))
+        let may_move = publication::may_move(candidate, published.push, is_ancestor);
+        Ok((!may_move).then_some(published))
+    }
+
+    async fn why_it_stays(
+        &self,
+        place: Place,
+        name: &str,
+        newer: &Published,
+    ) -> Result<String, Failure> {
+        let newer = newer.commit.short();
+        Ok(match self.published(place, name).await? {
+            Some(Published {
+                repository: Some(other),
+                commit,
+                ..
+            }) if other != self.build.repository => format!(
+                "{name} stays at {} of {other}: {newer} of {}, which is newer, was published before",
+                commit.short(),
+                self.build.repository
+            ),
+            _ => format!("{name} stays at {newer}, which is newer"),
+        })
     }
 
     async fn is_strict_ancestor_of(
@@ -189,12 +214,7 @@ impl Publication<'_> {
         let Build {
             repository, commit, ..
         } = self.build;
-        // Several repositories may share a name; their commits cannot be compared.
-        let elsewhere = published
-            .repository
-            .as_ref()
-            .is_some_and(|other| other != repository);
-        if elsewhere || *commit == published.commit {
+        if *commit == published.commit {
             return Ok(false);
         }
         let git = &self.service.git;
