@@ -414,6 +414,25 @@ async fn two_repositories_share_a_stable_name_and_each_moves_it_only_forward() {
 }
 
 #[tokio::test]
+async fn git_is_not_asked_about_what_the_order_of_pushes_decides() {
+    let story = Kernels::start();
+    story.push_base("main", "one").await;
+    let (older, _) = story.push_core("main").await;
+    story.service.wait_for(&older, "succeeded").await;
+    let (newer, commit) = story.push_core("main").await;
+    story.service.wait_for(&newer, "succeeded").await;
+
+    // GitHub is away, and nothing is left of what was fetched.
+    let mirror = format!("data/mirrors/{}.git", story.core.name);
+    fs::remove_dir_all(story.service.path(&mirror)).unwrap();
+    fs::rename(&story.core.bare, story.core.bare.with_extension("away")).unwrap();
+    let again = story.service.rebuild(&older).await;
+    story.service.wait_for(&again, "succeeded").await;
+    let file = format!("zero-os-main-core-{}.efi", &commit[..10]);
+    assert_eq!(target(&story.kernel("zero-os-main.efi")), file);
+}
+
+#[tokio::test]
 async fn a_base_whose_image_was_removed_is_missed_by_name() {
     let story = Kernels::start();
     let (base, _) = story.push_base("main", "one").await;

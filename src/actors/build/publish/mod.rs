@@ -14,8 +14,10 @@ use std::sync::Arc;
 use ractor::ActorRef;
 
 use super::{Failure, Message};
+use crate::adapters::git::GitError;
 use crate::domain::build::Build;
 use crate::domain::kernel::Kernel;
+use crate::domain::names::CommitSha;
 use crate::domain::publication::{self, Candidate, Names};
 use crate::domain::recipe::{Format, Recipe};
 use crate::service::Service;
@@ -174,15 +176,18 @@ impl Publication<'_> {
         let Some(published) = published else {
             return Ok(None);
         };
-        let is_ancestor = self
-            .is_strict_ancestor_of(&published)
-            .await
-            .map_err(|error| cannot_publish(name, error))?;
         let candidate = Candidate {
             push: build.push,
             forced: build.push_forced,
         };
-        let may_move = publication::may_move(candidate, published.push, is_ancestor);
+        let may_move = match publication::may_move(candidate, published.push) {
+            Some(may_move) => may_move,
+            // Git may have to fetch.
+            None => !self
+                .is_strict_ancestor_of(&published.commit)
+                .await
+                .map_err(|error| cannot_publish(name, error))?,
+        };
         Ok((!may_move).then_some(published))
     }
 
@@ -207,18 +212,15 @@ impl Publication<'_> {
         })
     }
 
-    async fn is_strict_ancestor_of(
-        &self,
-        published: &Published,
-    ) -> Result<bool, crate::adapters::git::GitError> {
+    async fn is_strict_ancestor_of(&self, published: &CommitSha) -> Result<bool, GitError> {
         let Build {
             repository, commit, ..
         } = self.build;
-        if *commit == published.commit {
+        if commit == published {
             return Ok(false);
         }
         let git = &self.service.git;
-        git.is_ancestor(repository, commit, &published.commit).await
+        git.is_ancestor(repository, commit, published).await
     }
 
     fn note(&self, line: impl Into<String>) {
