@@ -414,6 +414,45 @@ async fn two_repositories_share_a_stable_name_and_each_moves_it_only_forward() {
 }
 
 #[tokio::test]
+async fn a_kernel_that_is_made_of_a_later_commit_does_not_replace_the_right_one() {
+    let story = Kernels::start();
+    story.push_base("main", "one").await;
+    let (first_build, first) = story.push_core("main").await;
+    story.service.wait_for(&first_build, "succeeded").await;
+    let file = story.kernel(&format!("zero-os-main-core-{}.efi", &first[..10]));
+    fs::write(&file, "the right one").unwrap();
+
+    // At the branch's head it is replaced.
+    let again = story.service.rebuild(&first_build).await;
+    story.service.wait_for(&again, "succeeded").await;
+    assert_eq!(
+        fs::read_to_string(&file).unwrap(),
+        format!("core of {first}\n")
+    );
+    let log = story.service.log(&again).await;
+    assert!(!log.contains("fetches main itself"), "{log}");
+
+    fs::write(&file, "the right one").unwrap();
+    let (second_build, second) = story.push_core("main").await;
+    story.service.wait_for(&second_build, "succeeded").await;
+    let again = story.service.rebuild(&first_build).await;
+    story.service.wait_for(&again, "succeeded").await;
+    assert_eq!(fs::read_to_string(&file).unwrap(), "the right one");
+    let log = story.service.log(&again).await;
+    let (first, second) = (&first[..10], &second[..10]);
+    for told in [
+        format!(
+            "the script fetches main itself, which is now at {second}, not at this build's {first}"
+        ),
+        format!(
+            "zero-os-main-core-{first}.efi is kept as it is: this kernel was made of {second}, not of {first}"
+        ),
+    ] {
+        assert!(notes(&log).contains(&told.as_str()), "{told}: {log}");
+    }
+}
+
+#[tokio::test]
 async fn git_is_not_asked_about_what_the_order_of_pushes_decides() {
     let story = Kernels::start();
     story.push_base("main", "one").await;

@@ -29,6 +29,7 @@ impl Publication<'_> {
         let there = Found::at(&to).map_err(|error| cannot_publish(file, error))?;
         match &there {
             Found::Nothing => {}
+            Found::File | Found::Link(_) if self.is_kept(file) => return Ok(()),
             Found::File | Found::Link(_) => self.note(format!("{there} {file} is replaced")),
             Found::Other => return Err(in_the_way(&to, &there)),
         }

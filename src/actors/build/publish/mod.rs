@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use ractor::ActorRef;
 
+use super::prepare::head_elsewhere;
 use super::{Failure, Message};
 use crate::adapters::git::GitError;
 use crate::domain::build::Build;
@@ -30,11 +31,12 @@ pub async fn publish(
     recipe: Arc<Recipe>,
     myself: ActorRef<Message>,
 ) {
-    let publication = Publication {
+    let mut publication = Publication {
         service: &service,
         build: &build,
         recipe: &recipe,
         myself: &myself,
+        made_of: None,
     };
     let result = match &recipe.format {
         Format::Binary => publication.binary().await,
@@ -49,6 +51,9 @@ struct Publication<'a> {
     build: &'a Build,
     recipe: &'a Recipe,
     myself: &'a ActorRef<Message>,
+    /// The commit that an incremental kernel was made of, by a script that fetches by itself, where
+    /// that is not the build's: then a file that has the build's name already is the right one.
+    made_of: Option<CommitSha>,
 }
 
 impl Publication<'_> {
@@ -79,7 +84,7 @@ impl Publication<'_> {
     }
 
     /// The image first: its container is the one thing here that a restart of the machine takes.
-    async fn kernel(&self, kernel: &Kernel) -> Result<(), Failure> {
+    async fn kernel(&mut self, kernel: &Kernel) -> Result<(), Failure> {
         let Build {
             repository, commit, ..
         } = self.build;
@@ -93,6 +98,11 @@ impl Publication<'_> {
                 publication::incremental_kernel(repository, branch, commit)
             }
         };
+        if let Kernel::Incremental { .. } = kernel {
+            self.made_of = head_elsewhere(self.service, self.build)
+                .await
+                .map_err(|error| cannot_publish(&names.file, error))?;
+        }
         let config = Arc::clone(&self.service.config.borrow());
         let folder = config.kernels_directory();
         self.publish_file(Place::Kernels, &folder, &names).await?;
@@ -120,16 +130,32 @@ impl Publication<'_> {
         upload: impl Future<Output = Result<String, Failure>>,
     ) -> Result<String, Failure> {
         let _turn = self.service.publishing.take(place, name).await;
-        let known = self.published(place, name).await?;
-        if known.is_some_and(|published| published.build == self.build.id) {
-            self.note(format!("{name} was uploaded before"));
-            return Ok(name.to_owned());
+        if let Some(known) = self.published(place, name).await? {
+            if known.build == self.build.id {
+                self.note(format!("{name} was uploaded before"));
+                return Ok(name.to_owned());
+            }
+            if self.is_kept(name) {
+                return Ok(name.to_owned());
+            }
         }
         let stored = upload.await?;
         if stored == name {
             self.record(place, name).await?;
         }
         Ok(stored)
+    }
+
+    /// Whether a versioned file that is there already is not replaced.
+    fn is_kept(&self, name: &str) -> bool {
+        if let Some(made_of) = &self.made_of {
+            self.note(format!(
+                "{name} is kept as it is: this kernel was made of {}, not of {}",
+                made_of.short(),
+                self.build.commit.short()
+            ));
+        }
+        self.made_of.is_some()
     }
 
     /// Moves a stable name to what this build published, unless it points to something newer. Of two
