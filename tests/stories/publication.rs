@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::PathBuf;
 
+use serde_json::json;
+
 use crate::support::{HOLD, Push, Repository, Service, notes};
 
 const RECIPE: &str = "
@@ -130,6 +132,26 @@ async fn an_older_push_that_is_heard_of_late_supersedes_nothing_and_moves_nothin
     story.service.release(&older);
     story.service.wait_for(&older, "succeeded").await;
     assert_eq!(story.points_to(), story.versioned(&newer_commit));
+}
+
+#[tokio::test]
+async fn a_folder_that_nothing_can_be_published_in_is_named_at_the_start() {
+    let mut service = Service::start();
+    assert!(!service.own_log().contains("nothing can be published"));
+    service.terminate();
+    fs::write(service.path("file"), "").unwrap();
+    let kernels = json!({"directory": "./file/kernels", "repositories": {
+        "acme/kernel": {"script": "build.sh"},
+    }});
+    service.change_settings(json!({
+        "artifacts": {"binaries": "./file/binaries"},
+        "kernels": kernels,
+    }));
+    service.start_again();
+    let log = service.own_log();
+    for key in ["artifacts.binaries", "kernels.directory"] {
+        assert!(log.contains(&format!("({key}): Not a directory")), "{log}");
+    }
 }
 
 #[tokio::test]
