@@ -79,6 +79,14 @@ pub fn kernel_flist(kernel: &Names) -> Names {
     }
 }
 
+/// The first digits of the commit that a versioned file is named after, as all of these are.
+pub fn commit_in(file: &str) -> Option<&str> {
+    let (_, end) = file.rsplit_once('-')?;
+    let (commit, _) = end.split_once('.')?;
+    let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    (commit.len() == 10 && commit.bytes().all(is_digit)).then_some(commit)
+}
+
 fn flat(name: &str) -> String {
     name.replace('/', "-")
 }
@@ -168,6 +176,21 @@ mod tests {
                 link: "zero-os-feature-x.efi".to_owned(),
             }
         );
+    }
+
+    #[test]
+    fn a_versioned_name_tells_its_commit() {
+        for (file, expected) in [
+            ("zero-os-main-0-fs-0123456789.efi", Some("0123456789")),
+            ("acme-app-x-0123456789.tar.gz", Some("0123456789")),
+            ("zero-os-main-generic.efi", None),
+            ("acme-app-0123456789", None),
+            ("acme-app-01234567890.efi", None),
+            ("acme-app-012345678Z.efi", None),
+            ("0123456789.efi", None),
+        ] {
+            assert_eq!(commit_in(file), expected, "{file}");
+        }
     }
 
     #[test]
