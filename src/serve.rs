@@ -36,6 +36,7 @@ pub async fn serve(service_file: &Path) -> anyhow::Result<()> {
         .await
         .with_context(|| format!("cannot listen on {}", config.listen))?;
     let directory = DataDirectory::open(&config.data_directory, &config.temp_directory())?;
+    warn_of_folders(&config);
     let grace = config.shutdown_grace;
 
     let (config_sender, config) = watch::channel(Arc::new(config));
@@ -85,6 +86,22 @@ pub async fn serve(service_file: &Path) -> anyhow::Result<()> {
     root.stop(None);
     let _ = tokio::time::timeout(grace, root_ended).await;
     outcome
+}
+
+/// Names folders for published files that cannot be written, before a build fails for it.
+fn warn_of_folders(config: &ServiceConfig) {
+    let kernels = !config.kernels.repositories.is_empty();
+    let kernels = kernels.then(|| ("kernels.directory", config.kernels_directory()));
+    let binaries = ("artifacts.binaries", config.binaries_directory());
+    for (key, folder) in [binaries].into_iter().chain(kernels) {
+        if let Err(error) = service::files::check_writable(&folder) {
+            tracing::warn!(
+                "nothing can be published in {} ({key}): {error}; make it a folder that this \
+                 service's user may write to, or name another one",
+                folder.display()
+            );
+        }
+    }
 }
 
 /// Removes what may go, or only finds it, without a service. `None` where one holds the data

@@ -79,6 +79,14 @@ pub fn kernel_flist(kernel: &Names) -> Names {
     }
 }
 
+/// The first digits of the commit that a versioned file is named after, as all of these are.
+pub fn commit_in(file: &str) -> Option<&str> {
+    let (_, end) = file.rsplit_once('-')?;
+    let (commit, _) = end.split_once('.')?;
+    let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    (commit.len() == 10 && commit.bytes().all(is_digit)).then_some(commit)
+}
+
 fn flat(name: &str) -> String {
     name.replace('/', "-")
 }
@@ -94,10 +102,13 @@ pub struct Candidate {
 }
 
 /// Whether a build may move a stable name (or an image's tag) that points to what another build
-/// published: not if its push came earlier, and not if its commit is a strict ancestor of the
-/// published one, unless it was pushed by force.
-pub fn may_move(candidate: Candidate, published_push: u64, is_strict_ancestor: bool) -> bool {
-    candidate.push >= published_push && (candidate.forced || !is_strict_ancestor)
+/// published, as far as the pushes tell: not if its push came earlier, and always if it was pushed
+/// by force. `None`: if its commit is no strict ancestor of the published one.
+pub fn may_move(candidate: Candidate, published_push: u64) -> Option<bool> {
+    match candidate.push < published_push {
+        true => Some(false),
+        false => candidate.forced.then_some(true),
+    }
 }
 
 #[cfg(test)]
@@ -168,6 +179,21 @@ mod tests {
     }
 
     #[test]
+    fn a_versioned_name_tells_its_commit() {
+        for (file, expected) in [
+            ("zero-os-main-0-fs-0123456789.efi", Some("0123456789")),
+            ("acme-app-x-0123456789.tar.gz", Some("0123456789")),
+            ("zero-os-main-generic.efi", None),
+            ("acme-app-0123456789", None),
+            ("acme-app-01234567890.efi", None),
+            ("acme-app-012345678Z.efi", None),
+            ("0123456789.efi", None),
+        ] {
+            assert_eq!(commit_in(file), expected, "{file}");
+        }
+    }
+
+    #[test]
     fn recipes_that_differ_may_share_a_stem() {
         let tag: RecipeTag = "x".parse().unwrap();
         let (app, app_x): (RepositoryName, RepositoryName) =
@@ -183,21 +209,15 @@ mod tests {
     #[test]
     fn only_a_newer_push_moves_a_stable_name() {
         const PUBLISHED: u64 = 10;
-        for (what, push, forced, is_strict_ancestor, expected) in [
-            ("the next push", 11, false, false, true),
-            ("the same push, built again", 10, false, false, true),
-            ("a rebuild of an older push", 9, false, true, false),
-            ("an older push of another line", 9, false, false, false),
-            ("a late, older push that was forced", 9, true, false, false),
-            ("the branch set back by force", 11, true, true, true),
-            ("an older commit, heard of later", 11, false, true, false),
+        for (what, push, forced, expected) in [
+            ("the next push, or an older commit", 11, false, None),
+            ("the same push, built again", 10, false, None),
+            ("an older push, or a rebuild of it", 9, false, Some(false)),
+            ("a late, older push that was forced", 9, true, Some(false)),
+            ("the branch set back by force", 11, true, Some(true)),
         ] {
             let candidate = Candidate { push, forced };
-            assert_eq!(
-                may_move(candidate, PUBLISHED, is_strict_ancestor),
-                expected,
-                "{what}"
-            );
+            assert_eq!(may_move(candidate, PUBLISHED), expected, "{what}");
         }
     }
 }

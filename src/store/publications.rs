@@ -1,4 +1,5 @@
-//! Which build a stable name points to, so that an older one can never take it back.
+//! Which build a stable name points to, so that an older one can never take it back. Repositories
+//! that share a name are told apart, as only commits of one repository can be compared.
 
 use rusqlite::{OptionalExtension, params};
 
@@ -34,7 +35,7 @@ impl Place {
     }
 }
 
-/// What a stable name was pointed to last.
+/// What a repository's builds pointed a stable name to last.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Published {
     pub name: String,
@@ -47,7 +48,8 @@ pub struct Published {
     pub commit: CommitSha,
 }
 
-const PUBLISHED: &str = "SELECT name, build, repository, ref, push, sha FROM publications";
+const PUBLISHED: &str =
+    "SELECT name, build, nullif(repository, ''), ref, push, sha FROM publications";
 
 fn published(row: &rusqlite::Row<'_>) -> rusqlite::Result<Published> {
     Ok(Published {
@@ -61,11 +63,38 @@ fn published(row: &rusqlite::Row<'_>) -> rusqlite::Result<Published> {
 }
 
 impl Store {
+    /// What a name points to now, whichever repository's.
     pub async fn published(&self, place: Place, name: String) -> Result<Option<Published>> {
         self.read(move |connection| {
             let found = connection
-                .prepare_cached(&format!("{PUBLISHED} WHERE place = ?1 AND name = ?2"))?
+                .prepare_cached(&format!(
+                    "{PUBLISHED} WHERE place = ?1 AND name = ?2 ORDER BY moved DESC LIMIT 1"
+                ))?
                 .query_row(params![place.as_str(), name], published)
+                .optional()?;
+            Ok(found)
+        })
+        .await
+    }
+
+    /// What a name pointed to when a build of this repository moved it last; where none did, what
+    /// moved it before repositories were kept.
+    pub async fn published_last_by(
+        &self,
+        place: Place,
+        name: String,
+        repository: RepositoryName,
+    ) -> Result<Option<Published>> {
+        self.read(move |connection| {
+            let found = connection
+                .prepare_cached(&format!(
+                    "{PUBLISHED} WHERE place = ?1 AND name = ?2 AND repository IN (?3, '') \
+                     ORDER BY repository DESC LIMIT 1"
+                ))?
+                .query_row(
+                    params![place.as_str(), name, repository.as_str()],
+                    published,
+                )
                 .optional()?;
             Ok(found)
         })
@@ -90,6 +119,7 @@ impl Store {
         .await
     }
 
+    /// Later than all that moved the name before, whatever the clock says.
     pub async fn record_published(&self, place: Place, name: String, build: &Build) -> Result<()> {
         let (id, push, commit) = (build.id.clone(), build.push, build.commit.clone());
         let (repository, reference) = (build.repository.clone(), build.reference.to_string());
@@ -97,7 +127,8 @@ impl Store {
             connection
                 .prepare_cached(
                     "INSERT OR REPLACE INTO publications (place, name, build, repository, ref, push, sha, moved) \
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                     SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, max(?8, coalesce(max(moved), 0) + 1) \
+                     FROM publications WHERE place = ?1 AND name = ?2",
                 )?
                 .execute(params![
                     place.as_str(),

@@ -120,7 +120,8 @@ async fn a_flist_is_uploaded_whole_and_its_link_follows_the_pushes_only_forward(
     assert_eq!(story.stored(&first).unwrap(), story.artifact(&again));
     assert_eq!(story.link().unwrap(), flist(&second));
     let log = story.service.log(&again).await;
-    assert!(log.contains("stays: it points to a newer commit"), "{log}");
+    let stays = format!("{LINK} stays at {}, which is newer", &second[..10]);
+    assert!(log.contains(&stays), "{log}");
 
     let metrics = story.service.get("/metrics").await.text;
     for line in [

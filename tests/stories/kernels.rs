@@ -9,7 +9,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::support::{
-    Repository, Service, docker, docker_answers, merge, notes, script_output, sha256, until,
+    Repository, Service, builds_in, docker, docker_answers, merge, notes, script_output, sha256,
+    until,
 };
 
 /// A base kernel's script: leaves a kernel, and a file for those that are built upon it.
@@ -41,6 +42,7 @@ struct Kernels {
     service: Service,
     base: Repository,
     core: Repository,
+    fs: Repository,
 }
 
 impl Kernels {
@@ -56,12 +58,13 @@ impl Kernels {
             std::process::id(),
             NEXT.fetch_add(1, Ordering::Relaxed)
         );
-        let (base, core) = (format!("{owner}/initramfs"), format!("{owner}/core"));
+        let [base, core, fs] = ["initramfs", "core", "fs"].map(|name| format!("{owner}/{name}"));
         let mut settings = json!({"kernels": {
             "directory": "./kernels",
             "repositories": {
                 &base: {"script": "autobuild/build.sh", "commit": true},
                 &core: {"script": "autobuild/cores.sh", "base": &base},
+                &fs: {"script": "autobuild/cores.sh", "base": &base},
             },
         }});
         merge(&mut settings, changes);
@@ -69,6 +72,7 @@ impl Kernels {
         Self {
             base: service.repository(&base),
             core: service.repository(&core),
+            fs: service.repository(&fs),
             service,
         }
     }
@@ -94,6 +98,14 @@ impl Kernels {
         let commit = self.core.commit(&[("core.c", branch)]);
         let build = self.service.pushed(&self.core.push(branch)).await;
         (build, commit)
+    }
+
+    /// As a person asks for a commit of the branch `main`.
+    async fn build_core_by_hand(&self, commit: &str) -> String {
+        let asked = json!({"repository": self.core.name, "branch": "main", "commit": commit});
+        let answer = self.service.post("/api/v1/builds", asked).await;
+        assert_eq!(answer.status, 202, "{}", answer.text);
+        builds_in(&answer).remove(0)
     }
 
     fn image(&self, tag: &str) -> String {
@@ -358,7 +370,7 @@ async fn a_newer_base_takes_the_name_and_the_older_image_goes() {
     let log = story.service.log(&rebuild).await;
     let stays: Vec<&str> = notes(&log)
         .into_iter()
-        .filter(|line| line.contains("stays: it points to a newer commit"))
+        .filter(|line| line.ends_with(&format!("stays at {}, which is newer", &newest[..10])))
         .collect();
     assert_eq!(stays.len(), 2, "the image and the kernel: {log}");
     let image = inspect_image(&story.image("main"));
@@ -373,13 +385,95 @@ async fn a_newer_base_takes_the_name_and_the_older_image_goes() {
 }
 
 #[tokio::test]
-async fn two_repositories_share_a_stable_name_and_the_newest_push_has_it() {
+async fn two_repositories_share_a_stable_name_and_each_moves_it_only_forward() {
+    let story = Kernels::start();
+    let stable = story.kernel("zero-os-main.efi");
+    story.push_base("main", "one").await;
+    // Pushed together with the next one: nobody has heard of it.
+    let older = story.core.commit(&[("core.c", "older")]);
+    let (head_build, head) = story.push_core("main").await;
+    story.service.wait_for(&head_build, "succeeded").await;
+    let of_core = format!("zero-os-main-core-{}.efi", &head[..10]);
+    assert_eq!(target(&stable), of_core);
+    let fs = story.fs.commit(&[("fs.c", "")]);
+    let build = story.service.pushed(&story.fs.push("main")).await;
+    story.service.wait_for(&build, "succeeded").await;
+    let of_fs = format!("zero-os-main-fs-{}.efi", &fs[..10]);
+    assert_eq!(target(&stable), of_fs);
+
+    let by_hand = story.build_core_by_hand(&older).await;
+    story.service.wait_for(&by_hand, "succeeded").await;
+    assert_eq!(target(&stable), of_fs, "an older commit took the name");
+    let log = story.service.log(&by_hand).await;
+    let stays = format!(
+        "zero-os-main.efi stays at {} of {}: {} of {}, which is newer, was published before",
+        &fs[..10],
+        story.fs.name,
+        &head[..10],
+        story.core.name
+    );
+    assert!(notes(&log).contains(&stays.as_str()), "{log}");
+
+    // For a kernel upon a new base. Its push came before that of the other repository.
+    let again = story.service.rebuild(&head_build).await;
+    story.service.wait_for(&again, "succeeded").await;
+    assert_eq!(target(&stable), of_core);
+}
+
+#[tokio::test]
+async fn a_kernel_that_is_made_of_a_later_commit_does_not_replace_the_right_one() {
+    let story = Kernels::start();
+    story.push_base("main", "one").await;
+    let (first_build, first) = story.push_core("main").await;
+    story.service.wait_for(&first_build, "succeeded").await;
+    let file = story.kernel(&format!("zero-os-main-core-{}.efi", &first[..10]));
+    fs::write(&file, "the right one").unwrap();
+
+    // At the branch's head it is replaced.
+    let again = story.service.rebuild(&first_build).await;
+    story.service.wait_for(&again, "succeeded").await;
+    assert_eq!(
+        fs::read_to_string(&file).unwrap(),
+        format!("core of {first}\n")
+    );
+    let log = story.service.log(&again).await;
+    assert!(!log.contains("fetches main itself"), "{log}");
+
+    fs::write(&file, "the right one").unwrap();
+    let (second_build, second) = story.push_core("main").await;
+    story.service.wait_for(&second_build, "succeeded").await;
+    let again = story.service.rebuild(&first_build).await;
+    story.service.wait_for(&again, "succeeded").await;
+    assert_eq!(fs::read_to_string(&file).unwrap(), "the right one");
+    let log = story.service.log(&again).await;
+    let (first, second) = (&first[..10], &second[..10]);
+    for told in [
+        format!(
+            "the script fetches main itself, which is now at {second}, not at this build's {first}"
+        ),
+        format!(
+            "zero-os-main-core-{first}.efi is kept as it is: this kernel was made of {second}, not of {first}"
+        ),
+    ] {
+        assert!(notes(&log).contains(&told.as_str()), "{told}: {log}");
+    }
+}
+
+#[tokio::test]
+async fn git_is_not_asked_about_what_the_order_of_pushes_decides() {
     let story = Kernels::start();
     story.push_base("main", "one").await;
     let (older, _) = story.push_core("main").await;
     story.service.wait_for(&older, "succeeded").await;
     let (newer, commit) = story.push_core("main").await;
     story.service.wait_for(&newer, "succeeded").await;
+
+    // GitHub is away, and nothing is left of what was fetched.
+    let mirror = format!("data/mirrors/{}.git", story.core.name);
+    fs::remove_dir_all(story.service.path(&mirror)).unwrap();
+    fs::rename(&story.core.bare, story.core.bare.with_extension("away")).unwrap();
+    let again = story.service.rebuild(&older).await;
+    story.service.wait_for(&again, "succeeded").await;
     let file = format!("zero-os-main-core-{}.efi", &commit[..10]);
     assert_eq!(target(&story.kernel("zero-os-main.efi")), file);
 }

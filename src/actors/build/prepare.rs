@@ -13,9 +13,10 @@ use crate::adapters::git::GitError;
 use crate::config::ServiceConfig;
 use crate::domain::build::Build;
 use crate::domain::kernel::{Base, Kernel};
-use crate::domain::names::RepositoryName;
+use crate::domain::names::{CommitSha, RepositoryName};
 use crate::domain::recipe::{Format, Recipe};
 use crate::service::Service;
+use crate::store::StoreError;
 
 /// How often a name that a left-over container holds is tried, and the pause between.
 const NAME_TRIES: u32 = 40;
@@ -80,7 +81,10 @@ impl Preparation<'_> {
     async fn run(&self) -> Result<Prepared, Obstacle> {
         // An incremental kernel's source is in its image; what it needs more its script fetches.
         let source = match self.base_repository() {
-            Some(_) => None,
+            Some(_) => {
+                self.tell_what_is_fetched().await?;
+                None
+            }
             None => Some(self.check_out().await?),
         };
         let mut tries = 1;
@@ -109,6 +113,20 @@ impl Preparation<'_> {
             Format::Kernel(Kernel::Incremental { base, .. }) => Some(base),
             _ => None,
         }
+    }
+
+    /// The script of an incremental kernel builds the tip of the branch, whatever was pushed.
+    async fn tell_what_is_fetched(&self) -> Result<(), Failure> {
+        let head = head_elsewhere(self.service, self.build).await;
+        if let Some(head) = head.map_err(Failure::errored)? {
+            self.note(format!(
+                "the script fetches {} itself, which is now at {}, not at this build's {}",
+                self.build.branch(),
+                head.short(),
+                self.build.commit.short()
+            ));
+        }
+        Ok(())
     }
 
     /// The image's name and its id, because a name can move at any moment.
@@ -244,6 +262,18 @@ impl Preparation<'_> {
     fn note(&self, line: String) {
         let _ = self.myself.cast(Message::Note(line));
     }
+}
+
+/// Where the build's ref is known to be, if not at the build's commit.
+pub async fn head_elsewhere(
+    service: &Service,
+    build: &Build,
+) -> Result<Option<CommitSha>, StoreError> {
+    let mut known = service.store.known_heads(build.repository.clone()).await?;
+    let head = known.heads.remove(&build.reference);
+    Ok(head
+        .map(|head| head.commit)
+        .filter(|head| *head != build.commit))
 }
 
 /// `chmod +x`, and a check that there is a script at all. A link is followed only by the

@@ -69,6 +69,19 @@ impl Git {
         Ok(commit_of(&peeled).or_else(|| commit_of(&name)))
     }
 
+    /// The commit of which only the first hexadecimal digits are known, where the repository has
+    /// it. Fetches what is new.
+    pub async fn commit_beginning(
+        &self,
+        repository: &RepositoryName,
+        digits: &str,
+    ) -> Result<Option<CommitSha>, GitError> {
+        let mirror = self.mirror(repository);
+        let mut held = self.hold(repository, &mirror).await?;
+        held.refresh(SILENT).await?;
+        held.find_beginning(digits).await
+    }
+
     /// Whether `ancestor` is `descendant` or is reached from it. Fetches what is not here.
     ///
     /// # Errors

@@ -5,7 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::{Failure, Publication, cannot_publish};
-use crate::domain::publication::Names;
+use crate::domain::names::CommitSha;
+use crate::domain::publication::{self, Names};
 use crate::service::files::{copy_durably, swap_link};
 use crate::store::Place;
 
@@ -18,6 +19,14 @@ impl Publication<'_> {
     ) -> Result<(), Failure> {
         let _turn = self.service.publishing.take_file(place, &names.file).await;
         self.copy(place, folder, &names.file).await?;
+        if let Some(newer) = self.newer_of_others(place, folder, &names.link).await? {
+            self.note(format!(
+                "{} stays at {}, which others published and which is newer",
+                names.link,
+                newer.short()
+            ));
+            return Ok(());
+        }
         self.move_name(place, &names.link, self.link(place, folder, names))
             .await?;
         Ok(())
@@ -29,6 +38,7 @@ impl Publication<'_> {
         let there = Found::at(&to).map_err(|error| cannot_publish(file, error))?;
         match &there {
             Found::Nothing => {}
+            Found::File | Found::Link(_) if self.is_kept(file) => return Ok(()),
             Found::File | Found::Link(_) => self.note(format!("{there} {file} is replaced")),
             Found::Other => return Err(in_the_way(&to, &there)),
         }
@@ -42,6 +52,35 @@ impl Publication<'_> {
         recorded.map_err(|error| cannot_publish(file, error))?;
         self.note(format!("published as {file}"));
         Ok(())
+    }
+
+    /// The commit that a link was made for which is not this service's, most likely by the older
+    /// one, if it is newer. Of that, no more than the file's name is known.
+    async fn newer_of_others(
+        &self,
+        place: Place,
+        folder: &Path,
+        link: &str,
+    ) -> Result<Option<CommitSha>, Failure> {
+        let there = Found::at(&folder.join(link)).map_err(|error| cannot_publish(link, error))?;
+        let Found::Link(target) = there else {
+            return Ok(None);
+        };
+        let target = target.file_name().unwrap_or_default().to_string_lossy();
+        let Some(commit) = publication::commit_in(&target) else {
+            return Ok(None);
+        };
+        if self.build.push_forced || self.published(place, link).await?.is_some() {
+            return Ok(None);
+        }
+        let git = &self.service.git;
+        let known = git.commit_beginning(&self.build.repository, commit).await;
+        let Some(commit) = known.map_err(|error| cannot_publish(link, error))? else {
+            return Ok(None);
+        };
+        let is_newer = self.is_strict_ancestor_of(&commit).await;
+        let is_newer = is_newer.map_err(|error| cannot_publish(link, error))?;
+        Ok(is_newer.then_some(commit))
     }
 
     async fn link(&self, place: Place, folder: &Path, names: &Names) -> Result<(), Failure> {

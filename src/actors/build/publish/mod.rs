@@ -13,9 +13,12 @@ use std::sync::Arc;
 
 use ractor::ActorRef;
 
+use super::prepare::head_elsewhere;
 use super::{Failure, Message};
+use crate::adapters::git::GitError;
 use crate::domain::build::Build;
 use crate::domain::kernel::Kernel;
+use crate::domain::names::CommitSha;
 use crate::domain::publication::{self, Candidate, Names};
 use crate::domain::recipe::{Format, Recipe};
 use crate::service::Service;
@@ -28,11 +31,12 @@ pub async fn publish(
     recipe: Arc<Recipe>,
     myself: ActorRef<Message>,
 ) {
-    let publication = Publication {
+    let mut publication = Publication {
         service: &service,
         build: &build,
         recipe: &recipe,
         myself: &myself,
+        made_of: None,
     };
     let result = match &recipe.format {
         Format::Binary => publication.binary().await,
@@ -47,6 +51,9 @@ struct Publication<'a> {
     build: &'a Build,
     recipe: &'a Recipe,
     myself: &'a ActorRef<Message>,
+    /// The commit that an incremental kernel was made of, by a script that fetches by itself, where
+    /// that is not the build's: then a file that has the build's name already is the right one.
+    made_of: Option<CommitSha>,
 }
 
 impl Publication<'_> {
@@ -77,7 +84,7 @@ impl Publication<'_> {
     }
 
     /// The image first: its container is the one thing here that a restart of the machine takes.
-    async fn kernel(&self, kernel: &Kernel) -> Result<(), Failure> {
+    async fn kernel(&mut self, kernel: &Kernel) -> Result<(), Failure> {
         let Build {
             repository, commit, ..
         } = self.build;
@@ -91,6 +98,11 @@ impl Publication<'_> {
                 publication::incremental_kernel(repository, branch, commit)
             }
         };
+        if let Kernel::Incremental { .. } = kernel {
+            self.made_of = head_elsewhere(self.service, self.build)
+                .await
+                .map_err(|error| cannot_publish(&names.file, error))?;
+        }
         let config = Arc::clone(&self.service.config.borrow());
         let folder = config.kernels_directory();
         self.publish_file(Place::Kernels, &folder, &names).await?;
@@ -118,16 +130,32 @@ impl Publication<'_> {
         upload: impl Future<Output = Result<String, Failure>>,
     ) -> Result<String, Failure> {
         let _turn = self.service.publishing.take(place, name).await;
-        let known = self.published(place, name).await?;
-        if known.is_some_and(|published| published.build == self.build.id) {
-            self.note(format!("{name} was uploaded before"));
-            return Ok(name.to_owned());
+        if let Some(known) = self.published(place, name).await? {
+            if known.build == self.build.id {
+                self.note(format!("{name} was uploaded before"));
+                return Ok(name.to_owned());
+            }
+            if self.is_kept(name) {
+                return Ok(name.to_owned());
+            }
         }
         let stored = upload.await?;
         if stored == name {
             self.record(place, name).await?;
         }
         Ok(stored)
+    }
+
+    /// Whether a versioned file that is there already is not replaced.
+    fn is_kept(&self, name: &str) -> bool {
+        if let Some(made_of) = &self.made_of {
+            self.note(format!(
+                "{name} is kept as it is: this kernel was made of {}, not of {}",
+                made_of.short(),
+                self.build.commit.short()
+            ));
+        }
+        self.made_of.is_some()
     }
 
     /// Moves a stable name to what this build published, unless it points to something newer. Of two
@@ -139,8 +167,8 @@ impl Publication<'_> {
         change: impl Future<Output = Result<(), Failure>>,
     ) -> Result<bool, Failure> {
         let _turn = self.service.publishing.take(place, name).await;
-        if !self.may_move(place, name).await? {
-            self.note(format!("{name} stays: it points to a newer commit"));
+        if let Some(newer) = self.newer(place, name).await? {
+            self.note(self.why_it_stays(place, name, &newer).await?);
             return Ok(false);
         }
         change.await?;
@@ -162,43 +190,63 @@ impl Publication<'_> {
             .map_err(|error| cannot_publish(name, error))
     }
 
-    async fn may_move(&self, place: Place, name: &str) -> Result<bool, Failure> {
+    /// What the build's own repository published under the name, if that is newer. Commits and
+    /// pushes of another repository that shares the name cannot be compared.
+    async fn newer(&self, place: Place, name: &str) -> Result<Option<Published>, Failure> {
         let build = self.build;
-        let Some(published) = self.published(place, name).await? else {
-            return Ok(true);
-        };
-        let is_ancestor = self
-            .is_strict_ancestor_of(&published)
+        let (store, repository) = (&self.service.store, build.repository.clone());
+        let published = store.published_last_by(place, name.to_owned(), repository);
+        let published = published
             .await
             .map_err(|error| cannot_publish(name, error))?;
+        let Some(published) = published else {
+            return Ok(None);
+        };
         let candidate = Candidate {
             push: build.push,
             forced: build.push_forced,
         };
-        Ok(publication::may_move(
-            candidate,
-            published.push,
-            is_ancestor,
-        ))
+        let may_move = match publication::may_move(candidate, published.push) {
+            Some(may_move) => may_move,
+            // Git may have to fetch.
+            None => !self
+                .is_strict_ancestor_of(&published.commit)
+                .await
+                .map_err(|error| cannot_publish(name, error))?,
+        };
+        Ok((!may_move).then_some(published))
     }
 
-    async fn is_strict_ancestor_of(
+    async fn why_it_stays(
         &self,
-        published: &Published,
-    ) -> Result<bool, crate::adapters::git::GitError> {
+        place: Place,
+        name: &str,
+        newer: &Published,
+    ) -> Result<String, Failure> {
+        let newer = newer.commit.short();
+        Ok(match self.published(place, name).await? {
+            Some(Published {
+                repository: Some(other),
+                commit,
+                ..
+            }) if other != self.build.repository => format!(
+                "{name} stays at {} of {other}: {newer} of {}, which is newer, was published before",
+                commit.short(),
+                self.build.repository
+            ),
+            _ => format!("{name} stays at {newer}, which is newer"),
+        })
+    }
+
+    async fn is_strict_ancestor_of(&self, published: &CommitSha) -> Result<bool, GitError> {
         let Build {
             repository, commit, ..
         } = self.build;
-        // Several repositories may share a name; their commits cannot be compared.
-        let elsewhere = published
-            .repository
-            .as_ref()
-            .is_some_and(|other| other != repository);
-        if elsewhere || *commit == published.commit {
+        if commit == published {
             return Ok(false);
         }
         let git = &self.service.git;
-        git.is_ancestor(repository, commit, &published.commit).await
+        git.is_ancestor(repository, commit, published).await
     }
 
     fn note(&self, line: impl Into<String>) {

@@ -162,6 +162,13 @@ async fn ancestry_and_history_are_known() {
     assert!(!is_ancestor(&third, &first).await);
     assert!(!is_ancestor(&side, &third).await);
 
+    let beginning = async |digits: &str| world.git.commit_beginning(&app, digits).await.unwrap();
+    let fourth = world.commit(&app, "four", "4");
+    assert_eq!(beginning(fourth.short()).await, Some(fourth));
+    assert_eq!(beginning("0123456789").await, None);
+    git(&server, &["branch", "0123456789"]);
+    assert_eq!(beginning("0123456789").await, None, "that is a branch");
+
     let ids = async |before: Option<&CommitSha>, max| -> Vec<CommitSha> {
         let commits = world.git.commits(&app, before, &third, max).await.unwrap();
         commits.into_iter().map(|commit| commit.id).collect()
