@@ -517,7 +517,16 @@ impl State {
                 self.projects.cast(heard)?;
                 return Ok(());
             }
-            Ok(build) if build.state == BuildState::Succeeded => None,
+            // Replaced, or left out, it says nothing about the base: it is asked for anew, each time
+            // after another push. Cancelled, it is not wanted.
+            Ok(build)
+                if matches!(
+                    build.state,
+                    BuildState::Succeeded | BuildState::Superseded | BuildState::Skipped
+                ) =>
+            {
+                None
+            }
             Ok(build) => {
                 let reason = build.reason.map(|reason| format!(": {reason}"));
                 Some(format!("{}{}", build.state, reason.unwrap_or_default()))
