@@ -163,7 +163,9 @@ impl State {
                     self.repository.clone(),
                     build.id.clone(),
                 ))?;
-                self.run(myself, build, None).await?;
+                let note = (build.state == BuildState::Preparing)
+                    .then(|| "the service was restarted: preparing from the beginning".to_owned());
+                self.run(myself, build, note).await?;
             } else if build.waits_for.is_some() {
                 self.wait(build).await?;
             } else if let Some(mark) = build.skip_mark() {
@@ -510,7 +512,7 @@ impl State {
             awaited.clone(),
             self.repository.clone(),
         ))?;
-        let failure = match self.service.store.build(awaited.clone()).await {
+        let outcome = match self.service.store.build(awaited.clone()).await {
             Ok(build) if !build.state.is_end() => {
                 // It may be new.
                 let heard = projects::Message::Heard(build.repository);
@@ -525,13 +527,16 @@ impl State {
                     BuildState::Succeeded | BuildState::Superseded | BuildState::Skipped
                 ) =>
             {
-                None
+                Ok(format!(
+                    "build {awaited} of the base ended as {}: preparing again",
+                    build.state
+                ))
             }
             Ok(build) => {
                 let reason = build.reason.map(|reason| format!(": {reason}"));
-                Some(format!("{}{}", build.state, reason.unwrap_or_default()))
+                Err(format!("{}{}", build.state, reason.unwrap_or_default()))
             }
-            Err(StoreError::NoBuild(_)) => Some("is no longer known".to_owned()),
+            Err(StoreError::NoBuild(_)) => Err("is no longer known".to_owned()),
             Err(error) => return Err(error.into()),
         };
         let waiting = self
@@ -540,13 +545,15 @@ impl State {
             .filter(|entry| matches!(&entry.stage, Stage::Awaits(build) if build == awaited));
         let mut lost = Vec::new();
         for entry in waiting {
-            match failure {
-                None => entry.stage = Stage::Behind,
-                Some(_) => lost.push((entry.build.sequence, entry.build.id.clone())),
+            match &outcome {
+                Ok(note) => {
+                    entry.stage = Stage::Behind;
+                    entry.note = Some(note.clone());
+                }
+                Err(how) => lost.push((entry.build.sequence, entry.build.id.clone(), how)),
             }
         }
-        for (sequence, id) in lost {
-            let how = failure.as_deref().unwrap_or_default();
+        for (sequence, id, how) in lost {
             let reason = format!("build {awaited}, which was to make its base, {how}");
             self.end_without_actor(sequence, &id, BuildState::Errored, reason)
                 .await?;

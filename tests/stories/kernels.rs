@@ -532,6 +532,11 @@ async fn what_waits_for_a_base_that_is_superseded_goes_on_after_its_replacement(
     story.service.wait_for(&build, "succeeded").await;
     let log = story.service.log(&build).await;
     assert!(script_output(&log).contains("upon four"), "{log}");
+    for (base, end) in [(&older, "superseded"), (&newer, "succeeded")] {
+        let told = format!("build {base} of the base ended as {end}: preparing again");
+        assert!(notes(&log).contains(&told.as_str()), "{told}: {log}");
+    }
+    assert!(!log.contains("the service was restarted"), "{log}");
 }
 
 #[tokio::test]
