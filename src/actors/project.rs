@@ -163,7 +163,9 @@ impl State {
                     self.repository.clone(),
                     build.id.clone(),
                 ))?;
-                self.run(myself, build, None).await?;
+                let note = (build.state == BuildState::Preparing)
+                    .then(|| "the service was restarted: preparing from the beginning".to_owned());
+                self.run(myself, build, note).await?;
             } else if build.waits_for.is_some() {
                 self.wait(build).await?;
             } else if let Some(mark) = build.skip_mark() {
@@ -510,19 +512,31 @@ impl State {
             awaited.clone(),
             self.repository.clone(),
         ))?;
-        let failure = match self.service.store.build(awaited.clone()).await {
+        let outcome = match self.service.store.build(awaited.clone()).await {
             Ok(build) if !build.state.is_end() => {
                 // It may be new.
                 let heard = projects::Message::Heard(build.repository);
                 self.projects.cast(heard)?;
                 return Ok(());
             }
-            Ok(build) if build.state == BuildState::Succeeded => None,
+            // Replaced, or left out, it says nothing about the base: it is asked for anew, each time
+            // after another push. Cancelled, it is not wanted.
+            Ok(build)
+                if matches!(
+                    build.state,
+                    BuildState::Succeeded | BuildState::Superseded | BuildState::Skipped
+                ) =>
+            {
+                Ok(format!(
+                    "build {awaited} of the base ended as {}: preparing again",
+                    build.state
+                ))
+            }
             Ok(build) => {
                 let reason = build.reason.map(|reason| format!(": {reason}"));
-                Some(format!("{}{}", build.state, reason.unwrap_or_default()))
+                Err(format!("{}{}", build.state, reason.unwrap_or_default()))
             }
-            Err(StoreError::NoBuild(_)) => Some("is no longer known".to_owned()),
+            Err(StoreError::NoBuild(_)) => Err("is no longer known".to_owned()),
             Err(error) => return Err(error.into()),
         };
         let waiting = self
@@ -531,13 +545,15 @@ impl State {
             .filter(|entry| matches!(&entry.stage, Stage::Awaits(build) if build == awaited));
         let mut lost = Vec::new();
         for entry in waiting {
-            match failure {
-                None => entry.stage = Stage::Behind,
-                Some(_) => lost.push((entry.build.sequence, entry.build.id.clone())),
+            match &outcome {
+                Ok(note) => {
+                    entry.stage = Stage::Behind;
+                    entry.note = Some(note.clone());
+                }
+                Err(how) => lost.push((entry.build.sequence, entry.build.id.clone(), how)),
             }
         }
-        for (sequence, id) in lost {
-            let how = failure.as_deref().unwrap_or_default();
+        for (sequence, id, how) in lost {
             let reason = format!("build {awaited}, which was to make its base, {how}");
             self.end_without_actor(sequence, &id, BuildState::Errored, reason)
                 .await?;

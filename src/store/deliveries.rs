@@ -210,8 +210,9 @@ impl Store {
         .await
     }
 
-    /// The build that makes a base again, from where git says that its ref is: one that waits or
-    /// runs already, whatever its commit, else a new one.
+    /// The build that makes a base again: one that waits or runs already, of where its ref was heard
+    /// to be or git says that it is, else a new one. Of an older push it would not do: a newer one
+    /// may take its place, and it gives its names to nothing newer.
     pub async fn need_base(&self, of: BuildId, push: Push, recipe: Recipe) -> Result<BuildId> {
         self.write(move |connection| {
             let Push {
@@ -220,17 +221,24 @@ impl Store {
                 ..
             } = &push;
             let work = Work::from(recipe);
+            let head = heads::head(connection, repository, reference)?;
+            let newest = head.as_ref().and_then(|head| head.push).unwrap_or(0);
+            let heard = head.as_ref().map_or(&push.after, |head| &head.commit);
             let unfinished: Option<BuildId> = connection
                 .prepare_cached(
                     "SELECT id FROM builds WHERE ended IS NULL AND repository = ?1 AND ref = ?2 \
-                     AND script = ?3 AND kind = ?4 ORDER BY sequence LIMIT 1",
+                     AND script = ?3 AND kind = ?4 AND push >= ?5 AND sha IN (?6, ?7) \
+                     ORDER BY push DESC, sequence DESC LIMIT 1",
                 )?
                 .query_row(
                     params![
                         repository.as_str(),
                         reference.to_string(),
                         work.script(),
-                        work.kind().as_str()
+                        work.kind().as_str(),
+                        newest,
+                        push.after.as_str(),
+                        heard.as_str()
                     ],
                     |row| rows::parsed(row, 0),
                 )
@@ -238,8 +246,7 @@ impl Store {
             if let Some(build) = unfinished {
                 return Ok(build);
             }
-            let head = heads::head(connection, repository, reference)?
-                .filter(|head| head.commit == push.after);
+            let head = head.filter(|head| head.commit == push.after);
             let number = known_or_asked(connection, head.and_then(|head| head.push), &push)?;
             let new = NewBuilds {
                 push,

@@ -579,3 +579,89 @@ async fn what_waits_for_a_base_waits_over_a_restart_and_errors_with_it() {
         "{reason}"
     );
 }
+
+/// A base's script that holds still until it is released.
+const HELD: &str = "#!/bin/sh
+until [ -e /released ]; do sleep 0.1; done
+cat version > /made-by-base
+cat version > /target/vmlinuz.efi
+";
+
+impl Kernels {
+    async fn push_held_base(&self, version: &str) -> String {
+        let files = [("autobuild/build.sh", HELD), ("version", version)];
+        self.base.commit(&files);
+        self.service.pushed(&self.base.push("main")).await
+    }
+
+    async fn wait_until_it_waits_for(&self, build: &str, base: &str) {
+        until("it waits for its base", async || {
+            let waiting = self.service.build(build).await["waiting"].clone();
+            waiting.as_str()?.contains(base).then_some(())
+        })
+        .await;
+    }
+}
+
+/// [`rebuilding`], with room for two at once.
+fn rebuilding_with_room() -> Kernels {
+    let mut story = rebuilding();
+    story
+        .service
+        .change_settings(json!({"builds": {"concurrency": 2}}));
+    story
+}
+
+#[tokio::test]
+async fn what_waits_for_a_base_that_is_superseded_goes_on_after_its_replacement() {
+    let story = rebuilding_with_room();
+    story.push_base("main", "one").await;
+    story.remove_image("main").await;
+    let running = story.push_held_base("two").await;
+    story.service.wait_for(&running, "building").await;
+    let older = story.push_held_base("three").await;
+    let (build, _) = story.push_core("main").await;
+    story.wait_until_it_waits_for(&build, &older).await;
+    let newer = story.push_held_base("four").await;
+    story.service.wait_for(&older, "superseded").await;
+    story.wait_until_it_waits_for(&build, &newer).await;
+    story.service.release(&running);
+    story.service.wait_for(&newer, "building").await;
+    // The image that the other made is not the newest.
+    assert_eq!(story.service.state(&build).await, "queued");
+    story.service.release(&newer);
+    story.service.wait_for(&build, "succeeded").await;
+    let log = story.service.log(&build).await;
+    assert!(script_output(&log).contains("upon four"), "{log}");
+    for (base, end) in [(&older, "superseded"), (&newer, "succeeded")] {
+        let told = format!("build {base} of the base ended as {end}: preparing again");
+        assert!(notes(&log).contains(&told.as_str()), "{told}: {log}");
+    }
+    assert!(!log.contains("the service was restarted"), "{log}");
+}
+
+#[tokio::test]
+async fn what_waits_for_a_base_does_not_wait_for_a_build_of_an_older_commit() {
+    let story = rebuilding_with_room();
+    let older = story.push_held_base("one").await;
+    story.service.wait_for(&older, "building").await;
+    story.service.release(&older);
+    story.service.wait_for(&older, "succeeded").await;
+    story.push_base("main", "two").await;
+    story.remove_image("main").await;
+    let rebuild = story.service.rebuild(&older).await;
+    story.service.wait_for(&rebuild, "building").await;
+    let (build, _) = story.push_core("main").await;
+    let base = until("the base is built for it", async || {
+        let builds = story.service.builds().await;
+        let mut builds = builds.iter();
+        let base = builds.find(|other| other["cause"]["type"] == "base")?;
+        Some(base["id"].as_str()?.to_owned())
+    })
+    .await;
+    story.wait_until_it_waits_for(&build, &base).await;
+    story.service.release(&rebuild);
+    story.service.wait_for(&build, "succeeded").await;
+    let log = story.service.log(&build).await;
+    assert!(script_output(&log).contains("upon two"), "{log}");
+}

@@ -132,7 +132,11 @@ impl Machine {
             );
             return self.end(myself, State::Errored, reason).await;
         }
-        if let Some(awaited) = &self.build.waits_for {
+        let store = &self.service.store;
+        // One that was replaced before it made anything is followed by another.
+        if let Some(awaited) = self.build.waits_for.clone()
+            && store.build(awaited.clone()).await?.state == State::Succeeded
+        {
             let reason = format!("{problem}, though build {awaited} was to make it again");
             return self.end(myself, State::Errored, reason).await;
         }
@@ -141,7 +145,6 @@ impl Machine {
                 format!("{problem}, and {repository} is no longer among kernels.repositories");
             return self.end(myself, State::Errored, reason).await;
         };
-        let store = &self.service.store;
         let by = self.build.id.clone();
         let push = Push::unheard(repository, reference, commit);
         let awaited = store.need_base(by, push, recipe).await?;

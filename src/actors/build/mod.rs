@@ -149,13 +149,6 @@ impl Actor for BuildActor {
             watchdogs: Vec::new(),
             interruption: None,
         };
-        let build = &machine.build;
-        if build.state == State::Preparing && build.attempt == 1 && !machine.log.is_empty() {
-            machine
-                .log
-                .note("the service was restarted: preparing from the beginning")
-                .await?;
-        }
         if let Some(note) = note {
             machine.log.note(note).await?;
         }

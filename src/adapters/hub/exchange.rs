@@ -60,6 +60,40 @@ pub(super) struct Words {
     pub payload: Option<serde_json::Value>,
 }
 
+/// How often one thing was asked, with a pause before each other try.
+pub(super) struct Tries<'a> {
+    what: &'static str,
+    pauses: &'a [Duration],
+    made: usize,
+    listener: Listener<'a>,
+}
+
+impl Tries<'_> {
+    /// `None`: it is to be tried again, now that the pause is over.
+    pub async fn last<T>(&mut self, result: Result<T, HubError>) -> Option<Result<T, HubError>> {
+        let error = match result {
+            Err(error) if error.kind == Kind::Unavailable => error,
+            other => return Some(other),
+        };
+        self.made += 1;
+        let Some(pause) = self.pauses.get(self.made - 1) else {
+            return Some(Err(match self.made {
+                1 => error,
+                made => error.and(&format!(", {made} times")),
+            }));
+        };
+        let asked = error.wait.unwrap_or_default().min(LONGEST_PAUSE);
+        let pause = asked.max(*pause);
+        (self.listener)(format!(
+            "{} failed: {error}; it is tried again in {} s",
+            self.what,
+            pause.as_secs()
+        ));
+        tokio::time::sleep(pause).await;
+        None
+    }
+}
+
 /// An address below that of a server. Names may hold what means something in addresses.
 pub(super) fn endpoint(base: &str, path: &[&str]) -> Result<Url, HubError> {
     let unusable = || HubError::new(Kind::Local, format!("the address {base} cannot be used"));
@@ -131,7 +165,7 @@ impl Authority {
 
 impl Answer<'_> {
     /// As JSON says.
-    fn words(self) -> Result<Words, HubError> {
+    pub fn words(self) -> Result<Words, HubError> {
         let Ok(words) = serde_json::from_slice::<Words>(&self.body) else {
             return Err(self.not_understood(true));
         };
@@ -201,8 +235,7 @@ impl Hub {
             .await
     }
 
-    /// Asks until there is an answer, with a pause before each other try; `understand` says what the
-    /// answer means.
+    /// Asks until there is an answer; `understand` says what it means.
     pub(super) async fn ask_for<'a, T>(
         &self,
         request: &Request<'_>,
@@ -210,31 +243,24 @@ impl Hub {
         listener: Listener<'_>,
         understand: fn(Answer<'a>) -> Result<T, HubError>,
     ) -> Result<T, HubError> {
-        for pause in &self.patience.pauses {
-            match self
+        let mut tries = self.tries(request, listener);
+        loop {
+            let result = self
                 .try_once(request, authority, listener, understand)
-                .await
-            {
-                Err(error) if error.kind == Kind::Unavailable => {
-                    let asked = error.wait.unwrap_or_default().min(LONGEST_PAUSE);
-                    let pause = asked.max(*pause);
-                    listener(format!(
-                        "{} failed: {error}; it is tried again in {} s",
-                        request.what,
-                        pause.as_secs()
-                    ));
-                    tokio::time::sleep(pause).await;
-                }
-                other => return other,
+                .await;
+            if let Some(last) = tries.last(result).await {
+                return last;
             }
         }
-        let last = self
-            .try_once(request, authority, listener, understand)
-            .await;
-        last.map_err(|error| match (error.kind, self.patience.pauses.len()) {
-            (Kind::Unavailable, pauses @ 1..) => error.and(&format!(", {} times", pauses + 1)),
-            _ => error,
-        })
+    }
+
+    pub(super) fn tries<'a>(&'a self, request: &Request<'a>, listener: Listener<'a>) -> Tries<'a> {
+        Tries {
+            what: request.what,
+            pauses: &self.patience.pauses,
+            made: 0,
+            listener,
+        }
     }
 
     pub(super) async fn try_once<'a, T>(

@@ -31,7 +31,7 @@ pub use token::Token;
 
 use super::http;
 use error::Kind;
-use exchange::{Authority, Request, endpoint};
+use exchange::{Answer, Authority, Request, Words, endpoint};
 use token::Keeper;
 use upload::Upload;
 
@@ -47,7 +47,7 @@ pub struct HubSettings {
     pub refresh_url: Option<String>,
 }
 
-/// How long a server may take.
+/// How long a server may take, and what it gave holds.
 #[derive(Debug, Clone)]
 pub struct Patience {
     /// To be connected.
@@ -63,6 +63,8 @@ pub struct Patience {
     pub pauses: Vec<Duration>,
     /// Between two lines about an upload that goes on.
     pub progress: Duration,
+    /// A token that was renewed so recently is not renewed again.
+    pub fresh: Duration,
 }
 
 impl Default for Patience {
@@ -74,6 +76,7 @@ impl Default for Patience {
             answer: Duration::from_secs(60),
             pauses: [2, 5, 10, 20, 40, 60].map(Duration::from_secs).into(),
             progress: Duration::from_secs(5),
+            fresh: Duration::from_secs(60),
         }
     }
 }
@@ -133,7 +136,6 @@ impl Hub {
         local: Local<'_>,
         listener: Listener<'_>,
     ) -> Result<Option<String>, HubError> {
-        let authority = self.authority(settings, listener).await?;
         let request = Request {
             operation: "upload",
             what: "the upload to the hub",
@@ -145,7 +147,7 @@ impl Hub {
             }),
             answer_within: self.patience.conversion,
         };
-        let words = self.ask(&request, &authority, listener).await?;
+        let words = self.ask_hub(settings, &request, listener).await?;
         let payload = words.payload.unwrap_or_default();
         if let Some(counts) = counts(&payload) {
             listener(format!("the hub counts {counts}"));
@@ -168,7 +170,6 @@ impl Hub {
         link: &str,
         listener: Listener<'_>,
     ) -> Result<(), HubError> {
-        let authority = self.authority(settings, listener).await?;
         let path = ["api", "flist", "me", target, "link", link];
         let request = Request {
             operation: "link",
@@ -178,26 +179,57 @@ impl Hub {
             upload: None,
             answer_within: self.patience.answer,
         };
-        self.ask(&request, &authority, listener).await?;
+        self.ask_hub(settings, &request, listener).await?;
         Ok(())
     }
 
-    /// Hubs take the token as a bearer, older ones as a cookie; both find the user in a cookie.
-    async fn authority(
+    /// Asks with the token that is the newest at each try. Another build may renew it at any moment,
+    /// that of a long upload amid it, and the hub then refuses the old one.
+    async fn ask_hub(
         &self,
         settings: &HubSettings,
+        request: &Request<'_>,
         listener: Listener<'_>,
-    ) -> Result<Authority, HubError> {
-        let token = self.token(settings, listener).await?;
+    ) -> Result<Words, HubError> {
+        let mut tries = self.tries(request, listener);
+        loop {
+            let token = self.token(settings, listener).await?;
+            let mut result = self.show(&token, settings, request, listener).await;
+            if let Err(error) = &result
+                && error.kind == Kind::Refused
+                && let Some(newer) = self.newer_token(settings, &token).await
+            {
+                let what = request.what;
+                listener(format!(
+                    "{what} failed: {error}; it is tried again with the token that was renewed meanwhile"
+                ));
+                result = self.show(&newer, settings, request, listener).await;
+            }
+            if let Some(last) = tries.last(result).await {
+                return last;
+            }
+        }
+    }
+
+    /// Hubs take the token as a bearer, older ones as a cookie; both find the user in a cookie.
+    async fn show(
+        &self,
+        token: &Token,
+        settings: &HubSettings,
+        request: &Request<'_>,
+        listener: Listener<'_>,
+    ) -> Result<Words, HubError> {
         let cookies = format!(
             "caddyoauth={}; active-user={}",
             token.expose(),
             settings.username
         );
         let secrets = vec![settings.token.clone(), token.clone()];
-        Authority::new("the hub", secrets)
-            .bearer(&token)?
-            .cookies(&cookies)
+        let authority = Authority::new("the hub", secrets)
+            .bearer(token)?
+            .cookies(&cookies)?;
+        self.try_once(request, &authority, listener, Answer::words)
+            .await
     }
 }
 

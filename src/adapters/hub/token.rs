@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -20,9 +20,6 @@ use super::error::Kind;
 use super::exchange::{Answer, Authority, Request};
 use super::{Hub, HubError, HubSettings, Listener};
 use crate::domain::time::Timestamp;
-
-/// A token that was renewed so recently is not renewed again.
-const FRESH: Duration = Duration::from_secs(60);
 
 /// No token is longer.
 const LONGEST_TOKEN: usize = 16 * 1024;
@@ -174,7 +171,7 @@ impl Hub {
         let newest = self.keeper.newest(&mut memory, configured, listener);
         if memory
             .renewed
-            .is_some_and(|renewed| renewed.elapsed() < FRESH)
+            .is_some_and(|renewed| renewed.elapsed() < self.patience.fresh)
         {
             return Ok(newest);
         }
@@ -203,6 +200,14 @@ impl Hub {
                 Ok(newest)
             }
         }
+    }
+
+    /// What has taken the place of this token, if anything has.
+    pub(super) async fn newer_token(&self, settings: &HubSettings, token: &Token) -> Option<Token> {
+        let memory = self.keeper.memory.lock().await;
+        let kept = memory.kept.as_ref()?;
+        let is_newer = kept.configured == digest(&settings.token) && kept.token != token.0;
+        is_newer.then(|| Token::new(kept.token.clone()))
     }
 
     async fn renew(

@@ -31,6 +31,8 @@ pub enum Wrong {
     CutAfter(usize),
     /// From then on nothing is read, and nothing answered.
     SilentAfter(usize),
+    /// Nothing is read until [`Model::release`](crate::Model::release).
+    Held,
     /// All is done, and answered only after a while.
     Late(Duration),
     /// All is done, and the upload stored under this name.

@@ -76,6 +76,11 @@ impl Model {
         self.shared.state().failures.push(route, wrong);
     }
 
+    /// Lets one request go on that is held, or that will be.
+    pub fn release(&self) {
+        self.shared.released.add_permits(1);
+    }
+
     /// What an uploaded flist was made of.
     pub fn archive(&self, user: &str, name: &str) -> Option<Bytes> {
         let state = self.shared.state();

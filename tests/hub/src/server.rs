@@ -10,17 +10,30 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
+use tokio::sync::Semaphore;
 
 use crate::failures::Wrong;
 use crate::routes;
 use crate::state::{Seen, State};
 
-#[derive(Default)]
-pub(crate) struct Shared(Mutex<State>);
+pub(crate) struct Shared {
+    state: Mutex<State>,
+    /// For requests that are held.
+    pub released: Semaphore,
+}
+
+impl Default for Shared {
+    fn default() -> Self {
+        Self {
+            state: Mutex::default(),
+            released: Semaphore::new(0),
+        }
+    }
+}
 
 impl Shared {
     pub fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().expect("no handler panicked")
+        self.state.lock().expect("no handler panicked")
     }
 }
 
@@ -62,6 +75,10 @@ async fn exchange(
         state.requests.push(seen.clone());
         state.failures.take(seen.route)
     };
+    if let Some(Wrong::Held) = wrong {
+        let permit = shared.released.acquire().await;
+        permit.expect("a semaphore that stays open").forget();
+    }
     let body = read(body, wrong.as_ref()).await?;
     let (status, text) = routes::answer(&mut shared.state(), &seen, &body, wrong.as_ref());
     if let Some(Wrong::Late(delay)) = wrong {

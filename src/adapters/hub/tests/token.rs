@@ -186,3 +186,77 @@ async fn a_file_that_cannot_be_read_is_told_of_and_written_anew() {
         shown(&world)[0]
     );
 }
+
+/// Each use renews the token.
+fn never_fresh() -> Patience {
+    Patience {
+        fresh: Duration::ZERO,
+        ..patience()
+    }
+}
+
+#[tokio::test]
+async fn an_upload_amid_which_another_renews_the_token_is_shown_with_the_new_one() {
+    let world = World::with(never_fresh(), &jwt("configured", FUTURE));
+    world.model.next(Route::Upload, Wrong::Held);
+    let (slow, ()) = tokio::join!(world.upload(), async {
+        while world.model.requests(Route::Upload).is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        world.upload().await.unwrap();
+        world.model.release();
+    });
+    slow.unwrap();
+    let shown = shown(&world);
+    assert_ne!(shown[0], shown[1]);
+    assert_eq!(shown[1..], [shown[1].as_str(); 2]);
+    assert_eq!(refreshes(&world), 2);
+    let results = world.results();
+    let uploads = results
+        .iter()
+        .filter(|(operation, _)| *operation == "upload");
+    let uploads: Vec<_> = uploads.map(|(_, result)| *result).collect();
+    assert_eq!(uploads, ["success", "refused", "success"]);
+    let lines = world.lines();
+    assert!(
+        lines.contains("the token that was renewed meanwhile"),
+        "{lines}"
+    );
+    assert!(
+        !lines.contains(&shown[0]) && !lines.contains(&shown[1]),
+        "{lines}"
+    );
+}
+
+#[tokio::test]
+async fn what_is_refused_with_the_newest_token_is_not_tried_again() {
+    let world = World::with(patience(), &jwt("configured", FUTURE));
+    let full = Wrong::Error("the disk is full".to_owned());
+    world.model.next(Route::Upload, full);
+    world.upload().await.unwrap_err();
+    assert_eq!(shown(&world).len(), 1);
+}
+
+#[tokio::test]
+async fn each_try_is_shown_with_the_newest_token() {
+    let world = World::with(never_fresh(), &jwt("configured", FUTURE));
+    world.model.next(Route::Upload, Wrong::answer(503, ""));
+    world.upload().await.unwrap();
+    let shown = shown(&world);
+    assert_eq!(shown.len(), 2);
+    assert_ne!(shown[0], shown[1]);
+}
+
+#[tokio::test]
+async fn a_token_that_cannot_be_renewed_is_waited_for_once() {
+    let world = World::with(patience(), &jwt("configured", PAST));
+    for _ in 0..8 {
+        world.model.next(Route::Refresh, Wrong::answer(503, ""));
+    }
+    let error = world.upload().await.unwrap_err().to_string();
+    assert!(
+        error.ends_with("503 Service Unavailable, 4 times"),
+        "{error}"
+    );
+    assert_eq!(refreshes(&world), 4);
+}
