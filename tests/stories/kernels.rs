@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use hub_model::{Model, Route};
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -422,7 +423,11 @@ async fn two_repositories_share_a_stable_name_and_each_moves_it_only_forward() {
 
 #[tokio::test]
 async fn a_kernel_that_is_made_of_a_later_commit_does_not_replace_the_right_one() {
-    let story = Kernels::start();
+    let hub = Model::start();
+    hub.accept("token");
+    let settings = json!({"url": hub.url(), "username": "acme", "token": "token"});
+    let story = Kernels::start_with(json!({"hub": settings}));
+    let uploads = || hub.requests(Route::Upload).len();
     story.push_base("main", "one").await;
     let (first_build, first) = story.push_core("main").await;
     story.service.wait_for(&first_build, "succeeded").await;
@@ -438,6 +443,7 @@ async fn a_kernel_that_is_made_of_a_later_commit_does_not_replace_the_right_one(
     );
     let log = story.service.log(&again).await;
     assert!(!log.contains("fetches main itself"), "{log}");
+    assert_eq!(uploads(), 3);
 
     fs::write(&file, "the right one").unwrap();
     let (second_build, second) = story.push_core("main").await;
@@ -445,6 +451,7 @@ async fn a_kernel_that_is_made_of_a_later_commit_does_not_replace_the_right_one(
     let again = story.service.rebuild(&first_build).await;
     story.service.wait_for(&again, "succeeded").await;
     assert_eq!(fs::read_to_string(&file).unwrap(), "the right one");
+    assert_eq!(uploads(), 4, "the base, one twice, and the next");
     let log = story.service.log(&again).await;
     let (first, second) = (&first[..10], &second[..10]);
     for told in [
