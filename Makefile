@@ -22,7 +22,7 @@ check: web/node_modules/.package-lock.json ## formatting, lints, types, licences
 	cd web && npm run check && npm run lint
 
 test: web ## everything, with a real Docker engine
-	scripts/setup build docker image test-images registry chromium
+	scripts/setup build docker image test-images registry redis chromium
 	cd web && npm test && npm run test:e2e
 	cargo test --workspace --exclude autobuilder
 	scripts/with-docker cargo test --package autobuilder --no-fail-fast

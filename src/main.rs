@@ -6,6 +6,7 @@ mod cli;
 mod config;
 mod domain;
 mod http;
+mod import;
 mod log;
 mod memory;
 mod metrics;
@@ -31,6 +32,8 @@ fn main() -> ExitCode {
     match command {
         Command::Serve { log_format } => cli::serve(config, log_format),
         Command::Check { path } => cli::check(path, config, json),
+        Command::Import(arguments) => cli::import(arguments, config, json),
+        Command::Gc { dry_run } => cli::collect_garbage(config, dry_run, json),
         Command::Client(command) => cli::run_client(command, config, json),
         Command::Completions { shell } => cli::print_completions(shell),
     }

@@ -45,6 +45,11 @@ pub struct ByActor {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ByFolder {
+    folder: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ByOutcome {
     outcome: &'static str,
 }
@@ -57,6 +62,8 @@ pub struct Moment {
     pub statuses_waiting: u64,
     /// How long the status that waits longest does; seconds, zero where none waits.
     pub oldest_status: f64,
+    /// Bytes that each folder has left.
+    pub free_disk: Vec<(&'static str, u64)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -85,6 +92,28 @@ impl GithubMetrics {
     }
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ByTry {
+    operation: &'static str,
+    result: &'static str,
+}
+
+/// Requests to the hub and the bootstrap server. Clones count together.
+#[derive(Clone, Default)]
+pub struct HubMetrics {
+    requests: Family<ByTry, Counter>,
+    uploaded: Counter,
+}
+
+impl HubMetrics {
+    /// `bytes`: what was sent of a file.
+    pub fn tried(&self, operation: &'static str, result: &'static str, bytes: u64) {
+        let tried = ByTry { operation, result };
+        self.requests.get_or_create(&tried).inc();
+        self.uploaded.inc_by(bytes);
+    }
+}
+
 pub struct Metrics {
     registry: Registry,
     builds_waiting: Gauge<u64, AtomicU64>,
@@ -96,10 +125,15 @@ pub struct Metrics {
     statuses: Family<ByOutcome, Counter>,
     statuses_waiting: Gauge<u64, AtomicU64>,
     oldest_status: Gauge<f64, AtomicU64>,
+    free_disk: Family<ByFolder, Gauge<u64, AtomicU64>>,
     pub status_corrections: Counter,
     pub log_bytes: Counter,
     pub live_clients: Gauge,
+    /// 1 while Redis takes what is published.
+    pub redis_connected: Gauge,
+    pub redis_messages: Counter,
     pub github: GithubMetrics,
+    pub hub: HubMetrics,
 }
 
 impl Default for Metrics {
@@ -115,10 +149,14 @@ impl Default for Metrics {
             statuses: Family::default(),
             statuses_waiting: Gauge::default(),
             oldest_status: Gauge::default(),
+            free_disk: Family::default(),
             status_corrections: Counter::default(),
             log_bytes: Counter::default(),
             live_clients: Gauge::default(),
+            redis_connected: Gauge::default(),
+            redis_messages: Counter::default(),
             github: GithubMetrics::default(),
+            hub: HubMetrics::default(),
             registry: Registry::default(),
         };
         registry.register(
@@ -149,6 +187,16 @@ impl Default for Metrics {
             metrics.live_clients.clone(),
         );
         registry.register(
+            "redis_connected",
+            "1 while Redis takes the legacy topics, else 0",
+            metrics.redis_connected.clone(),
+        );
+        registry.register(
+            "redis_messages",
+            "Messages of the legacy topics that Redis took",
+            metrics.redis_messages.clone(),
+        );
+        registry.register(
             "docker_errors",
             "Requests to Docker that failed, by what was tried",
             metrics.docker_errors.clone(),
@@ -162,6 +210,23 @@ impl Default for Metrics {
             "github_rate_limit_remaining",
             "Requests that GitHub still allowed at its last answer",
             metrics.github.remaining.clone(),
+        );
+        registry.register_with_unit(
+            "disk_free",
+            "What is left where builds write, by folder",
+            Unit::Bytes,
+            metrics.free_disk.clone(),
+        );
+        registry.register(
+            "hub_requests",
+            "Requests to the hub and the bootstrap server, by what for and what became of them",
+            metrics.hub.requests.clone(),
+        );
+        registry.register_with_unit(
+            "hub_uploaded",
+            "Bytes of files sent to the hub and the bootstrap server",
+            Unit::Bytes,
+            metrics.hub.uploaded.clone(),
         );
         registry.register(
             "actor_restarts",
@@ -221,6 +286,9 @@ impl Metrics {
         self.builds_running.set(count(State::is_running));
         self.statuses_waiting.set(moment.statuses_waiting);
         self.oldest_status.set(moment.oldest_status);
+        for &(folder, free) in &moment.free_disk {
+            self.free_disk.get_or_create(&ByFolder { folder }).set(free);
+        }
         let mut text = String::new();
         encode(&mut text, &self.registry).expect("writing to a string cannot fail");
         text
@@ -267,6 +335,8 @@ mod tests {
         metrics.github.asked("set_status", Some(201), Some(4999));
         metrics.github.asked("set_status", None, None);
         metrics.status_tried("reported");
+        metrics.hub.tried("upload", "unavailable", 5);
+        metrics.hub.tried("upload", "success", 7);
         let text = metrics.encode(&Moment {
             unfinished: vec![
                 (State::Queued, 5),
@@ -275,15 +345,19 @@ mod tests {
             ],
             statuses_waiting: 2,
             oldest_status: 1.5,
+            free_disk: vec![("data_directory", 7)],
         });
         for line in [
             "autobuilder_statuses_waiting 2\n",
             "autobuilder_statuses_oldest_waiting_seconds 1.5\n",
             "autobuilder_statuses_total{outcome=\"reported\"} 1\n",
             "autobuilder_status_corrections_total 0\n",
+            "autobuilder_disk_free_bytes{folder=\"data_directory\"} 7\n",
             "autobuilder_github_requests_total{kind=\"set_status\",status=\"201\"} 1\n",
             "autobuilder_github_requests_total{kind=\"set_status\",status=\"none\"} 1\n",
             "autobuilder_github_rate_limit_remaining 4999\n",
+            "autobuilder_hub_requests_total{operation=\"upload\",result=\"unavailable\"} 1\n",
+            "autobuilder_hub_uploaded_bytes_total 12\n",
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");
         }

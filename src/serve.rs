@@ -7,18 +7,20 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Mutex, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 
 use crate::actors::{self, Sources};
 use crate::adapters::docker::{Docker, DockerSettings};
 use crate::adapters::git::{self, Git};
 use crate::adapters::github::Github;
+use crate::adapters::hub::Hub;
 use crate::config::{self, ServiceConfig};
 use crate::domain::recipe::Catalog;
 use crate::http;
 use crate::metrics::Metrics;
 use crate::service::{
-    self, Component, DataDirectory, LoadedConfiguration, Logs, Service, Webhooks,
+    self, Component, DataDirectory, DirectoryError, Disk, LoadedConfiguration, Logs, Service,
+    Webhooks,
 };
 use crate::store::Store;
 
@@ -34,6 +36,7 @@ pub async fn serve(service_file: &Path) -> anyhow::Result<()> {
         .await
         .with_context(|| format!("cannot listen on {}", config.listen))?;
     let directory = DataDirectory::open(&config.data_directory, &config.temp_directory())?;
+    warn_of_folders(&config);
     let grace = config.shutdown_grace;
 
     let (config_sender, config) = watch::channel(Arc::new(config));
@@ -44,7 +47,9 @@ pub async fn serve(service_file: &Path) -> anyhow::Result<()> {
         problem: Some("not asked yet".to_owned()),
     };
     let (readiness_sender, readiness) = watch::channel(vec![starting]);
-    let service = Arc::new(open(directory, config, catalog, loaded, readiness)?);
+    let store = Store::open(&directory.database())?;
+    let service = open(directory, store, config, catalog, loaded, readiness)?;
+    let service = Arc::new(service);
 
     let sources = Sources {
         service_file: service_file.to_owned(),
@@ -83,8 +88,48 @@ pub async fn serve(service_file: &Path) -> anyhow::Result<()> {
     outcome
 }
 
+/// Names folders for published files that cannot be written, before a build fails for it.
+fn warn_of_folders(config: &ServiceConfig) {
+    let kernels = !config.kernels.repositories.is_empty();
+    let kernels = kernels.then(|| ("kernels.directory", config.kernels_directory()));
+    let binaries = ("artifacts.binaries", config.binaries_directory());
+    for (key, folder) in [binaries].into_iter().chain(kernels) {
+        if let Err(error) = service::files::check_writable(&folder) {
+            tracing::warn!(
+                "nothing can be published in {} ({key}): {error}; make it a folder that this \
+                 service's user may write to, or name another one",
+                folder.display()
+            );
+        }
+    }
+}
+
+/// Removes what may go, or only finds it, without a service. `None` where one holds the data
+/// directory: it is to be asked.
+pub async fn gc(service_file: &Path, dry_run: bool) -> anyhow::Result<Option<http::GcView>> {
+    let (config, _) = match ServiceConfig::load(service_file, &config::process_environment) {
+        Ok(loaded) => loaded,
+        Err(findings) => bail!("{}", findings.render(false)),
+    };
+    let directory =
+        match DataDirectory::open_as_it_is(&config.data_directory, &config.temp_directory()) {
+            Ok(directory) => directory,
+            Err(DirectoryError::InUse(..)) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+    let store = Store::open_as_it_is(&directory.database())?;
+    let (_config, config) = watch::channel(Arc::new(config));
+    let (_catalog, catalog) = watch::channel(Arc::default());
+    let (_loaded, loaded) = watch::channel(None);
+    let (_readiness, readiness) = watch::channel(Vec::new());
+    let service = open(directory, store, config, catalog, loaded, readiness)?;
+    let found = actors::gc(&Arc::new(service), dry_run).await;
+    Ok(Some(http::GcView::of(found, dry_run)))
+}
+
 fn open(
     directory: DataDirectory,
+    store: Store,
     config: watch::Receiver<Arc<ServiceConfig>>,
     catalog: watch::Receiver<Arc<Catalog>>,
     loaded: watch::Receiver<Option<Arc<LoadedConfiguration>>>,
@@ -104,11 +149,13 @@ fn open(
         git::Settings::new(&now.github.git_url, directory.mirrors()),
         Some(service::github::git_credentials(&github)),
     )?;
+    let hub = Hub::new(directory.hub_token(), service::hub::hub_observer(&metrics));
     Ok(Service {
-        store: Store::open(&directory.database())?,
+        store,
         logs: Logs::new(directory.builds()),
         git,
         github,
+        hub,
         docker,
         metrics,
         config,
@@ -117,7 +164,9 @@ fn open(
         readiness,
         webhooks: Webhooks::default(),
         obstacles: watch::Sender::new(Vec::new()),
-        publishing: Mutex::new(()),
+        publishing: Default::default(),
+        legacy: Default::default(),
+        disk: watch::Sender::new(Disk::look(&now, None, None)),
         directory,
     })
 }

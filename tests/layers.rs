@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each with what it may import of the crate, beside itself.
-const LAYERS: [(&str, &[&str]); 13] = [
+const LAYERS: [(&str, &[&str]); 14] = [
     ("domain", &[]),
     ("config", &["domain"]),
     ("store", &["domain"]),
@@ -30,7 +30,11 @@ const LAYERS: [(&str, &[&str]); 13] = [
         ],
     ),
     // A client of the service: it knows the API's shapes and not the service's insides.
-    ("cli", &["domain", "config", "http", "service", "serve"]),
+    (
+        "cli",
+        &["domain", "config", "http", "service", "serve", "import"],
+    ),
+    ("import", &["domain", "config", "store", "log", "service"]),
     (
         "serve",
         &[
@@ -41,15 +45,24 @@ const LAYERS: [(&str, &[&str]); 13] = [
 ];
 
 /// Each with the only places where it is imported.
-const LIBRARIES: [(&str, &[&str]); 9] = [
+const LIBRARIES: [(&str, &[&str]); 11] = [
     ("bollard", &["src/adapters/docker"]),
     ("octocrab", &["src/adapters/github"]),
+    ("fred", &["src/adapters/redis.rs"]),
     ("rusqlite", &["src/store"]),
     ("ractor", &["src/actors"]),
     ("notify", &["src/actors/configuration"]),
     ("warp", &["src/http"]),
-    // In the second, the connections that octocrab uses.
-    ("reqwest", &["src/cli", "src/adapters/github"]),
+    (
+        "reqwest",
+        &[
+            "src/cli",
+            "src/adapters/http.rs",
+            "src/adapters/github",
+            "src/adapters/hub",
+        ],
+    ),
+    ("flate2", &["src/adapters/hub"]),
     ("saphyr_parser", &["src/config"]),
     ("clap", &["src/cli", "src/main.rs"]),
 ];

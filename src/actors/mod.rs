@@ -10,13 +10,15 @@
 //! │   └─ project       one repository's queue
 //! │       └─ build     one build; beside it the pump, a task
 //! ├─ status reporter   tells GitHub what is in the outbox
-//! └─ janitor           containers, logs and artifacts that may go; is Docker there
+//! ├─ janitor           what may go; is Docker there, is there room
+//! └─ legacy topics     the old service's messages to Redis, where they are wanted
 //! ```
 
 pub mod build;
 mod configuration;
 mod filter;
 mod janitor;
+mod legacy_topics;
 mod log;
 mod project;
 mod projects;
@@ -27,5 +29,6 @@ mod watcher;
 mod watchers;
 
 pub use configuration::Sources;
+pub use janitor::{Found, gc};
 pub use projects::CancelError;
 pub use root::{Projects, start};

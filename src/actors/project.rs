@@ -35,6 +35,8 @@ pub enum Message {
         newer: BuildId,
         older: BuildId,
     },
+    /// A build that one of these waits for has left: it has ended, or is built once more.
+    AwaitedLeft(BuildId),
     /// From a build's actor: it has reached an end, or waits again as its second attempt.
     Left(Box<Build>),
 }
@@ -67,6 +69,8 @@ enum Stage {
     Undecided(#[expect(dead_code, reason = "held to be aborted")] AbortOnDropHandle<()>),
     /// Behind another build of its lane.
     Behind,
+    /// Until another repository's build has made what this one needs.
+    Awaits(BuildId),
     /// Waits for a place.
     Ready,
     Running(ActorRef<build::Message>),
@@ -110,7 +114,8 @@ impl Actor for Project {
                 state.decided(&myself, &build, decision).await?;
             }
             Message::Supersedes { newer, older } => state.supersede(&newer, &older).await?,
-            Message::Left(build) => state.left(*build)?,
+            Message::AwaitedLeft(build) => state.look_at_awaited(&build).await?,
+            Message::Left(build) => state.left(*build).await?,
         }
         state.offer_first_of_each_lane();
         Ok(())
@@ -135,7 +140,7 @@ impl Actor for Project {
         state.builds.remove(&sequence);
         let build =
             build::give_up_attempt(&state.service, &build, "an internal error ended it").await?;
-        state.left(build)?;
+        state.left(build).await?;
         state.offer_first_of_each_lane();
         Ok(())
     }
@@ -158,7 +163,11 @@ impl State {
                     self.repository.clone(),
                     build.id.clone(),
                 ))?;
-                self.run(myself, build, None).await?;
+                let note = (build.state == BuildState::Preparing)
+                    .then(|| "the service was restarted: preparing from the beginning".to_owned());
+                self.run(myself, build, note).await?;
+            } else if build.waits_for.is_some() {
+                self.wait(build).await?;
             } else if let Some(mark) = build.skip_mark() {
                 let reason = format!("the commit's message says {mark}");
                 self.end_without_actor(sequence, &build.id, BuildState::Skipped, reason)
@@ -283,7 +292,7 @@ impl State {
                 }
                 Ok(())
             }
-            Stage::Undecided(_) | Stage::Behind | Stage::Ready => self
+            Stage::Undecided(_) | Stage::Behind | Stage::Awaits(_) | Stage::Ready => self
                 .end_without_actor(sequence, &id, BuildState::Superseded, reason)
                 .await
                 .map(|_| ()),
@@ -425,11 +434,16 @@ impl State {
     /// been stored after that change, or a restart has come between. While nothing is known of the
     /// configuration, nothing was removed.
     fn is_untracked(&self, build: &Build) -> bool {
-        let is_asked = matches!(build.cause, Cause::Manual | Cause::Rebuild { .. });
-        let catalog = self.service.catalog.borrow();
+        let is_asked = matches!(
+            build.cause,
+            Cause::Manual | Cause::Rebuild { .. } | Cause::Base { .. }
+        );
+        let (catalog, config) = (self.service.catalog.borrow(), self.service.config.borrow());
         !is_asked
             && self.service.loaded.borrow().is_some()
-            && !catalog.has(&self.repository, build.branch(), build.script())
+            && !config
+                .tracking(&catalog)
+                .has(&self.repository, &build.reference, build.script())
     }
 
     async fn drop_build(&mut self, sequence: i64, id: &BuildId) -> Result<(), ActorProcessingErr> {
@@ -464,21 +478,85 @@ impl State {
         Ok(ended)
     }
 
-    fn left(&mut self, build: Build) -> Result<(), ActorProcessingErr> {
+    async fn left(&mut self, build: Build) -> Result<(), ActorProcessingErr> {
         self.builds.remove(&build.sequence);
         self.projects.cast(projects::Message::Gone(
             self.repository.clone(),
             build.id.clone(),
         ))?;
         if build.state == BuildState::Queued {
-            self.builds.insert(
-                build.sequence,
-                Entry {
-                    build,
-                    stage: Stage::Behind,
-                    note: None,
-                },
-            );
+            self.wait(build).await?;
+        }
+        Ok(())
+    }
+
+    /// A build that was under way is in the queue again.
+    async fn wait(&mut self, build: Build) -> Result<(), ActorProcessingErr> {
+        let awaited = build.waits_for.clone();
+        let entry = Entry {
+            stage: awaited.clone().map_or(Stage::Behind, Stage::Awaits),
+            build,
+            note: None,
+        };
+        self.builds.insert(entry.build.sequence, entry);
+        match awaited {
+            Some(awaited) => self.look_at_awaited(&awaited).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Lets go on what waited for this build, if that has ended.
+    async fn look_at_awaited(&mut self, awaited: &BuildId) -> Result<(), ActorProcessingErr> {
+        // Before the store is asked: if the build ends after the answer, this is told.
+        self.projects.cast(projects::Message::Awaits(
+            awaited.clone(),
+            self.repository.clone(),
+        ))?;
+        let outcome = match self.service.store.build(awaited.clone()).await {
+            Ok(build) if !build.state.is_end() => {
+                // It may be new.
+                let heard = projects::Message::Heard(build.repository);
+                self.projects.cast(heard)?;
+                return Ok(());
+            }
+            // Replaced, or left out, it says nothing about the base: it is asked for anew, each time
+            // after another push. Cancelled, it is not wanted.
+            Ok(build)
+                if matches!(
+                    build.state,
+                    BuildState::Succeeded | BuildState::Superseded | BuildState::Skipped
+                ) =>
+            {
+                Ok(format!(
+                    "build {awaited} of the base ended as {}: preparing again",
+                    build.state
+                ))
+            }
+            Ok(build) => {
+                let reason = build.reason.map(|reason| format!(": {reason}"));
+                Err(format!("{}{}", build.state, reason.unwrap_or_default()))
+            }
+            Err(StoreError::NoBuild(_)) => Err("is no longer known".to_owned()),
+            Err(error) => return Err(error.into()),
+        };
+        let waiting = self
+            .builds
+            .values_mut()
+            .filter(|entry| matches!(&entry.stage, Stage::Awaits(build) if build == awaited));
+        let mut lost = Vec::new();
+        for entry in waiting {
+            match &outcome {
+                Ok(note) => {
+                    entry.stage = Stage::Behind;
+                    entry.note = Some(note.clone());
+                }
+                Err(how) => lost.push((entry.build.sequence, entry.build.id.clone(), how)),
+            }
+        }
+        for (sequence, id, how) in lost {
+            let reason = format!("build {awaited}, which was to make its base, {how}");
+            self.end_without_actor(sequence, &id, BuildState::Errored, reason)
+                .await?;
         }
         Ok(())
     }

@@ -1,18 +1,20 @@
 //! The queue of the whole service: supervises one project actor for each repository that has
 //! builds to do, and gives the places there are to repositories by turns.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
+use tokio::sync::watch;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::project::{self, Project};
 use super::supervision::failure;
 use crate::domain::admission::Admission;
 use crate::domain::names::{BuildId, RepositoryName};
 use crate::domain::restart::{RestartPolicy, Verdict};
-use crate::service::Service;
+use crate::service::{Disk, Service};
 
 pub struct Projects;
 
@@ -23,6 +25,8 @@ pub enum Message {
     Ready(RepositoryName, BuildId),
     /// A build that runs was found after a restart; it has its place already.
     TakenOver(RepositoryName, BuildId),
+    /// A build of the repository goes on when this one, of another, has ended.
+    Awaits(BuildId, RepositoryName),
     /// A build needs no place, or no longer.
     Gone(RepositoryName, BuildId),
     Cancel(
@@ -33,6 +37,8 @@ pub enum Message {
     /// The service file or the catalog was replaced.
     ConfigurationChanged,
     StartAgain(RepositoryName),
+    /// There is room on the disk again, or no longer.
+    RoomChanged,
 }
 
 /// Why a build was not cancelled.
@@ -50,6 +56,10 @@ pub struct State {
     service: Arc<Service>,
     admission: Admission,
     projects: HashMap<RepositoryName, Entry>,
+    /// Builds that builds of these repositories wait for.
+    awaited: HashMap<BuildId, HashSet<RepositoryName>>,
+    #[expect(dead_code, reason = "held to be aborted")]
+    following_disk: AbortOnDropHandle<()>,
 }
 
 #[derive(Default)]
@@ -73,10 +83,13 @@ impl Actor for Projects {
             myself.cast(Message::Heard(repository))?;
         }
         let places = places(&service);
+        let following_disk = tokio::spawn(follow_disk(service.disk.subscribe(), myself));
         Ok(State {
+            following_disk: AbortOnDropHandle::new(following_disk),
             service,
             admission: Admission::new(places),
             projects: HashMap::new(),
+            awaited: HashMap::new(),
         })
     }
 
@@ -94,7 +107,16 @@ impl Actor for Projects {
             }
             Message::Ready(repository, build) => state.admission.ready(&repository, build),
             Message::TakenOver(repository, build) => state.admission.taken_over(&repository, build),
-            Message::Gone(repository, build) => state.admission.gone(&repository, &build),
+            Message::Awaits(build, repository) => {
+                state.awaited.entry(build).or_default().insert(repository);
+            }
+            Message::Gone(repository, build) => {
+                state.admission.gone(&repository, &build);
+                for repository in state.awaited.remove(&build).unwrap_or_default() {
+                    let left = project::Message::AwaitedLeft(build.clone());
+                    state.tell(&myself, &repository, left).await?;
+                }
+            }
             Message::Cancel(repository, build, reply) => {
                 let cancel = project::Message::Cancel(build, reply);
                 state.tell(&myself, &repository, cancel).await?;
@@ -105,6 +127,8 @@ impl Actor for Projects {
                     .tell(&myself, &repository, project::Message::Look)
                     .await?;
             }
+            // Whoever may start now does so below.
+            Message::RoomChanged => {}
         }
         state.admit(&myself).await
     }
@@ -196,11 +220,23 @@ impl State {
     }
 
     async fn admit(&mut self, myself: &ActorRef<Message>) -> Result<(), ActorProcessingErr> {
-        while let Some((repository, build)) = self.admission.admit() {
+        while self.service.disk.borrow().full.is_none()
+            && let Some((repository, build)) = self.admission.admit()
+        {
             self.tell(myself, &repository, project::Message::Admitted(build))
                 .await?;
         }
         Ok(())
+    }
+}
+
+async fn follow_disk(mut disk: watch::Receiver<Disk>, myself: ActorRef<Message>) {
+    let mut was_full = disk.borrow().full.is_some();
+    while let Ok(disk) = disk.wait_for(|disk| disk.full.is_some() != was_full).await {
+        was_full = disk.full.is_some();
+        if myself.cast(Message::RoomChanged).is_err() {
+            return;
+        }
     }
 }
 

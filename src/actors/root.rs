@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use super::configuration::{self, Configuration};
 use super::janitor::{self, Janitor};
+use super::legacy_topics::LegacyTopics;
 use super::projects::{self, CancelError};
 use super::reporter::{self, Pace, Reporter};
 use super::supervision::failure;
@@ -41,15 +42,18 @@ pub enum Child {
     Watchers,
     StatusReporter,
     Janitor,
+    /// Only where the service file wants it.
+    LegacyTopics,
 }
 
 impl Child {
-    const ALL: [Child; 5] = [
+    const ALL: [Child; 6] = [
         Child::Configuration,
         Child::Projects,
         Child::Watchers,
         Child::StatusReporter,
         Child::Janitor,
+        Child::LegacyTopics,
     ];
 
     fn name(self) -> &'static str {
@@ -59,6 +63,7 @@ impl Child {
             Child::Watchers => "watchers",
             Child::StatusReporter => "status reporter",
             Child::Janitor => "janitor",
+            Child::LegacyTopics => "legacy topics",
         }
     }
 }
@@ -238,6 +243,16 @@ impl State {
     async fn start(&mut self, myself: &ActorRef<Message>, child: Child) -> Result<(), SpawnErr> {
         let (cell, service) = (myself.get_cell(), Arc::clone(&self.arguments.service));
         let started = match child {
+            Child::LegacyTopics => {
+                let redis = service.config.borrow().redis.clone();
+                let Some(redis) = redis.filter(|redis| redis.legacy_topics) else {
+                    return Ok(());
+                };
+                let arguments = (service, redis.url);
+                let (actor, _) =
+                    LegacyTopics::spawn_linked(None, LegacyTopics, arguments, cell).await?;
+                actor.get_cell()
+            }
             Child::Projects => {
                 let (actor, _) =
                     projects::Projects::spawn_linked(None, projects::Projects, service, cell)

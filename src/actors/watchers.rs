@@ -161,11 +161,9 @@ impl State {
         let service = &self.arguments.service;
         let (catalog, config) = (service.catalog.borrow(), service.config.borrow());
         let tracking = config.tracking(&catalog);
-        let kernels = config.kernels.repositories.keys();
         let mut wanted: BTreeMap<RepositoryName, Interest> = tracking
             .repositories()
             .into_iter()
-            .chain(kernels)
             .map(|repository| (repository.clone(), Interest::new()))
             .collect();
         let mut note = |repository: &RepositoryName, of: &RepositoryName, branch: &BranchName| {

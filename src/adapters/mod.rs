@@ -3,3 +3,6 @@
 pub mod docker;
 pub mod git;
 pub mod github;
+mod http;
+pub mod hub;
+pub mod redis;

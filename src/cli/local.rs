@@ -37,6 +37,11 @@ pub fn serve(config: Option<PathBuf>, log_format: LogFormat) -> ExitCode {
 fn start_logging(format: LogFormat) {
     let filter =
         EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,ractor=warn"));
+    // It tells of each failure again and again; whoever uses it says it once.
+    let filter = match "fred=off".parse() {
+        Ok(silent) => filter.add_directive(silent),
+        Err(_) => filter,
+    };
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(output::stderr_wants_colour())

@@ -5,13 +5,15 @@
 //! | code | |
 //! | --- | --- |
 //! | 0 | done; a build that was followed succeeded or was skipped |
-//! | 1 | a build that was followed failed or timed out; `check` found errors |
+//! | 1 | a build that was followed failed or timed out; `check` found errors; `gc` left something |
 //! | 2 | the command could not be carried out: wrong arguments, no service, no such build, no token |
 //! | 3 | a build that was followed errored, was cancelled or superseded |
 
 mod client;
 mod commands;
 mod follow;
+mod gc;
+mod import;
 mod list;
 mod local;
 mod output;
@@ -27,6 +29,7 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+pub use self::import::{ImportArguments, run as import};
 pub use self::local::{check, serve};
 
 /// A self-hosted build service: a push comes in, a container builds it, people watch the log live.
@@ -49,9 +52,9 @@ const EXIT_CODES: &str = "\
 Client commands speak to AUTOBUILDER_URL with AUTOBUILDER_TOKEN; without them, to the service
 that the service file describes, else to http://127.0.0.1:5560.
 
-Exit codes: 0 done, or the followed build succeeded; 1 the build failed or timed out, or `check`
-found errors; 2 the command could not be carried out; 3 the build errored, was cancelled or
-superseded.";
+Exit codes: 0 done, or the followed build succeeded; 1 the build failed or timed out, `check`
+found errors, or `gc` could not do all; 2 the command could not be carried out; 3 the build
+errored, was cancelled or superseded.";
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -66,6 +69,14 @@ pub enum Command {
         /// A configuration directory, or a service file
         path: Option<PathBuf>,
     },
+    /// Take over the history and the logs of the service before this one
+    Import(ImportArguments),
+    /// Remove what is left over and what is past its retention
+    Gc {
+        /// Only show what would go
+        #[arg(long)]
+        dry_run: bool,
+    },
     #[command(flatten)]
     Client(ClientCommand),
     /// Print shell completions
@@ -79,6 +90,7 @@ pub enum ClientCommand {
     Build {
         /// owner/name
         repository: String,
+        /// A branch, or refs/tags/<name> for a tag
         branch: String,
         /// 40 hexadecimal digits [default: the head of the branch]
         sha: Option<String>,
@@ -146,6 +158,18 @@ pub enum LogFormat {
 
 /// Runs a client command to its exit code.
 pub fn run_client(command: ClientCommand, config: Option<PathBuf>, json: bool) -> ExitCode {
+    run(json, async move {
+        let client = client::Client::new(server::find(config.as_deref())?)?;
+        commands::run(&client, command, json).await
+    })
+}
+
+/// Removes what may go, or shows it.
+pub fn collect_garbage(config: Option<PathBuf>, dry_run: bool, json: bool) -> ExitCode {
+    run(json, gc::run(config, dry_run, json))
+}
+
+fn run(json: bool, command: impl Future<Output = Result<ExitCode, output::Problem>>) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -156,10 +180,7 @@ pub fn run_client(command: ClientCommand, config: Option<PathBuf>, json: bool) -
             return output::report(problem, json);
         }
     };
-    let result = runtime.block_on(async {
-        let client = client::Client::new(server::find(config.as_deref())?)?;
-        commands::run(&client, command, json).await
-    });
+    let result = runtime.block_on(command);
     result.unwrap_or_else(|problem| output::report(problem, json))
 }
 
@@ -195,6 +216,8 @@ mod tests {
             "list --repository acme/app --branch main --state queued,running --json",
             "cancel 0123456789ab",
             "rebuild 0123456789ab",
+            "import history.sqlite --logs logs/commits --config config.yaml --dry-run",
+            "gc --dry-run --json",
             "completions bash",
         ] {
             let words = std::iter::once("autobuilder").chain(line.split(' '));

@@ -21,7 +21,6 @@ pub struct Server {
 
 /// `AUTOBUILDER_URL` and `AUTOBUILDER_TOKEN`, else what the service file says, else the default.
 pub fn find(config: Option<&Path>) -> Result<Server, Problem> {
-    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     choose(
         variable("AUTOBUILDER_URL"),
         variable("AUTOBUILDER_TOKEN"),
@@ -33,6 +32,15 @@ pub fn find(config: Option<&Path>) -> Result<Server, Problem> {
             None => Ok(None),
         },
     )
+}
+
+/// Whether it is not a service file that says which service is meant.
+pub fn is_named_by_environment() -> bool {
+    variable("AUTOBUILDER_URL").is_some()
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 /// A token from a file is for the service of that file only: it is not sent to another address

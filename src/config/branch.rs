@@ -29,7 +29,7 @@ struct Section {
     baseimage: Option<String>,
     tag: Option<RecipeTag>,
     #[serde(default)]
-    format: Format,
+    format: FormatKey,
     #[serde(default)]
     dependencies: Vec<RepositoryName>,
     paths: Option<Vec<Pattern>>,
@@ -47,6 +47,15 @@ struct Section {
         deserialize_with = "table::<VariableName, VariableValue, _, _>"
     )]
     environment: BTreeMap<String, String>,
+}
+
+/// Kernels are described in the service file.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum FormatKey {
+    #[default]
+    Flist,
+    Binary,
 }
 
 fn default_archives() -> ContainerPath {
@@ -256,7 +265,10 @@ fn recipe(script: ScriptPath, section: Section, path_filter: Option<PathFilter>)
         archives: section.archives,
         baseimage: section.baseimage,
         tag: section.tag,
-        format: section.format,
+        format: match section.format {
+            FormatKey::Flist => Format::Flist,
+            FormatKey::Binary => Format::Binary,
+        },
         dependencies: section.dependencies,
         path_filter,
         timeout: section.timeout,

@@ -17,8 +17,9 @@ use super::values::{
     HostAndPort, HostName, HttpUrl, Image, Line, Listen, Memory, Network, Period, Size,
     Superseding, VariableName, VariableValue, list, optional, table, via,
 };
+use crate::domain::kernel::{self, Kernel};
 use crate::domain::names::{BranchName, BuildId, RepositoryName, ScriptPath};
-use crate::domain::recipe::{Catalog, Supersede};
+use crate::domain::recipe::{Catalog, Format, Recipe, Supersede};
 use crate::domain::tracking::{ConfigurationBranch, Tracking};
 
 /// Everything that an operator decides. Paths are already relative to the process, not to the
@@ -34,6 +35,9 @@ pub struct ServiceConfig {
     /// `None`: under the data directory, see [`Self::temp_directory`].
     #[serde(deserialize_with = "optional::<FilePath, _, _>")]
     pub temp_directory: Option<PathBuf>,
+    /// Bytes.
+    #[serde(deserialize_with = "via::<Size, _, _>")]
+    pub min_free_disk: u64,
     pub api_token: Option<Secret>,
     #[serde(deserialize_with = "list::<Network, _, _>")]
     pub trusted_proxies: Vec<IpNet>,
@@ -208,6 +212,9 @@ pub struct Retention {
     pub logs: Duration,
     #[serde(deserialize_with = "via::<Period, _, _>")]
     pub artifacts: Duration,
+    /// Of versioned files in published folders; `None`: for ever.
+    #[serde(deserialize_with = "optional::<Period, _, _>")]
+    pub published: Option<Duration>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -244,7 +251,7 @@ pub struct Kernels {
     #[serde(deserialize_with = "optional::<FilePath, _, _>")]
     pub directory: Option<PathBuf>,
     pub bootstrap: Option<Bootstrap>,
-    pub repositories: BTreeMap<RepositoryName, Kernel>,
+    pub repositories: BTreeMap<RepositoryName, KernelKeys>,
 }
 
 /// The server that machines boot from.
@@ -256,7 +263,7 @@ pub struct Bootstrap {
 
 /// How pushes to one repository become kernels.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct Kernel {
+pub struct KernelKeys {
     /// A base build starts from this image; `None`: `docker.default_image`.
     #[serde(default, deserialize_with = "optional::<Image, _, _>")]
     pub baseimage: Option<String>,
@@ -266,6 +273,42 @@ pub struct Kernel {
     /// Whether the container becomes the image that incremental builds start from.
     #[serde(default)]
     pub commit: bool,
+    /// Whether a base whose image is gone is built again before what needs it.
+    #[serde(default)]
+    pub rebuild_base: bool,
+    /// `None`: `builds.timeout`.
+    #[serde(default, deserialize_with = "optional::<Period, _, _>")]
+    pub timeout: Option<Duration>,
+}
+
+impl KernelKeys {
+    /// A kernel of an older commit is worth its build: only those that wait are superseded.
+    fn recipe(&self) -> Recipe {
+        let kernel = match &self.base {
+            Some(base) => Kernel::Incremental {
+                base: base.clone(),
+                rebuild_base: self.rebuild_base,
+            },
+            None => Kernel::Base {
+                commit: self.commit,
+            },
+        };
+        Recipe {
+            script: self.script.clone(),
+            artifact: known(kernel::ARTIFACT),
+            archives: known(kernel::ARCHIVES),
+            baseimage: self.baseimage.clone(),
+            tag: None,
+            format: Format::Kernel(kernel),
+            dependencies: Vec::new(),
+            path_filter: None,
+            timeout: self.timeout,
+            supersede: Some(Supersede::Queued),
+            memory: None,
+            cpus: None,
+            environment: BTreeMap::new(),
+        }
+    }
 }
 
 impl Default for ServiceConfig {
@@ -275,6 +318,7 @@ impl Default for ServiceConfig {
             public_url: url("http://127.0.0.1:5560"),
             data_directory: PathBuf::from("data"),
             temp_directory: None,
+            min_free_disk: 2 * bytesize::GIB,
             api_token: None,
             trusted_proxies: Vec::new(),
             shutdown_grace: Duration::from_secs(5),
@@ -349,6 +393,7 @@ impl Default for Retention {
             builds: 1000,
             logs: 90 * DAY,
             artifacts: 30 * DAY,
+            published: None,
         }
     }
 }
@@ -414,9 +459,13 @@ impl ServiceConfig {
 
     /// Everything whose pushes matter.
     pub fn tracking<'a>(&'a self, catalog: &'a Catalog) -> Tracking<'a> {
+        let kernels = self.kernels.repositories.iter();
         Tracking {
             catalog,
             configuration: self.configuration.branch(),
+            kernels: kernels
+                .map(|(repository, keys)| (repository, keys.recipe()))
+                .collect(),
         }
     }
 
@@ -428,6 +477,11 @@ impl ServiceConfig {
     /// Where artifacts of format binary go.
     pub fn binaries_directory(&self) -> PathBuf {
         or_below(&self.artifacts.binaries, &self.data_directory, "binaries")
+    }
+
+    /// Where kernels go.
+    pub fn kernels_directory(&self) -> PathBuf {
+        or_below(&self.kernels.directory, &self.data_directory, "kernels")
     }
 
     /// Makes relative paths relative to `base`, the folder of the file.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::kernel::Base;
 use super::names::{
     ArtifactName, BranchName, BuildId, CommitSha, GitRef, RecipeTag, RepositoryName,
 };
@@ -224,12 +225,27 @@ pub enum Cause {
         #[schema(value_type = String)]
         commit: CommitSha,
     },
+    /// Another build needs the image that it makes, which is gone from the Docker host.
+    Base {
+        #[schema(value_type = String)]
+        of: BuildId,
+    },
     /// A person asked for it.
     Manual,
     /// A person asked for that build once more.
     Rebuild {
         #[schema(value_type = String)]
         of: BuildId,
+    },
+    /// It was built by the service before this one.
+    Imported {
+        /// Its id there.
+        id: String,
+        /// What it published, in that service's words.
+        artifact: Option<String>,
+        /// When it was imported: what is kept for a time is kept from then on.
+        #[schema(value_type = String, format = DateTime)]
+        imported: Timestamp,
     },
 }
 
@@ -254,6 +270,7 @@ impl Work {
             Self::Script(recipe) => match recipe.format {
                 Format::Flist => Kind::Flist,
                 Format::Binary => Kind::Binary,
+                Format::Kernel(_) => Kind::Kernel,
             },
             Self::Configuration => Kind::Configuration,
         }
@@ -284,6 +301,7 @@ impl Work {
 pub enum Kind {
     Flist,
     Binary,
+    Kernel,
     Configuration,
 }
 
@@ -292,6 +310,7 @@ impl Kind {
         match self {
             Self::Flist => "flist",
             Self::Binary => "binary",
+            Self::Kernel => "kernel",
             Self::Configuration => "configuration",
         }
     }
@@ -325,6 +344,10 @@ pub struct Build {
     /// The image as asked for, and the container's id, once they are known.
     pub image: Option<String>,
     pub container: Option<String>,
+    /// What an incremental kernel is built upon, once that is chosen.
+    pub base: Option<Base>,
+    /// The build that makes the base of this one. It starts when that has ended.
+    pub waits_for: Option<BuildId>,
     pub log_bytes: u64,
     pub log_lines: u64,
     pub steps: Vec<Step>,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::kernel::Kernel;
 use super::names::{
     ArtifactName, BranchName, ContainerPath, RecipeTag, RepositoryName, ScriptPath,
 };
@@ -56,15 +57,16 @@ impl Recipe {
     }
 }
 
-/// Where the artifact goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+/// What the artifact is, and so where it goes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
     /// Uploaded to the hub.
-    #[default]
     Flist,
     /// Copied to `artifacts.binaries`.
     Binary,
+    /// Published in `kernels.directory`.
+    Kernel(Kernel),
 }
 
 /// What a newer push to the same branch does to the older push's builds.
@@ -104,15 +106,6 @@ impl Catalog {
             .get(repository)?
             .get(branch)
             .map(Vec::as_slice)
-    }
-
-    /// Whether this script of this branch is built at all.
-    pub fn has(&self, repository: &RepositoryName, branch: &BranchName, script: &str) -> bool {
-        self.recipes(repository, branch).is_some_and(|recipes| {
-            recipes
-                .iter()
-                .any(|recipe| recipe.script.as_str() == script)
-        })
     }
 
     /// Every recipe, with its repository and branch.

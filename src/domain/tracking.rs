@@ -1,7 +1,7 @@
 //! What a push means for this service: the builds it causes, in its own repository and in those
 //! that depend on it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::build::Work;
 use super::names::{BranchName, GitRef, RepositoryName};
@@ -15,10 +15,12 @@ pub struct ConfigurationBranch {
 }
 
 /// Everything whose pushes matter.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Tracking<'a> {
     pub catalog: &'a Catalog,
     pub configuration: Option<&'a ConfigurationBranch>,
+    /// Repositories of which each push of a branch or tag becomes a kernel.
+    pub kernels: BTreeMap<&'a RepositoryName, Recipe>,
 }
 
 /// A script that is also built when another repository is pushed to.
@@ -35,13 +37,22 @@ impl Tracking<'_> {
         let load = self
             .is_configuration(repository, reference)
             .then_some(Work::Configuration);
-        let scripts = self
-            .catalog
-            .recipes(repository, reference.short_name())
-            .unwrap_or_default();
-        load.into_iter()
-            .chain(scripts.iter().cloned().map(Work::from))
-            .collect()
+        let recipes = self.recipes(repository, reference.short_name());
+        let scripts = recipes.into_iter().cloned().map(Work::from);
+        load.into_iter().chain(scripts).collect()
+    }
+
+    /// The recipes of a branch or tag of that name.
+    pub fn recipes(&self, repository: &RepositoryName, branch: &BranchName) -> Vec<&Recipe> {
+        let kernel = self.kernels.get(repository);
+        let scripts = self.catalog.recipes(repository, branch).unwrap_or_default();
+        kernel.into_iter().chain(scripts).collect()
+    }
+
+    /// Whether this script is still built for this ref, or the configuration loaded from it.
+    pub fn has(&self, repository: &RepositoryName, reference: &GitRef, script: &str) -> bool {
+        let work = self.work(repository, reference);
+        work.iter().any(|work| work.script() == script)
     }
 
     pub fn is_configuration(&self, repository: &RepositoryName, reference: &GitRef) -> bool {
@@ -78,6 +89,7 @@ impl Tracking<'_> {
                 self.configuration
                     .map(|configuration| &configuration.repository),
             )
+            .chain(self.kernels.keys().copied())
             .collect()
     }
 
@@ -98,6 +110,7 @@ impl Tracking<'_> {
             || self
                 .configuration
                 .is_some_and(|configuration| configuration.repository == *repository)
+            || self.kernels.contains_key(repository)
             || self.catalog.all().any(depends)
     }
 }
@@ -153,6 +166,7 @@ mod tests {
         let tracking = Tracking {
             catalog: &catalog,
             configuration: Some(&configuration),
+            kernels: BTreeMap::new(),
         };
         let work = |repository: &str, reference: &str| {
             let work = tracking.work(&repository.parse().unwrap(), &reference.parse().unwrap());
@@ -170,11 +184,38 @@ mod tests {
     }
 
     #[test]
+    fn every_branch_and_tag_of_a_kernel_repository_is_built_beside_its_scripts() {
+        let catalog = catalog();
+        let (app, other) = ("acme/app".parse().unwrap(), "acme/kernel".parse().unwrap());
+        let kernel = recipe("kernel.sh", &[]);
+        let tracking = Tracking {
+            catalog: &catalog,
+            configuration: None,
+            kernels: BTreeMap::from([(&app, kernel.clone()), (&other, kernel)]),
+        };
+        for (repository, reference, expected) in [
+            (&app, "refs/heads/main", "kernel.sh build.sh test.sh"),
+            (&app, "refs/heads/other", "kernel.sh"),
+            (&other, "refs/tags/v1", "kernel.sh"),
+        ] {
+            let reference = reference.parse().unwrap();
+            assert_eq!(
+                scripts(&tracking.work(repository, &reference)).join(" "),
+                expected
+            );
+            assert!(tracking.has(repository, &reference, "kernel.sh"));
+            assert!(!tracking.has(repository, &reference, "other.sh"));
+        }
+        assert!(tracking.is_watched(&other) && tracking.repositories().contains(&other));
+    }
+
+    #[test]
     fn whatever_matters_is_watched() {
         let catalog = catalog();
         let tracking = Tracking {
             catalog: &catalog,
             configuration: None,
+            kernels: BTreeMap::new(),
         };
         let watched: Vec<&str> = tracking
             .repositories()
@@ -202,6 +243,7 @@ mod tests {
         let tracking = Tracking {
             catalog: &catalog,
             configuration: None,
+            kernels: BTreeMap::new(),
         };
         for (name, expected) in [
             ("acme/app", "acme/app"),
@@ -221,6 +263,7 @@ mod tests {
         let tracking = Tracking {
             catalog: &catalog,
             configuration: None,
+            kernels: BTreeMap::new(),
         };
         let of = |repository: &str| -> Vec<String> {
             let dependents = tracking.dependents(&repository.parse().unwrap());

@@ -103,11 +103,15 @@ fn readyz(web: &Web) -> Response {
 async fn metrics(web: &Web) -> Answer {
     let service = &web.service;
     let backlog = service.status_backlog().await?;
+    let disk = service.disk.borrow().clone();
     let waits = |since: Timestamp| Timestamp::now().since(since).as_secs_f64();
     let text = service.metrics.encode(&Moment {
         unfinished: service.store.unfinished_counts().await?,
         statuses_waiting: backlog.statuses,
         oldest_status: backlog.oldest.map_or(0.0, waits),
+        free_disk: (disk.folders.iter())
+            .map(|folder| (folder.name, folder.free))
+            .collect(),
     });
     Ok(answer::with_type(OPEN_METRICS, text))
 }

@@ -11,6 +11,7 @@ mod builds;
 mod configuration;
 mod failure;
 mod filters;
+mod gc;
 mod github;
 mod health;
 mod legacy;
@@ -36,6 +37,7 @@ use warp::filters::BoxedFilter;
 
 use self::answer::Response;
 use self::failure::Failure;
+pub use self::gc::GcView;
 pub use self::live::Changes;
 pub use self::server::serve;
 use crate::actors::Projects;
@@ -156,6 +158,8 @@ pub fn routes(web: &Arc<Web>) -> BoxedFilter<(Response,)> {
         .or(configuration::routes(web))
         .unify()
         .or(github::routes(web))
+        .unify()
+        .or(gc::routes(web))
         .unify()
         .or(health::routes(web))
         .unify()

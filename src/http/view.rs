@@ -10,10 +10,11 @@ use utoipa::ToSchema;
 use super::failure::Failure;
 use crate::config::ServiceConfig;
 use crate::domain::build::{Build, Cause, Kind, State};
+use crate::domain::kernel::Base;
 use crate::domain::names::{ArtifactName, BuildId};
 use crate::domain::push::Commit;
 use crate::domain::time::Timestamp;
-use crate::service::Service;
+use crate::service::{Full, Service};
 use crate::store::{Delivery, Waiting};
 
 /// A build.
@@ -62,6 +63,8 @@ pub struct BuildView {
     /// Of the script, once it has ended.
     pub exit_code: Option<i32>,
     pub image: Option<String>,
+    /// What an incremental kernel was built upon, and why.
+    pub base: Option<Base>,
     /// Id of the container.
     pub container: Option<String>,
     /// Null for a load of the configuration, which runs in no container.
@@ -203,6 +206,7 @@ impl CausedView {
 pub async fn views(service: &Service, builds: Vec<Build>) -> Result<Vec<BuildView>, Failure> {
     let config = Arc::clone(&service.config.borrow());
     let waiting = service.store.waiting(&builds).await?;
+    let full = service.disk.borrow().full.clone();
     let mut deliveries = match service.reports_statuses() {
         true => service.store.deliveries(&builds).await?,
         false => HashMap::new(),
@@ -211,7 +215,7 @@ pub async fn views(service: &Service, builds: Vec<Build>) -> Result<Vec<BuildVie
         .into_iter()
         .map(|build| {
             let log = log_length(service, &build);
-            let waits_for = waits_for(&build, &waiting, &config);
+            let waits_for = waits_for(&build, &waiting, full.as_ref(), &config);
             let status = deliveries
                 .remove(&build.id)
                 .map(|delivery| status(service, &build, delivery));
@@ -261,7 +265,12 @@ fn status(service: &Service, build: &Build, delivery: Delivery) -> StatusView {
     }
 }
 
-fn waits_for(build: &Build, waiting: &Waiting, config: &ServiceConfig) -> Option<String> {
+fn waits_for(
+    build: &Build,
+    waiting: &Waiting,
+    full: Option<&Full>,
+    config: &ServiceConfig,
+) -> Option<String> {
     if build.state != State::Queued {
         return None;
     }
@@ -270,6 +279,10 @@ fn waits_for(build: &Build, waiting: &Waiting, config: &ServiceConfig) -> Option
         Some(_) => Some("waits for its branch's running build".to_owned()),
         // A load of the configuration needs no place.
         None if build.recipe().is_none() => None,
+        None if let Some(base) = waiting.bases.get(&build.id) => {
+            Some(format!("waits for build {base}, which makes its base"))
+        }
+        None if let Some(full) = full => Some(format!("waits for room on the disk: {full}")),
         None => {
             let places = config.builds.concurrency;
             if waiting.running >= places {
@@ -330,6 +343,7 @@ fn view(
         attempt: build.attempt,
         exit_code: build.exit_code,
         image: build.image,
+        base: build.base,
         container: build.container,
         limits,
         log,

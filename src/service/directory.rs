@@ -6,6 +6,7 @@
 //! mirrors/             git
 //! tmp/                 what is on its way; emptied at the start
 //! api-token            where the service file names none
+//! hub-token            the hub's token, renewed
 //! lock                 held by the running service
 //! ```
 
@@ -15,6 +16,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::domain::names::BuildId;
+
+const DATABASE: &str = "autobuilder.sqlite";
 
 /// Held for as long as it lives.
 #[derive(Debug)]
@@ -30,6 +33,8 @@ pub enum DirectoryError {
         "data directory {0}: another autobuilder (process {1}) uses it; stop that one, or give this one another data_directory"
     )]
     InUse(PathBuf, String),
+    #[error("data directory {0}: no service has used it yet; there is nothing in it")]
+    Unused(PathBuf),
     #[error("data directory {0}: {1}")]
     Io(PathBuf, io::Error),
 }
@@ -67,27 +72,7 @@ impl DataDirectory {
     pub fn open(root: &Path, temporary: &Path) -> Result<Self, DirectoryError> {
         let failed = |error| DirectoryError::Io(root.to_owned(), error);
         fs::create_dir_all(root).map_err(failed)?;
-        let mut lock = File::options()
-            .create(true)
-            .truncate(false)
-            .read(true)
-            .write(true)
-            .open(root.join("lock"))
-            .map_err(failed)?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let mut owner = String::new();
-                let _ = lock.read_to_string(&mut owner);
-                return Err(DirectoryError::InUse(
-                    root.to_owned(),
-                    owner.trim().to_owned(),
-                ));
-            }
-            Err(TryLockError::Error(error)) => return Err(failed(error)),
-        }
-        lock.set_len(0).map_err(failed)?;
-        writeln!(lock, "{}", std::process::id()).map_err(failed)?;
+        let lock = lock(root)?;
         fs::create_dir_all(temporary).map_err(failed)?;
         put_aside(temporary).map_err(failed)?;
         let temporary = temporary.join(TEMPORARY);
@@ -101,8 +86,23 @@ impl DataDirectory {
         })
     }
 
+    /// Holds a directory that a service has used, and leaves everything in it as it is.
+    ///
+    /// # Errors
+    /// [`DirectoryError::InUse`] while another process holds it; [`DirectoryError::Unused`].
+    pub fn open_as_it_is(root: &Path, temporary: &Path) -> Result<Self, DirectoryError> {
+        if !root.join(DATABASE).exists() {
+            return Err(DirectoryError::Unused(root.to_owned()));
+        }
+        Ok(Self {
+            root: root.to_owned(),
+            temporary: temporary.join("autobuilder"),
+            _lock: lock(root)?,
+        })
+    }
+
     pub fn database(&self) -> PathBuf {
-        self.root.join("autobuilder.sqlite")
+        self.root.join(DATABASE)
     }
 
     pub fn builds(&self) -> PathBuf {
@@ -111,6 +111,11 @@ impl DataDirectory {
 
     pub fn mirrors(&self) -> PathBuf {
         self.root.join("mirrors")
+    }
+
+    /// What is on its way, of all builds.
+    pub fn temporary(&self) -> &Path {
+        &self.temporary
     }
 
     /// A new folder for what a build needs for a while; removed when dropped.
@@ -123,6 +128,11 @@ impl DataDirectory {
     /// Where a build's download is spooled. Not made.
     pub fn temporary_file(&self, build: &BuildId) -> PathBuf {
         self.temporary.join(format!("{build}.artifact"))
+    }
+
+    /// Where the hub's token is kept once it was renewed. Not made.
+    pub fn hub_token(&self) -> PathBuf {
+        self.root.join("hub-token")
     }
 
     /// The token that lets the local CLI change things; made at the first start.
@@ -142,6 +152,32 @@ impl DataDirectory {
         writeln!(options.open(&file)?, "{token}")?;
         Ok(token)
     }
+}
+
+fn lock(root: &Path) -> Result<File, DirectoryError> {
+    let failed = |error| DirectoryError::Io(root.to_owned(), error);
+    let mut lock = File::options()
+        .create(true)
+        .truncate(false)
+        .read(true)
+        .write(true)
+        .open(root.join("lock"))
+        .map_err(failed)?;
+    match lock.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut owner = String::new();
+            let _ = lock.read_to_string(&mut owner);
+            return Err(DirectoryError::InUse(
+                root.to_owned(),
+                owner.trim().to_owned(),
+            ));
+        }
+        Err(TryLockError::Error(error)) => return Err(failed(error)),
+    }
+    lock.set_len(0).map_err(failed)?;
+    writeln!(lock, "{}", std::process::id()).map_err(failed)?;
+    Ok(lock)
 }
 
 #[cfg(test)]
@@ -217,6 +253,23 @@ mod tests {
             .unwrap()
             .map(|entry| entry.unwrap().file_name());
         assert_eq!(names.collect::<Vec<_>>(), [TEMPORARY], "of {left}");
+    }
+
+    #[test]
+    fn what_is_held_as_it_is_was_used_before_and_keeps_what_was_on_its_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let temporary = folder.path().join("tmp");
+        let hold = || DataDirectory::open_as_it_is(folder.path(), &temporary);
+        assert!(matches!(hold(), Err(DirectoryError::Unused(_))));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        let directory = DataDirectory::open(folder.path(), &temporary).unwrap();
+        fs::write(directory.database(), "").unwrap();
+        let spool = directory.temporary_file(&BuildId::from_random(1));
+        fs::write(&spool, "half an artifact").unwrap();
+        assert!(matches!(hold(), Err(DirectoryError::InUse(..))));
+        drop(directory);
+        let directory = hold().unwrap();
+        assert!(spool.starts_with(directory.temporary()) && spool.exists());
     }
 
     #[test]

@@ -3,27 +3,35 @@
 
 mod configuration;
 pub mod directory;
+mod disk;
 pub mod files;
 pub mod github;
+pub mod hub;
+pub mod legacy;
 mod logs;
 mod obstacles;
 #[cfg(test)]
 pub mod quiet;
+mod turns;
 mod webhooks;
 
 use std::sync::Arc;
 
-use tokio::sync::{Mutex, watch};
+use tokio::sync::watch;
 
 pub use configuration::{LoadedConfiguration, Source};
-pub use directory::DataDirectory;
+pub use directory::{DataDirectory, DirectoryError};
+pub use disk::{Disk, Full};
+pub use legacy::Legacy;
 pub use logs::Logs;
 pub use obstacles::{Obstacle, Whom};
+pub use turns::Turns;
 pub use webhooks::{WebhookState, Webhooks};
 
 use crate::adapters::docker::Docker;
 use crate::adapters::git::Git;
 use crate::adapters::github::Github;
+use crate::adapters::hub::Hub;
 use crate::config::ServiceConfig;
 use crate::domain::recipe::Catalog;
 use crate::metrics::Metrics;
@@ -36,6 +44,7 @@ pub struct Service {
     pub docker: Docker,
     pub git: Git,
     pub github: Github,
+    pub hub: Hub,
     pub metrics: Metrics,
     /// Replaced whole when the service file changes.
     pub config: watch::Receiver<Arc<ServiceConfig>>,
@@ -48,8 +57,10 @@ pub struct Service {
     pub webhooks: Webhooks,
     /// What keeps statuses from GitHub at the moment, by the status reporter.
     pub obstacles: watch::Sender<Vec<Obstacle>>,
-    /// Held while a stable name is compared and moved.
-    pub publishing: Mutex<()>,
+    pub publishing: Turns,
+    pub legacy: Legacy,
+    /// How much room is left, as the janitor found it last.
+    pub disk: watch::Sender<Disk>,
 }
 
 /// Something without which the service does not do all of its work.

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::github::{github_observer, github_settings};
-use super::{Component, DataDirectory, LoadedConfiguration, Logs, Service};
+use super::hub::hub_observer;
+use super::{Component, DataDirectory, Disk, LoadedConfiguration, Logs, Service};
 use crate::adapters::docker::{Docker, DockerSettings};
 use crate::adapters::git::{self, Git};
 use crate::adapters::github::Github;
+use crate::adapters::hub::Hub;
 use crate::config::ServiceConfig;
 use crate::domain::recipe::Catalog;
 use crate::metrics::Metrics;
@@ -48,9 +50,12 @@ impl Inputs {
             docker: Docker::connect(&nowhere).unwrap(),
             git: Git::new(git).unwrap(),
             github: Github::new(settings, github_observer(&metrics)),
+            hub: Hub::new(directory.hub_token(), hub_observer(&metrics)),
             webhooks: Default::default(),
             obstacles: watch::Sender::new(Vec::new()),
             publishing: Default::default(),
+            legacy: Default::default(),
+            disk: watch::Sender::new(Disk::look(&self.config.borrow(), None, None)),
             metrics,
             config: self.config.subscribe(),
             catalog: self.catalog.subscribe(),

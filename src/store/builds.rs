@@ -118,18 +118,6 @@ impl Store {
         })
         .await
     }
-
-    /// The last lines of a build's log, as its end left them.
-    pub async fn tail(&self, id: BuildId) -> Result<Vec<String>> {
-        self.read(move |connection| {
-            let tail = connection
-                .prepare_cached("SELECT tail FROM builds WHERE id = ?1")?
-                .query_row([id.as_str()], |row| rows::json(row, 0))
-                .optional()?;
-            Ok(tail.unwrap_or_default())
-        })
-        .await
-    }
 }
 
 pub fn load(connection: &Connection, id: &BuildId) -> Result<Build> {

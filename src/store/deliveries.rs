@@ -12,6 +12,7 @@ use super::{Result, Store, StoreError, rows};
 use crate::domain::build::{Build, Cause, State, Work, skip_mark};
 use crate::domain::names::{BranchName, BuildId, CommitSha, GitRef, RepositoryName};
 use crate::domain::push::Push;
+use crate::domain::recipe::Recipe;
 use crate::domain::time::Timestamp;
 use crate::domain::tracking::Dependent;
 
@@ -209,6 +210,56 @@ impl Store {
         .await
     }
 
+    /// The build that makes a base again: one that waits or runs already, of where its ref was heard
+    /// to be or git says that it is, else a new one. Of an older push it would not do: a newer one
+    /// may take its place, and it gives its names to nothing newer.
+    pub async fn need_base(&self, of: BuildId, push: Push, recipe: Recipe) -> Result<BuildId> {
+        self.write(move |connection| {
+            let Push {
+                repository,
+                reference,
+                ..
+            } = &push;
+            let work = Work::from(recipe);
+            let head = heads::head(connection, repository, reference)?;
+            let newest = head.as_ref().and_then(|head| head.push).unwrap_or(0);
+            let heard = head.as_ref().map_or(&push.after, |head| &head.commit);
+            let unfinished: Option<BuildId> = connection
+                .prepare_cached(
+                    "SELECT id FROM builds WHERE ended IS NULL AND repository = ?1 AND ref = ?2 \
+                     AND script = ?3 AND kind = ?4 AND push >= ?5 AND sha IN (?6, ?7) \
+                     ORDER BY push DESC, sequence DESC LIMIT 1",
+                )?
+                .query_row(
+                    params![
+                        repository.as_str(),
+                        reference.to_string(),
+                        work.script(),
+                        work.kind().as_str(),
+                        newest,
+                        push.after.as_str(),
+                        heard.as_str()
+                    ],
+                    |row| rows::parsed(row, 0),
+                )
+                .optional()?;
+            if let Some(build) = unfinished {
+                return Ok(build);
+            }
+            let head = head.filter(|head| head.commit == push.after);
+            let number = known_or_asked(connection, head.and_then(|head| head.push), &push)?;
+            let new = NewBuilds {
+                push,
+                work: vec![work],
+                dependents: Vec::new(),
+                cause: Cause::Base { of },
+            };
+            let build = insert_builds(connection, number, &new)?.pop();
+            build.ok_or_else(|| StoreError::Value("a build that was not inserted".to_owned()))
+        })
+        .await
+    }
+
     /// Where its ref stood before a push, if that is where the push heard before it had left it.
     /// Else a comparison would not tell all that is new to this service: the ref was created, this
     /// is the first for which something is built, or a push between was missed or is late.
@@ -391,7 +442,8 @@ fn known_or_asked(connection: &Connection, known: Option<u64>, push: &Push) -> R
 
 fn insert_builds(connection: &Connection, push: u64, new: &NewBuilds) -> Result<Vec<BuildId>> {
     let commits = rows::to_json(&new.push.commits)?;
-    let told_by = (new.cause != Cause::Manual).then_some(push);
+    let is_asked = matches!(new.cause, Cause::Manual | Cause::Base { .. });
+    let told_by = (!is_asked).then_some(push);
     let mut builds = Vec::with_capacity(new.work.len());
     for work in &new.work {
         let build = BuildRow {

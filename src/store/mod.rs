@@ -8,8 +8,12 @@
 mod builds;
 mod configuration;
 mod deliveries;
+mod files;
 mod heads;
+mod history;
 mod hooks;
+mod import;
+
 mod outbox;
 mod publications;
 mod retention;
@@ -29,8 +33,12 @@ use tokio::sync::{Semaphore, watch};
 pub use builds::BuildFilter;
 pub use configuration::StoredConfiguration;
 pub use deliveries::{Heard, NewBuilds};
+pub use files::PublishedFile;
 pub use heads::{HeadNote, KnownHead, KnownHeads};
+pub use import::{ImportedBuild, ImportedLog, OldHistory, OldRow};
+
 pub use outbox::{Backlog, Outcome, Status};
+pub use publications::{Place, Published};
 pub use shown::Delivery;
 pub use transitions::{Facts, Transition};
 pub use waiting::Waiting;
@@ -74,6 +82,13 @@ pub enum StoreError {
          use that release, or restore a data directory of this one"
     )]
     NewerSchema { found: i64, known: i64 },
+    #[error("there is no table `history` as the old service wrote it: {0}")]
+    NoHistory(String),
+    #[error(
+        "the database was written by an older release (schema {found}, this release knows {known}): \
+         start this release's service once, which brings it up to date"
+    )]
+    OlderSchema { found: i64, known: i64 },
     #[error("the database is closed")]
     Closed,
 }
@@ -86,6 +101,19 @@ impl Store {
         let mut connection = Connection::open(file)?;
         configure(&connection)?;
         schema::migrate(&mut connection)?;
+        Self::on(connection, file)
+    }
+
+    /// Opens a database that a service of this release has used.
+    pub fn open_as_it_is(file: &Path) -> Result<Self> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(file, flags)?;
+        configure(&connection)?;
+        schema::check(&connection)?;
+        Self::on(connection, file)
+    }
+
+    fn on(connection: Connection, file: &Path) -> Result<Self> {
         let (instance, revision) =
             connection.query_row("SELECT id, revision FROM instance", [], |row| {
                 Ok((row.get(0)?, row.get(1)?))

@@ -120,15 +120,16 @@ impl Store {
         .await
     }
 
-    /// Ended builds beyond the newest `keep` of each repository, at most `limit` of them. Where
+    /// Ended builds beyond the newest `keep` of each repository, the oldest first. Where
     /// statuses are `reported` at all, a build whose status still waits stays for up to a day: its
     /// page is what GitHub links to. One for which GitHub may show `pending` stays for a month, as
-    /// a credential that is missing may come. After that it goes, and its status with it.
+    /// a credential that is missing may come. After that it goes, and its status with it. What was
+    /// imported stays until it was imported before `imported_before`.
     pub async fn builds_beyond(
         &self,
         keep: u64,
         reported: bool,
-        limit: usize,
+        imported_before: Timestamp,
     ) -> Result<Vec<BuildId>> {
         self.read(move |connection| {
             let now = Timestamp::now();
@@ -139,19 +140,20 @@ impl Store {
             let pending_since = now.before(PENDING_WAITS);
             let builds = connection
                 .prepare_cached(
-                    "SELECT id FROM (SELECT id, ended, sequence, row_number() OVER \
+                    "SELECT id FROM (SELECT id, ended, cause, sequence, row_number() OVER \
                      (PARTITION BY repository ORDER BY sequence DESC) AS place FROM builds) \
-                     WHERE place > ?1 AND ended IS NOT NULL AND NOT EXISTS (SELECT 1 FROM outbox \
+                     WHERE place > ?1 AND ended IS NOT NULL \
+                     AND coalesce(json_extract(cause, '$.imported') < ?4, 1) AND NOT EXISTS (SELECT 1 FROM outbox \
                      WHERE build = id AND reported IS NULL AND given_up = 0 \
-                     AND (context != '' AND written > ?3 OR shown = 1 AND written > ?4)) \
-                     ORDER BY sequence LIMIT ?2",
+                     AND (context != '' AND written > ?2 OR shown = 1 AND written > ?3)) \
+                     ORDER BY sequence",
                 )?
                 .query_map(
                     params![
                         keep,
-                        limit,
                         waits_since.as_millis(),
-                        pending_since.as_millis()
+                        pending_since.as_millis(),
+                        imported_before.to_string()
                     ],
                     |row| rows::parsed(row, 0),
                 )?
@@ -179,18 +181,14 @@ impl Store {
     }
 
     /// Builds that ended before `time` and still list artifacts.
-    pub async fn builds_with_artifacts_before(
-        &self,
-        time: Timestamp,
-        limit: usize,
-    ) -> Result<Vec<BuildId>> {
+    pub async fn builds_with_artifacts_before(&self, time: Timestamp) -> Result<Vec<BuildId>> {
         self.read(move |connection| {
             let builds = connection
                 .prepare_cached(
                     "SELECT DISTINCT b.id FROM artifacts a JOIN builds b ON b.sequence = a.build \
-                     WHERE b.ended < ?1 LIMIT ?2",
+                     WHERE b.ended < ?1 ORDER BY b.sequence",
                 )?
-                .query_map(params![time.as_millis(), limit], |row| rows::parsed(row, 0))?
+                .query_map([time.as_millis()], |row| rows::parsed(row, 0))?
                 .collect::<rusqlite::Result<_>>()?;
             Ok(builds)
         })
@@ -207,18 +205,17 @@ impl Store {
         .await
     }
 
-    /// Builds that ended before `time` and still have a log.
-    pub async fn builds_with_logs_before(
-        &self,
-        time: Timestamp,
-        limit: usize,
-    ) -> Result<Vec<BuildId>> {
+    /// Builds that ended (or were imported) before `time` and still have a log.
+    pub async fn builds_with_logs_before(&self, time: Timestamp) -> Result<Vec<BuildId>> {
         self.read(move |connection| {
             let builds = connection
                 .prepare_cached(
-                    "SELECT id FROM builds WHERE ended < ?1 AND log_bytes > 0 LIMIT ?2",
+                    "SELECT id FROM builds WHERE ended < ?1 AND log_bytes > 0 \
+                     AND coalesce(json_extract(cause, '$.imported') < ?2, 1) ORDER BY sequence",
                 )?
-                .query_map(params![time.as_millis(), limit], |row| rows::parsed(row, 0))?
+                .query_map(params![time.as_millis(), time.to_string()], |row| {
+                    rows::parsed(row, 0)
+                })?
                 .collect::<rusqlite::Result<_>>()?;
             Ok(builds)
         })
@@ -239,16 +236,26 @@ impl Store {
 
     /// Of these builds, those that are not waiting or running: ended, or never heard of.
     pub async fn not_unfinished(&self, builds: Vec<BuildId>) -> Result<Vec<BuildId>> {
+        let unfinished = "SELECT 1 FROM builds WHERE id = ?1 AND ended IS NULL";
+        self.missing(unfinished, builds).await
+    }
+
+    /// Of these builds, those that were never heard of, or were forgotten.
+    pub async fn not_known(&self, builds: Vec<BuildId>) -> Result<Vec<BuildId>> {
+        self.missing("SELECT 1 FROM builds WHERE id = ?1", builds)
+            .await
+    }
+
+    async fn missing(&self, query: &'static str, builds: Vec<BuildId>) -> Result<Vec<BuildId>> {
         self.read(move |connection| {
-            let mut unfinished = connection
-                .prepare_cached("SELECT 1 FROM builds WHERE id = ?1 AND ended IS NULL")?;
-            let mut gone = Vec::new();
+            let mut query = connection.prepare_cached(query)?;
+            let mut missing = Vec::new();
             for build in builds {
-                if !unfinished.exists([build.as_str()])? {
-                    gone.push(build);
+                if !query.exists([build.as_str()])? {
+                    missing.push(build);
                 }
             }
-            Ok(gone)
+            Ok(missing)
         })
         .await
     }

@@ -13,7 +13,7 @@ use crate::domain::time::Timestamp;
 /// The columns that [`build`] reads, of `builds` joined with its push.
 pub const BUILD: &str = "SELECT b.sequence, b.id, b.revision, b.push, p.forced, b.repository, b.ref, b.sha, \
      b.kind, b.recipe, b.cause, b.commits, b.state, b.reason, b.queued, b.started, b.ended, b.attempt, b.exit_code, \
-     b.image, b.container, b.log_bytes, b.log_lines \
+     b.image, b.container, b.log_bytes, b.log_lines, b.base, b.waits_for \
      FROM builds b JOIN pushes p ON p.sequence = b.push";
 
 /// Without steps and artifacts, which [`complete`] adds.
@@ -46,6 +46,8 @@ pub fn build(row: &Row<'_>) -> rusqlite::Result<Build> {
         container: row.get(20)?,
         log_bytes: row.get(21)?,
         log_lines: row.get(22)?,
+        base: optional_json(row, 23)?,
+        waits_for: optional(row, 24)?,
         steps: Vec::new(),
         artifacts: Vec::new(),
     })
@@ -87,9 +89,22 @@ where
         .map_err(|error: T::Err| unreadable(column, error.to_string()))
 }
 
+pub fn optional<T>(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<T>>
+where
+    T: std::str::FromStr<Err: ToString>,
+{
+    let text: Option<String> = row.get(column)?;
+    text.map(|_| parsed(row, column)).transpose()
+}
+
 pub fn json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
     let text: String = row.get(column)?;
     serde_json::from_str(&text).map_err(|error| unreadable(column, error.to_string()))
+}
+
+fn optional_json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<T>> {
+    let text: Option<String> = row.get(column)?;
+    text.map(|_| json(row, column)).transpose()
 }
 
 pub fn to_json(value: &impl Serialize) -> Result<String> {

@@ -10,6 +10,9 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/003_configuration.sql"),
     include_str!("migrations/004_statuses.sql"),
     include_str!("migrations/005_pushes.sql"),
+    include_str!("migrations/006_zero_os.sql"),
+    include_str!("migrations/007_maintenance.sql"),
+    include_str!("migrations/008_shared_names.sql"),
 ];
 
 pub fn migrate(connection: &mut Connection) -> Result<()> {
@@ -23,11 +26,7 @@ pub fn migrate_to(connection: &mut Connection, version: usize) -> Result<()> {
 }
 
 fn migrate_by(connection: &mut Connection, migrations: &[&str]) -> Result<()> {
-    let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    let known = i64::try_from(migrations.len()).unwrap_or(i64::MAX);
-    if found > known {
-        return Err(StoreError::NewerSchema { found, known });
-    }
+    let (found, _) = versions(connection)?;
     let done =
         usize::try_from(found).map_err(|_| StoreError::Value(format!("user_version {found}")))?;
     for (version, migration) in (found + 1..).zip(&migrations[done..]) {
@@ -43,6 +42,24 @@ fn migrate_by(connection: &mut Connection, migrations: &[&str]) -> Result<()> {
         transaction.commit()?;
     }
     Ok(())
+}
+
+/// Whether nothing is to be migrated.
+pub fn check(connection: &Connection) -> Result<()> {
+    match versions(connection)? {
+        (found, known) if found < known => Err(StoreError::OlderSchema { found, known }),
+        _ => Ok(()),
+    }
+}
+
+/// The database's, and this release's, which is no older.
+fn versions(connection: &Connection) -> Result<(i64, i64)> {
+    let found = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+    match found > known {
+        true => Err(StoreError::NewerSchema { found, known }),
+        false => Ok((found, known)),
+    }
 }
 
 fn new_instance_id() -> Result<String> {

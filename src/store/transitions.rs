@@ -6,6 +6,7 @@ use rusqlite::{Connection, params};
 use super::outbox::report;
 use super::{Result, Store, StoreError, builds, rows};
 use crate::domain::build::{Artifact, Build, State};
+use crate::domain::kernel::Base;
 use crate::domain::names::BuildId;
 use crate::domain::time::Timestamp;
 
@@ -24,6 +25,9 @@ pub struct Transition {
 pub struct Facts {
     pub image: Option<String>,
     pub container: Option<String>,
+    pub base: Option<Base>,
+    /// With a transition to `queued`: the build goes on after this one, and that is no new attempt.
+    pub waits_for: Option<BuildId>,
     pub exit_code: Option<i32>,
     pub artifact: Option<Artifact>,
     /// Length of the log, its lines, and the last few of them.
@@ -63,7 +67,9 @@ fn apply(connection: &Connection, transition: &Transition) -> Result<Build> {
             .execute(params![old.sequence, artifact.name.as_str(), artifact.size, artifact.sha256])?;
     }
     let again = transition.to == State::Queued;
-    let attempt = if again { old.attempt + 1 } else { old.attempt };
+    let is_next = again && known.waits_for.is_none();
+    let attempt = old.attempt + u32::from(is_next);
+    let base = known.base.as_ref().map(rows::to_json).transpose()?;
     let started = match transition.to {
         State::Queued => None,
         State::Preparing => Some(now),
@@ -73,7 +79,8 @@ fn apply(connection: &Connection, transition: &Transition) -> Result<Build> {
         .prepare_cached(
             "UPDATE builds SET revision = ?2, state = ?3, reason = ?4, started = ?5, ended = ?6, attempt = ?7, \
              exit_code = CASE WHEN ?8 THEN NULL ELSE coalesce(?9, exit_code) END, image = coalesce(?10, image), \
-             container = CASE WHEN ?8 THEN NULL ELSE coalesce(?11, container) END WHERE sequence = ?1",
+             container = CASE WHEN ?8 THEN NULL ELSE coalesce(?11, container) END, \
+             base = coalesce(?12, base), waits_for = coalesce(?13, waits_for) WHERE sequence = ?1",
         )?
         .execute(params![
             old.sequence,
@@ -87,6 +94,8 @@ fn apply(connection: &Connection, transition: &Transition) -> Result<Build> {
             known.exit_code,
             known.image,
             known.container,
+            base,
+            known.waits_for.as_ref().map(BuildId::as_str),
         ])?;
     let line = known
         .log

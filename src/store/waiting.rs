@@ -15,6 +15,8 @@ pub struct Waiting {
     pub running: u64,
     /// For a build that is not the first of its lane, the state of the one that is.
     pub ahead: HashMap<BuildId, State>,
+    /// For a build whose base is to be built first, the unfinished build that does so.
+    pub bases: HashMap<BuildId, BuildId>,
 }
 
 impl Store {
@@ -30,6 +32,7 @@ impl Store {
                     build.repository.clone(),
                     build.sequence,
                     lane,
+                    build.waits_for.clone(),
                 )
             })
             .collect();
@@ -47,8 +50,15 @@ impl Store {
                 "SELECT state FROM builds WHERE ended IS NULL AND repository = ?1 AND ref = ?2 \
                  AND script = ?3 AND tag = ?4 AND sequence < ?5 ORDER BY sequence LIMIT 1",
             )?;
-            let mut ahead = HashMap::new();
-            for (id, repository, sequence, lane) in queued {
+            let mut unfinished = connection
+                .prepare_cached("SELECT 1 FROM builds WHERE id = ?1 AND ended IS NULL")?;
+            let (mut ahead, mut bases) = (HashMap::new(), HashMap::new());
+            for (id, repository, sequence, lane, base) in queued {
+                if let Some(base) = base
+                    && unfinished.exists([base.as_str()])?
+                {
+                    bases.insert(id.clone(), base);
+                }
                 let tag = lane.tag.as_ref().map_or("", |tag| tag.as_str());
                 let found = first_of_lane
                     .query_row(
@@ -66,7 +76,11 @@ impl Store {
                     ahead.insert(id, state);
                 }
             }
-            Ok(Waiting { running, ahead })
+            Ok(Waiting {
+                running,
+                ahead,
+                bases,
+            })
         })
         .await
     }

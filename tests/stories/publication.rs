@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::PathBuf;
 
-use crate::support::{HOLD, Repository, Service, notes};
+use serde_json::json;
+
+use crate::support::{HOLD, Push, Repository, Service, builds_in, notes};
 
 const RECIPE: &str = "
 buildscripts: [build.sh]
@@ -23,13 +25,19 @@ impl Published {
         Self { service, app }
     }
 
-    /// Pushes a commit whose artifact holds this text, and waits for its build.
-    async fn publish(&self, content: &str) -> (String, String) {
+    /// Pushes a commit whose artifact holds this text.
+    fn push(&self, content: &str) -> Push {
         let script = format!("#!/bin/sh\nprintf {content} > /target/app.bin\n");
-        let commit = self.app.commit(&[("build.sh", &script)]);
-        let build = self.service.pushed(&self.app.push("release/2")).await;
+        self.app.commit(&[("build.sh", &script)]);
+        self.app.push("release/2")
+    }
+
+    /// The same, and waits for its build.
+    async fn publish(&self, content: &str) -> (String, String) {
+        let push = self.push(content);
+        let build = self.service.pushed(&push).await;
         self.service.wait_for(&build, "succeeded").await;
-        (build, commit)
+        (build, push.commit)
     }
 
     fn versioned(&self, commit: &str) -> PathBuf {
@@ -76,10 +84,11 @@ async fn the_stable_name_follows_the_pushes_and_an_older_rebuild_does_not_move_i
         "an older commit took the stable name"
     );
     let log = story.service.log(again["id"].as_str().unwrap()).await;
-    assert!(
-        notes(&log).iter().any(|note| note.contains("newer")),
-        "{log}"
+    let stays = format!(
+        "acme-app-x64-release-2.flist stays at {}, which is newer",
+        &second[..10]
     );
+    assert!(notes(&log).contains(&stays.as_str()), "{log}");
 
     // A rebuild of the newest may.
     fs::remove_file(story.stable()).unwrap();
@@ -126,6 +135,57 @@ async fn an_older_push_that_is_heard_of_late_supersedes_nothing_and_moves_nothin
 }
 
 #[tokio::test]
+async fn a_folder_that_nothing_can_be_published_in_is_named_at_the_start() {
+    let mut service = Service::start();
+    assert!(!service.own_log().contains("nothing can be published"));
+    service.terminate();
+    fs::write(service.path("file"), "").unwrap();
+    let kernels = json!({"directory": "./file/kernels", "repositories": {
+        "acme/kernel": {"script": "build.sh"},
+    }});
+    service.change_settings(json!({
+        "artifacts": {"binaries": "./file/binaries"},
+        "kernels": kernels,
+    }));
+    service.start_again();
+    let log = service.own_log();
+    for key in ["artifacts.binaries", "kernels.directory"] {
+        assert!(log.contains(&format!("({key}): Not a directory")), "{log}");
+    }
+}
+
+#[tokio::test]
+async fn a_link_that_the_older_service_made_is_not_moved_back() {
+    let story = Published::start().await;
+    let script = "#!/bin/sh\necho > /target/app.bin\n";
+    let older = story.app.commit(&[("build.sh", script)]);
+    let newer = story.app.commit(&[("more", "")]);
+    story.app.push("release/2");
+    fs::create_dir_all(story.stable().parent().unwrap()).unwrap();
+    let file = story.versioned(&newer);
+    std::os::unix::fs::symlink(file.file_name().unwrap(), story.stable()).unwrap();
+
+    let asked = json!({"repository": "acme/app", "branch": "release/2", "commit": older});
+    let answer = story.service.post("/api/v1/builds", asked).await;
+    let build = builds_in(&answer).remove(0);
+    story.service.wait_for(&build, "succeeded").await;
+    assert_eq!(story.points_to(), file);
+    let log = story.service.log(&build).await;
+    let stays = format!(
+        "acme-app-x64-release-2.flist stays at {}, which others published and which is newer",
+        &newer[..10]
+    );
+    assert!(notes(&log).contains(&stays.as_str()), "{log}");
+
+    // Of a commit that nobody knows.
+    fs::remove_file(story.stable()).unwrap();
+    std::os::unix::fs::symlink("acme-app-0123456789.tar.gz", story.stable()).unwrap();
+    let build = story.service.rebuild(&build).await;
+    story.service.wait_for(&build, "succeeded").await;
+    assert_eq!(story.points_to(), story.versioned(&older));
+}
+
+#[tokio::test]
 async fn a_build_that_fails_moves_nothing() {
     let story = Published::start().await;
     let (_, first) = story.publish("one").await;
@@ -142,4 +202,46 @@ async fn a_build_that_fails_moves_nothing() {
             .count(),
         2
     );
+}
+
+#[tokio::test]
+async fn what_others_have_put_there_is_not_destroyed_in_silence() {
+    let story = Published::start().await;
+    let stable = story.stable();
+    fs::create_dir_all(stable.parent().unwrap()).unwrap();
+
+    // Not even an empty folder goes.
+    fs::create_dir(&stable).unwrap();
+    let build = story.service.pushed(&story.push("one")).await;
+    let build = story.service.wait_for(&build, "errored").await;
+    let reason = build["reason"].as_str().unwrap();
+    assert!(reason.contains("the folder "), "{reason}");
+    assert!(reason.contains("flist is in the way"), "{reason}");
+    fs::remove_dir(&stable).unwrap();
+
+    fs::write(&stable, "somebody's").unwrap();
+    let build = story.service.pushed(&story.push("two")).await;
+    let build = story.service.wait_for(&build, "errored").await;
+    let reason = build["reason"].as_str().unwrap();
+    assert!(reason.contains("the file "), "{reason}");
+    assert_eq!(fs::read_to_string(&stable).unwrap(), "somebody's");
+    fs::remove_file(&stable).unwrap();
+
+    // A link holds nothing but where it leads.
+    std::os::unix::fs::symlink("../elsewhere", &stable).unwrap();
+    let (build, commit) = story.publish("three").await;
+    assert_eq!(story.points_to(), story.versioned(&commit));
+    let log = story.service.log(&build).await;
+    let told = "the link to ../elsewhere at acme-app-x64-release-2.flist is replaced";
+    assert!(log.contains(told), "{log}");
+    let (build, _) = story.publish("four").await;
+    let log = story.service.log(&build).await;
+    assert!(!log.contains("replaced"), "{log}");
+
+    let push = story.push("five");
+    fs::create_dir(story.versioned(&push.commit)).unwrap();
+    let build = story.service.pushed(&push).await;
+    let build = story.service.wait_for(&build, "errored").await;
+    let reason = build["reason"].as_str().unwrap();
+    assert!(reason.contains("tar.gz is in the way"), "{reason}");
 }

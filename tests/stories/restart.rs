@@ -186,7 +186,10 @@ async fn killed_while_preparing_it_is_prepared_again() {
     service.start_again();
     let ended = service.wait_for(&build, "succeeded").await;
     assert_eq!(ended["attempt"], 1);
-    assert_eq!(script_output(&service.log(&build).await), "once\n");
+    let log = service.log(&build).await;
+    assert_eq!(script_output(&log), "once\n");
+    let told = "the service was restarted: preparing from the beginning";
+    assert!(log.contains(told), "{log}");
     // One that was made before the kill is left aside, but never two at once.
     assert!(creations.of(&build) <= 2);
 }

@@ -124,6 +124,7 @@ function makeBuild({ id, at, state, repository, branch, took = 0, ...rest }) {
     attempt: seed % 13 === 0 ? 2 : 1,
     exit_code: state === 'succeeded' ? 0 : state === 'failed' ? 2 : null,
     image: 'debian:12',
+    base: null,
     container: `autobuilder-${id}`,
     limits: { memory: 16 * 1024 ** 3, cpus: null, pids: 4096, timeout: 2700 },
     log: { bytes: 0, lines: 0 },

@@ -6,11 +6,15 @@ use std::time::Duration;
 
 use ractor::ActorRef;
 
+use super::base::Missing;
 use super::verdict::{next_attempt, span};
 use super::{Interruption, Machine, Message, plan, project};
 use crate::actors::projects::CancelError;
 use crate::domain::build::{Build, State};
-use crate::domain::names::BuildId;
+use crate::domain::kernel::Kernel;
+use crate::domain::names::{BuildId, RepositoryName};
+use crate::domain::push::Push;
+use crate::domain::recipe::{Format, Recipe};
 use crate::domain::time::Timestamp;
 use crate::service::Service;
 use crate::store::{Facts, StoreError, Transition};
@@ -101,6 +105,64 @@ impl Machine {
         self.become_(State::Queued, reason, Facts::default())
             .await?;
         self.leave(myself)
+    }
+
+    /// Back to the queue until the base was built again, where that is wanted and was not in vain.
+    pub(super) async fn base_is_missing(
+        &mut self,
+        myself: &ActorRef<Message>,
+        Missing {
+            repository,
+            reference,
+            commit,
+            problem,
+        }: Missing,
+    ) -> anyhow::Result<()> {
+        let rebuild = matches!(
+            self.recipe.format,
+            Format::Kernel(Kernel::Incremental {
+                rebuild_base: true,
+                ..
+            })
+        );
+        if !rebuild {
+            let reason = format!(
+                "{problem}; push to {repository}, ask for a build of {}, or set rebuild_base: true",
+                reference.short_name()
+            );
+            return self.end(myself, State::Errored, reason).await;
+        }
+        let store = &self.service.store;
+        // One that was replaced before it made anything is followed by another.
+        if let Some(awaited) = self.build.waits_for.clone()
+            && store.build(awaited.clone()).await?.state == State::Succeeded
+        {
+            let reason = format!("{problem}, though build {awaited} was to make it again");
+            return self.end(myself, State::Errored, reason).await;
+        }
+        let Some(recipe) = self.recipe_of_base(&repository) else {
+            let reason =
+                format!("{problem}, and {repository} is no longer among kernels.repositories");
+            return self.end(myself, State::Errored, reason).await;
+        };
+        let by = self.build.id.clone();
+        let push = Push::unheard(repository, reference, commit);
+        let awaited = store.need_base(by, push, recipe).await?;
+        self.log.note(problem).await?;
+        let line = format!("building the base first, as build {awaited}");
+        self.log.note(line).await?;
+        self.log.pause().await;
+        let known = Facts {
+            waits_for: Some(awaited),
+            ..Facts::default()
+        };
+        self.become_(State::Queued, None, known).await?;
+        self.leave(myself)
+    }
+
+    fn recipe_of_base(&self, repository: &RepositoryName) -> Option<Recipe> {
+        let (catalog, config) = (self.service.catalog.borrow(), self.service.config.borrow());
+        config.tracking(&catalog).kernels.remove(repository)
     }
 
     pub(super) async fn end(

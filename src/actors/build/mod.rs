@@ -16,6 +16,7 @@
 //! The actor is never restarted. What it has done is in the store, the log and the container, and
 //! [`go_on`](Machine::go_on) begins from there, after a restart of the service as well.
 
+mod base;
 mod collect;
 mod ending;
 pub mod plan;
@@ -50,6 +51,8 @@ pub enum Message {
     /// A line of the service's own for the log.
     Note(String),
     Prepared(Result<prepare::Prepared, Failure>),
+    /// The image that it is to be built upon is gone.
+    NoBase(base::Missing),
     Chunk(Chunk),
     /// The spool is full: what the script writes from now on is counted and dropped.
     LimitReached,
@@ -146,13 +149,6 @@ impl Actor for BuildActor {
             watchdogs: Vec::new(),
             interruption: None,
         };
-        let build = &machine.build;
-        if build.state == State::Preparing && build.attempt == 1 && !machine.log.is_empty() {
-            machine
-                .log
-                .note("the service was restarted: preparing from the beginning")
-                .await?;
-        }
         if let Some(note) = note {
             machine.log.note(note).await?;
         }
@@ -217,6 +213,7 @@ impl Machine {
         match message {
             Message::Note(line) => self.log.note(line).await,
             Message::Prepared(Ok(prepared)) => self.start_script(myself, prepared).await,
+            Message::NoBase(missing) => self.base_is_missing(myself, missing).await,
             Message::Chunk(chunk) => self.append(chunk).await,
             Message::LimitReached => self.note_limit().await,
             Message::ScriptEnded(end) => self.script_ended(myself, end).await,
@@ -249,6 +246,7 @@ impl Machine {
         let known = Facts {
             image: Some(prepared.image),
             container: Some(prepared.container),
+            base: prepared.base,
             ..Facts::default()
         };
         self.become_(State::Building, None, known).await?;

@@ -13,7 +13,7 @@ use crate::config::{self, ServiceConfig};
 use crate::domain::build::Build;
 use crate::domain::mask::Masker;
 use crate::domain::names::BuildId;
-use crate::domain::recipe::Recipe;
+use crate::domain::recipe::{Format, Recipe};
 
 /// How much a build may use.
 #[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
@@ -59,8 +59,12 @@ pub fn image(config: &ServiceConfig, recipe: &Recipe) -> String {
 }
 
 /// The folder of the source in the container, which is also where the script runs.
-pub fn source_folder(build: &Build) -> String {
-    format!("/{}", build.repository.name())
+pub fn source_folder(build: &Build, recipe: &Recipe) -> String {
+    let repository = match &recipe.format {
+        Format::Kernel(kernel) => kernel.source(&build.repository),
+        Format::Flist | Format::Binary => &build.repository,
+    };
+    format!("/{}", repository.name())
 }
 
 /// The network that this instance's builds share without reaching each other.
@@ -116,7 +120,6 @@ pub fn container(
             (LABEL_INSTANCE.to_owned(), instance.to_owned()),
             (LABEL_ATTEMPT.to_owned(), build.attempt.to_string()),
         ]),
-        environment: variables(config, build, recipe),
         archives: recipe.archives.to_string(),
         memory: Some(limits.memory),
         cpus: limits.cpus,
@@ -128,13 +131,22 @@ pub fn container(
     }
 }
 
-pub fn job(config: &ServiceConfig, build: &Build) -> Job {
+/// All variables reach the script this way and not by the container's configuration: it may be
+/// inspected by others, and a committed image keeps it.
+pub fn job(config: &ServiceConfig, build: &Build, recipe: &Recipe) -> Job {
+    let script = format!("./{}", build.script());
+    let arguments = match &recipe.format {
+        Format::Kernel(kernel) => kernel.arguments(&build.repository, &build.reference),
+        Format::Flist | Format::Binary => Vec::new(),
+    };
     let secrets = config.builds.secrets.iter();
+    let secrets = secrets.map(|(name, value)| (name.to_owned(), value.expose().to_owned()));
     Job {
-        folder: source_folder(build),
-        arguments: vec![format!("./{}", build.script())],
-        environment: secrets
-            .map(|(name, value)| (name.to_owned(), value.expose().to_owned()))
+        folder: source_folder(build, recipe),
+        arguments: [script].into_iter().chain(arguments).collect(),
+        environment: variables(config, build, recipe)
+            .into_iter()
+            .chain(secrets)
             .collect(),
         max_log: config.builds.max_log,
     }

@@ -40,6 +40,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How often the disk use of a build is looked at, where the storage driver cannot limit it.
 const DISK_EVERY: Duration = Duration::from_secs(5);
 
+/// The service was away at a build's deadline: so long the pump has to tell that the script has
+/// ended meanwhile.
+const CATCHING_UP: Duration = Duration::from_secs(10);
+
 /// Bytes of the spool.
 pub struct Chunk {
     /// Milliseconds since the epoch, by the container's clock.
@@ -222,9 +226,10 @@ pub fn watchdogs(
         .map_or(Duration::ZERO, |since| Timestamp::now().since(since));
     let config = Arc::clone(&service.config.borrow());
     let limit = plan::timeout(&config, recipe);
+    let left = limit.checked_sub(ran).unwrap_or(CATCHING_UP);
     let clock = myself.clone();
     let mut watchdogs = vec![AbortOnDropHandle::new(tokio::spawn(async move {
-        tokio::time::sleep(limit.saturating_sub(ran)).await;
+        tokio::time::sleep(left).await;
         let reason = format!("timed out after {}", humantime::format_duration(limit));
         interrupt(&clock, State::TimedOut, reason);
     }))];

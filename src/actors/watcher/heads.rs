@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{Arguments, root};
 use crate::adapters::git::{Head, Refs};
 use crate::config::FirstSight;
-use crate::domain::build::{Cause, Work};
+use crate::domain::build::{Cause, Kind, Work};
 use crate::domain::names::{BranchName, CommitSha, GitRef};
 use crate::domain::push::{Commit, MAX_COMMITS, Push};
 use crate::domain::tracking::Dependent;
@@ -117,11 +117,12 @@ impl<'a> Comparison<'a> {
         // came there.
         let has_moved = !is_there && (known.is_some() || self.seen);
         let is_decided = known.as_ref().map_or(self.seen, |known| known.decided);
-        let is_due = match is_decided {
+        let is_due = |work: &Work| match is_decided {
             true => has_moved,
-            false => self.first_sight == FirstSight::Build,
+            // A kernel repository may have hundreds of branches and tags, each hours of work.
+            false => self.first_sight == FirstSight::Build && work.kind() != Kind::Kernel,
         };
-        let work = if is_due { work } else { Vec::new() };
+        let work: Vec<Work> = work.into_iter().filter(is_due).collect();
         // At first sight nothing is new to dependents: they have a first sight of their own.
         let dependents = match has_moved && self.is_followed(reference) {
             true => self.dependents.clone(),

@@ -13,7 +13,7 @@ use super::error::{DockerError, within};
 const LOCAL_SOCKET: &str = "unix:///var/run/docker.sock";
 
 /// How long a question about health may take: what asks `/readyz` does not wait longer.
-const HEALTH: Duration = Duration::from_secs(3);
+pub(super) const HEALTH: Duration = Duration::from_secs(3);
 
 /// For transfers, which our own stall timers watch. bollard's timeout covers a whole upload.
 const NO_LIMIT: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
@@ -53,7 +53,7 @@ struct Inner {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Host {
+pub(super) enum Host {
     Unix(String),
     Http(String),
     Https {
@@ -90,6 +90,10 @@ impl Docker {
         }
         let engine = self.0.host.open()?.with_timeout(ANSWER);
         Ok(self.0.engine.get_or_init(|| engine).clone())
+    }
+
+    pub(super) fn host(&self) -> &Host {
+        &self.0.host
     }
 
     /// Held while the network is looked for and made.

@@ -28,8 +28,6 @@ pub struct ContainerSpec {
     pub name: String,
     pub image: String,
     pub labels: BTreeMap<String, String>,
-    /// Seen by everyone who may inspect the container: nothing secret.
-    pub environment: BTreeMap<String, String>,
     /// The most memory, swap included.
     pub memory: Option<u64>,
     /// How many processors' worth of time.
@@ -271,7 +269,7 @@ fn body(spec: &ContainerSpec, disk: Option<u64>) -> ContainerCreateBody {
         ),
         network_mode: Some(spec.network.clone()),
         storage_opt: disk.map(|size| HashMap::from([("size".to_owned(), size.to_string())])),
-        mounts: Some(vec![volume(&spec.archives), volume(FOLDER)]),
+        mounts: Some(vec![volume(&spec.archives, spec), volume(FOLDER, spec)]),
         security_opt: Some(vec!["no-new-privileges".to_owned()]),
         // The spool is the log; Docker's own copy would only cost time and disk.
         log_config: Some(HostConfigLogConfig {
@@ -286,12 +284,6 @@ fn body(spec: &ContainerSpec, disk: Option<u64>) -> ContainerCreateBody {
     ContainerCreateBody {
         image: Some(spec.image.clone()),
         labels: Some(spec.labels.clone().into_iter().collect()),
-        env: Some(
-            spec.environment
-                .iter()
-                .map(|(name, value)| format!("{name}={value}"))
-                .collect(),
-        ),
         user: Some("0:0".to_owned()),
         working_dir: Some("/".to_owned()),
         // An entrypoint of our own also puts the image's command aside.
@@ -307,13 +299,14 @@ fn body(spec: &ContainerSpec, disk: Option<u64>) -> ContainerCreateBody {
 }
 
 /// An anonymous volume that starts empty. Never `Config.Volumes`: that copies the image's own files
-/// into it.
-fn volume(target: &str) -> Mount {
+/// into it. The container's labels tell whose it is, should it outlive the container.
+fn volume(target: &str, spec: &ContainerSpec) -> Mount {
     Mount {
         target: Some(target.to_owned()),
         typ: Some(MountType::VOLUME),
         volume_options: Some(MountVolumeOptions {
             no_copy: Some(true),
+            labels: Some(spec.labels.clone().into_iter().collect()),
             ..Default::default()
         }),
         ..Default::default()
@@ -330,6 +323,7 @@ mod unit {
             cap_add: vec!["SYS_ADMIN".to_owned()],
             memory: Some(64 << 20),
             archives: "/target".to_owned(),
+            labels: BTreeMap::from([(LABEL_INSTANCE.to_owned(), "ours".to_owned())]),
             ..Default::default()
         };
         let host = body(&spec, None).host_config.unwrap();
@@ -342,7 +336,9 @@ mod unit {
         assert_eq!(host.cap_add.unwrap(), ["SYS_ADMIN"]);
         for mount in host.mounts.unwrap() {
             assert_eq!((mount.typ, mount.source), (Some(MountType::VOLUME), None));
-            assert_eq!(mount.volume_options.unwrap().no_copy, Some(true));
+            let options = mount.volume_options.unwrap();
+            assert_eq!(options.no_copy, Some(true));
+            assert_eq!(options.labels.unwrap()[LABEL_INSTANCE], "ours");
         }
     }
 

@@ -7,7 +7,8 @@
 //! 3. [`Docker::start`], then [`Docker::follow`] until [`Frame::End`]; a follower that is lost is
 //!    started again at the offset where it stopped. After a [`Docker::kill`] the rest comes from
 //!    [`Docker::spool_of_stopped`]
-//! 4. [`Docker::fetch_artifact`] while the container still stands, and [`Docker::remove`]
+//! 4. [`Docker::fetch_artifact`] and [`Docker::commit`] while the container still stands, and
+//!    [`Docker::remove`]
 //!
 //! Nothing is bind-mounted and nothing is read from this machine's own file system, so the engine
 //! may be anywhere.
@@ -17,6 +18,7 @@
 
 mod archive;
 mod artifact;
+mod commit;
 mod connection;
 mod container;
 mod disk;
@@ -24,6 +26,7 @@ mod error;
 mod exec;
 mod follow;
 mod image;
+mod leftovers;
 mod network;
 mod reference;
 mod upload;
@@ -35,11 +38,13 @@ use std::time::Duration;
 
 pub use artifact::ArtifactError;
 pub use autobuilder_runner::protocol::{Exit, Job, Outcome};
+pub use commit::TaggedImage;
 pub use connection::{Docker, DockerSettings};
 pub use container::{ContainerSpec, LABEL_ATTEMPT, LABEL_BUILD, LABEL_INSTANCE, OurContainer};
 pub use error::DockerError;
 pub use follow::Frame;
 pub use image::{Credentials, Pull};
+pub use leftovers::LabelledImage;
 pub use upload::Upload;
 
 /// How long an engine may take for an answer that is no transfer. Generous, because creating and

@@ -297,7 +297,7 @@ impl Held<'_> {
     }
 
     /// Fetches what is new; all of it where the mirror is damaged.
-    async fn refresh(&mut self, progress: Progress<'_>) -> Result<(), GitError> {
+    pub async fn refresh(&mut self, progress: Progress<'_>) -> Result<(), GitError> {
         match self.fetch_refs(progress).await {
             Err(error) if is_damage(&error) => {
                 progress(DAMAGED);
@@ -373,6 +373,13 @@ impl Held<'_> {
     /// The commit that this id names, or whose annotated tag it names, where it is here.
     pub async fn find(&self, id: &CommitSha) -> Result<Option<CommitSha>, GitError> {
         self.resolve(&format!("{id}^{{commit}}")).await
+    }
+
+    /// The commit that is here whose id begins with these digits; `None` also where several do.
+    pub async fn find_beginning(&self, digits: &str) -> Result<Option<CommitSha>, GitError> {
+        let found = self.resolve(&format!("{digits}^{{commit}}")).await?;
+        // A branch can have such a name.
+        Ok(found.filter(|commit| commit.as_str().starts_with(digits)))
     }
 
     /// Whether the tag that was pushed is here and names this commit.

@@ -1,7 +1,7 @@
 //! Questions about a repository: its branches, its history.
 
-use super::{ChangedFiles, Commit, Git, GitError, Head, Progress, Refs, branch_ref};
-use crate::domain::names::{BranchName, CommitSha, RepositoryName};
+use super::{ChangedFiles, Commit, Git, GitError, Head, Progress, Refs};
+use crate::domain::names::{CommitSha, GitRef, RepositoryName};
 
 /// Fields of a commit in the output of `git log`, each ended by a zero byte.
 const LOG_FORMAT: &str = "--format=%H%x00%an%x00%ae%x00%B";
@@ -50,20 +50,36 @@ impl Git {
         })
     }
 
-    /// The commit at which the server has a branch now; `None` where there is no such branch.
+    /// The commit at which the server has a branch or tag now; `None` where it has none of that name.
     pub async fn head_of(
         &self,
         repository: &RepositoryName,
-        branch: &BranchName,
+        reference: &GitRef,
     ) -> Result<Option<CommitSha>, GitError> {
-        let name = branch_ref(branch);
-        let text = self.list(repository, &[], &[&name]).await?;
-        // The pattern also matches refs that end in it.
-        Ok(text
-            .lines()
-            .filter_map(|line| line.split_once('\t'))
-            .find(|(_, found)| *found == name)
-            .and_then(|(commit, _)| commit.parse().ok()))
+        let name = reference.to_string();
+        // An annotated tag is listed twice, the second time with its commit.
+        let peeled = format!("{name}^{{}}");
+        let text = self.list(repository, &[], &[&name, &peeled]).await?;
+        // A pattern also matches refs that end in it.
+        let commit_of = |wanted: &str| {
+            let mut lines = text.lines().filter_map(|line| line.split_once('\t'));
+            let (commit, _) = lines.find(|(_, found)| *found == wanted)?;
+            commit.parse().ok()
+        };
+        Ok(commit_of(&peeled).or_else(|| commit_of(&name)))
+    }
+
+    /// The commit of which only the first hexadecimal digits are known, where the repository has
+    /// it. Fetches what is new.
+    pub async fn commit_beginning(
+        &self,
+        repository: &RepositoryName,
+        digits: &str,
+    ) -> Result<Option<CommitSha>, GitError> {
+        let mirror = self.mirror(repository);
+        let mut held = self.hold(repository, &mirror).await?;
+        held.refresh(SILENT).await?;
+        held.find_beginning(digits).await
     }
 
     /// Whether `ancestor` is `descendant` or is reached from it. Fetches what is not here.

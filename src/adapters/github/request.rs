@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use headers::HeaderMap;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -16,6 +16,7 @@ use url::Url;
 use super::credential::{Credential, Installations, Scope, Token, locked};
 use super::error::number;
 use super::{GithubError, Observed, Observer, Settings};
+use crate::adapters::http::{self, root_cause};
 use crate::domain::names::RepositoryName;
 
 /// A list of a hundred hooks or statuses has a few hundred KiB.
@@ -372,21 +373,10 @@ async fn read(
     })
 }
 
-/// Trusts what the machine trusts, as an own GitHub may have an own authority; uses the proxies
-/// of the environment. Redirects are followed here, because an ordinary client makes a GET of a
-/// POST; nothing is tried again here, because who asks knows better when.
+/// Redirects are followed here, because an ordinary client makes a GET of a POST. Without octocrab's
+/// own layers, which would add its name as a second user agent.
 fn client(settings: &Settings) -> Result<Octocrab, String> {
-    // Done by main already; a client without any would panic, also for a plain http://.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let client = reqwest::Client::builder()
-        .user_agent(concat!("autobuilder/", env!("CARGO_PKG_VERSION")))
-        .connect_timeout(settings.connect_timeout)
-        .redirect(reqwest::redirect::Policy::none())
-        .retry(reqwest::retry::never())
-        .pool_idle_timeout(Duration::from_secs(60))
-        .build()
-        .map_err(|error| root_cause(&error))?;
-    // Without octocrab's own layers, which would add its name as a second user agent.
+    let client = http::client(settings.connect_timeout)?;
     let built = OctocrabBuilder::new_empty()
         .with_service(ReqwestConnector::new(client))
         .with_auth(AuthState::None)
@@ -395,15 +385,6 @@ fn client(settings: &Settings) -> Result<Octocrab, String> {
         Ok(client) => Ok(client),
         Err(never) => match never {},
     }
-}
-
-/// Why in the end: what lies above speaks of requests and services.
-fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
 }
 
 fn is_redirect(status: StatusCode) -> bool {

@@ -82,6 +82,19 @@ fn the_example_with_its_optional_keys_is_read() {
 }
 
 #[test]
+fn the_example_for_zero_os_is_read() {
+    const ZERO_OS: &str = include_str!("../../../examples/zero-os.yaml");
+    let folder = tempfile::tempdir().unwrap();
+    let environment = |name: &str| Some(format!("value of {name}"));
+    let read = ServiceConfig::parse(ZERO_OS, "config.yaml", folder.path(), &environment);
+    let (config, warnings) = read.unwrap_or_else(|findings| panic!("{findings}"));
+    assert!(warnings.is_empty(), "{warnings}");
+    assert_eq!(config.kernels.repositories.len(), 3);
+    assert!(config.hub.is_some() && config.kernels.bootstrap.is_some());
+    assert!(config.redis.is_some_and(|redis| redis.legacy_topics));
+}
+
+#[test]
 fn the_example_holds_every_key() {
     // The keys that each reading met a struct for and did not find in the file.
     let mut absent: Vec<BTreeSet<String>> = Vec::new();

@@ -12,7 +12,9 @@ use warp::http::{HeaderMap, StatusCode};
 use super::find;
 use crate::actors::CancelError;
 use crate::domain::build::{Build, Cause, State, Work};
-use crate::domain::names::{BranchName, CommitSha, GitRef, RecipeTag, RepositoryName, ScriptPath};
+use crate::domain::names::{
+    BranchName, CommitSha, GitRef, NameError, RecipeTag, RepositoryName, ScriptPath,
+};
 use crate::domain::push::Push;
 use crate::domain::recipe::Recipe;
 use crate::http::access::{authorize, expect_json};
@@ -82,8 +84,9 @@ pub struct AskedBuild {
     /// `owner/name`; it must be in the configuration.
     #[schema(value_type = String, example = "acme/hello")]
     repository: RepositoryName,
+    /// A branch, or `refs/tags/<name>` for a tag.
     #[schema(value_type = String, example = "main")]
-    branch: BranchName,
+    branch: AskedRef,
     /// 40 hexadecimal digits; left out: the head of the branch.
     #[schema(value_type = Option<String>)]
     commit: Option<CommitSha>,
@@ -93,6 +96,22 @@ pub struct AskedBuild {
     /// Only recipes with this tag.
     #[schema(value_type = Option<String>)]
     tag: Option<RecipeTag>,
+}
+
+/// `main` as well as `refs/heads/main` and `refs/tags/v1`.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub struct AskedRef(GitRef);
+
+impl TryFrom<String> for AskedRef {
+    type Error = NameError;
+
+    fn try_from(text: String) -> Result<Self, NameError> {
+        match text.starts_with("refs/") {
+            true => text.parse().map(Self),
+            false => text.parse().map(GitRef::Branch).map(Self),
+        }
+    }
 }
 
 /// Asks for the builds of a branch.
@@ -122,14 +141,10 @@ async fn ask(web: &Web, headers: &HeaderMap, body: Result<Body, Failure>) -> Ans
     let recipes = recipes_for(web, &asked)?;
     let commit = match asked.commit {
         Some(commit) => commit,
-        None => head(web, &asked.repository, &asked.branch).await?,
+        None => head(web, &asked.repository, &asked.branch.0).await?,
     };
     let new = NewBuilds {
-        push: Push::unheard(
-            asked.repository.clone(),
-            GitRef::Branch(asked.branch),
-            commit,
-        ),
+        push: Push::unheard(asked.repository.clone(), asked.branch.0, commit),
         work: recipes.into_iter().map(Work::from).collect(),
         dependents: Vec::new(),
         cause: Cause::Manual,
@@ -141,11 +156,14 @@ async fn ask(web: &Web, headers: &HeaderMap, body: Result<Body, Failure>) -> Ans
 }
 
 fn recipes_for(web: &Web, asked: &AskedBuild) -> Result<Vec<Recipe>, Failure> {
-    let catalog = Arc::clone(&web.service.catalog.borrow());
+    let (catalog, config) = (web.service.catalog.borrow(), web.service.config.borrow());
+    let tracking = config.tracking(&catalog);
     let AskedBuild {
         repository, branch, ..
     } = asked;
-    let Some(recipes) = catalog.recipes(repository, branch) else {
+    let branch = branch.0.short_name();
+    let recipes = tracking.recipes(repository, branch);
+    if recipes.is_empty() {
         let hint = match catalog.is_tracked(repository) {
             true => {
                 let branches: Vec<&str> = catalog
@@ -162,9 +180,10 @@ fn recipes_for(web: &Web, asked: &AskedBuild) -> Result<Vec<Recipe>, Failure> {
         };
         let error = format!("branch {branch} of {repository} is not tracked");
         return Err(Failure::not_found(error, hint));
-    };
+    }
     let chosen: Vec<Recipe> = recipes
         .iter()
+        .copied()
         .filter(|recipe| {
             asked
                 .script
@@ -190,20 +209,20 @@ fn recipes_for(web: &Web, asked: &AskedBuild) -> Result<Vec<Recipe>, Failure> {
 async fn head(
     web: &Web,
     repository: &RepositoryName,
-    branch: &BranchName,
+    reference: &GitRef,
 ) -> Result<CommitSha, Failure> {
-    let found = web.service.git.head_of(repository, branch).await;
+    let found = web.service.git.head_of(repository, reference).await;
     let head = found.map_err(|error| {
         tracing::warn!(%repository, %error, "cannot ask for a head");
         Failure::new(
             StatusCode::BAD_GATEWAY,
-            format!("git could not tell the head of {branch}: {error}"),
+            format!("git could not tell where {reference} is: {error}"),
             "name the commit, or see whether the repository can be reached",
         )
     })?;
     head.ok_or_else(|| {
         Failure::not_found(
-            format!("{repository} has no branch {branch}"),
+            format!("{repository} has no {reference}"),
             "see whether it was pushed",
         )
     })
@@ -279,12 +298,18 @@ fn ended_how(state: State) -> &'static str {
         (status = 202, description = "the new build is stored", body = CausedView),
         (status = 401, description = "the token is missing or wrong", body = ErrorView),
         (status = 404, description = "there is no such build", body = ErrorView),
-        (status = 409, description = "it is a load of the configuration", body = ErrorView),
+        (status = 409, description = "it is a load of the configuration, or was imported", body = ErrorView),
     )
 )]
 async fn rebuild(web: &Web, id: &str, headers: &HeaderMap, body: Result<Body, Failure>) -> Answer {
     permitted(web, headers, body)?;
     let old = find(web, id).await?;
+    if let Cause::Imported { .. } = old.cause {
+        return Err(Failure::conflict(
+            "the service that built this did not say how",
+            "ask for a build of its branch",
+        ));
+    }
     let Some(then) = old.recipe() else {
         return Err(Failure::conflict(
             "the configuration is loaded by itself whenever its branch changes",
@@ -302,13 +327,9 @@ async fn rebuild(web: &Web, id: &str, headers: &HeaderMap, body: Result<Body, Fa
 /// What the configuration says today of that script and tag; where it no longer says anything,
 /// what it said then.
 fn recipe_now(web: &Web, old: &Build, then: &Recipe) -> Recipe {
-    let catalog = Arc::clone(&web.service.catalog.borrow());
-    let recipes = catalog
-        .recipes(&old.repository, old.branch())
-        .unwrap_or_default();
-    recipes
-        .iter()
-        .find(|recipe| recipe.script == then.script && recipe.tag == then.tag)
-        .unwrap_or(then)
-        .clone()
+    let (catalog, config) = (web.service.catalog.borrow(), web.service.config.borrow());
+    let tracking = config.tracking(&catalog);
+    let recipes = tracking.recipes(&old.repository, old.branch());
+    let same = |recipe: &&Recipe| recipe.script == then.script && recipe.tag == then.tag;
+    recipes.into_iter().find(same).unwrap_or(then).clone()
 }

@@ -182,7 +182,7 @@ pub async fn find(web: &Web, id: &str) -> Result<Build, Failure> {
     Ok(web.service.store.build(id).await?)
 }
 
-fn no_build(id: &str) -> Failure {
+pub fn no_build(id: &str) -> Failure {
     let id: String = id.chars().take(40).collect();
     Failure::not_found(
         format!("there is no build {id}"),

@@ -32,7 +32,7 @@ const CHANNELS: usize = 64;
 const CHANGES_PAUSE: Duration = Duration::from_millis(25);
 
 /// A farewell is worth no longer wait.
-const FAREWELL: Duration = Duration::from_secs(1);
+pub const FAREWELL: Duration = Duration::from_secs(1);
 
 pub struct Connection {
     web: Arc<Web>,

@@ -24,6 +24,7 @@ use warp::{Filter, Reply};
 
 pub use self::changes::Changes;
 use self::connection::Connection;
+pub use self::connection::{FAREWELL, Socket};
 use super::access::check_origin;
 use super::answer::{Answer, Response, respond};
 use super::failure::{ErrorView, Failure};
@@ -57,6 +58,18 @@ pub fn routes(web: &Arc<Web>) -> BoxedFilter<(Response,)> {
     )
 )]
 fn live(web: Arc<Web>, headers: &HeaderMap, upgrade: Option<OnUpgrade>) -> Answer {
+    accept(web, headers, upgrade, |web, socket| {
+        Connection::new(web, socket).run()
+    })
+}
+
+/// Makes the connection of a request a WebSocket, for `converse` in a task of its own.
+pub fn accept<C: Future<Output = ()> + Send>(
+    web: Arc<Web>,
+    headers: &HeaderMap,
+    upgrade: Option<OnUpgrade>,
+    converse: impl FnOnce(Arc<Web>, Socket) -> C + Send + 'static,
+) -> Answer {
     let public_url = web.service.config.borrow().public_url.clone();
     check_origin(headers, public_url.as_str())?;
     let (Some(key), Some(upgrade)) = (websocket_key(headers), upgrade) else {
@@ -73,7 +86,7 @@ fn live(web: Arc<Web>, headers: &HeaderMap, upgrade: Option<OnUpgrade>) -> Answe
                     .max_frame_size(Some(LARGEST_MESSAGE));
                 let io = TokioIo::new(upgraded);
                 let socket = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;
-                Connection::new(web, socket).run().await;
+                converse(web, socket).await;
             }
             Err(error) => tracing::debug!(%error, "a live connection could not begin"),
         }

@@ -28,6 +28,7 @@ async fn a_build_is_shown_as_the_contract_says() {
     {
       "artifacts": [],
       "attempt": 1,
+      "base": null,
       "branch": "main",
       "cause": {
         "forced": false,
@@ -524,7 +525,7 @@ async fn without_a_commit_the_head_of_the_branch_is_built() {
     assert_eq!(fixture.all().await[0].commit.as_str(), head);
     let gone = json!({"repository": "acme/app", "branch": "feature/x"});
     let refused = failure(&fixture.post("/api/v1/builds", gone).await);
-    insta::assert_snapshot!(refused, @"404: acme/app has no branch feature/x; see whether it was pushed");
+    insta::assert_snapshot!(refused, @"404: acme/app has no refs/heads/feature/x; see whether it was pushed");
     std::fs::remove_dir_all(&repository).unwrap();
     let asked = json!({"repository": "acme/app", "branch": "main"});
     assert_eq!(fixture.post("/api/v1/builds", asked).await.status(), 502);

@@ -13,16 +13,16 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 use super::*;
 
 /// Long enough for any machine; nothing waits for it to pass.
-const DEADLINE: Duration = Duration::from_secs(20);
+pub const DEADLINE: Duration = Duration::from_secs(20);
 
-struct Served {
-    fixture: Fixture,
-    address: SocketAddr,
-    stop: oneshot::Sender<()>,
+pub struct Served {
+    pub fixture: Fixture,
+    pub address: SocketAddr,
+    pub stop: oneshot::Sender<()>,
     served: JoinHandle<()>,
 }
 
-async fn serve(fixture: Fixture) -> Served {
+pub async fn serve(fixture: Fixture) -> Served {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, served) = serve_at(listener, &fixture);

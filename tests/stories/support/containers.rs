@@ -57,8 +57,13 @@ pub fn of_instance(instance: &str) -> Vec<String> {
     ids(&["ps", "--all", "--quiet", "--filter", &label(instance)])
 }
 
+/// Names of the volumes, of containers or not, of one data directory.
+pub fn volumes_of_instance(instance: &str) -> Vec<String> {
+    ids(&["volume", "ls", "--quiet", "--filter", &label(instance)])
+}
+
 /// Removes everything that carries this data directory's label: containers with their volumes,
-/// then networks.
+/// then networks and volumes that no container has.
 pub fn remove_all_of(instance: &str) {
     for container in of_instance(instance) {
         // One that is being removed by somebody else at this moment is as good as removed.
@@ -66,6 +71,9 @@ pub fn remove_all_of(instance: &str) {
     }
     for network in ids(&["network", "ls", "--quiet", "--filter", &label(instance)]) {
         let _ = try_docker(&["network", "rm", &network]);
+    }
+    for volume in volumes_of_instance(instance) {
+        let _ = try_docker(&["volume", "rm", &volume]);
     }
 }
 

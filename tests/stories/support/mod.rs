@@ -7,22 +7,30 @@
 
 mod api;
 mod containers;
+mod engine;
 mod github;
 mod live;
+mod nest;
 mod process;
+mod redis;
 mod repository;
 mod service;
 mod webhook;
 
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 pub use api::{Answer, HOLD, RECIPE, RESULT};
 pub use containers::{Creations, docker, docker_answers, inspect};
+pub use engine::Engine;
 pub use github::{APP_ID, GITHUB_TOKEN, with_app, with_github};
 pub use live::From;
+pub use nest::Nest;
 pub use process::{Output, command_lines, run};
+pub use redis::{PASSWORD as REDIS_PASSWORD, Redis};
 pub use repository::{Push, Repository, git};
-pub use service::Service;
+pub use service::{Service, merge, story_folder};
 pub use webhook::{Delivery, builds_in, signature};
 
 /// Long enough for a small build on a machine with two busy cores. Nothing waits this long when
@@ -67,4 +75,9 @@ pub fn notes(log: &str) -> Vec<&str> {
 pub fn sha256(bytes: &[u8]) -> String {
     use sha2::Digest;
     hex::encode(sha2::Sha256::digest(bytes))
+}
+
+/// For a user in a container, who is nobody on this machine.
+fn readable_to_all(path: &Path) {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
 }

@@ -11,6 +11,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use super::SOON;
+use super::containers::docker;
+use super::nest::Nest;
 
 /// The program that these tests were built with.
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_autobuilder");
@@ -20,23 +22,53 @@ const START_LIMIT: Duration = Duration::from_secs(30);
 
 pub struct Process {
     child: Child,
+    /// In which it runs; the child then only stands for it.
+    container: Option<String>,
     pub address: SocketAddr,
     pub instance: String,
 }
 
 impl Process {
-    /// Starts the service and waits until it says that it is ready. Its log is appended to `log`.
+    /// Starts the service on this machine.
+    ///
+    /// # Errors
+    /// Like [`Self::wait_for_ready`].
+    pub fn start(service_file: &Path, log: &Path) -> Result<Self, String> {
+        let mut command = command();
+        command
+            .args(["serve", "--log-format", "json", "--config"])
+            .arg(service_file)
+            .env("RUST_LOG", "info,autobuilder=debug");
+        Self::wait_for_ready(command, log, None)
+    }
+
+    /// Starts the service in a container.
+    ///
+    /// # Errors
+    /// Like [`Self::wait_for_ready`].
+    pub fn start_nested(nest: &Nest, log: &Path) -> Result<Self, String> {
+        let container = nest.container.clone();
+        let mut process = Self::wait_for_ready(nest.command(), log, Some(container))?;
+        if process.address.ip().is_unspecified() {
+            process.address = docker(&["port", &nest.container, "5560"]).parse().unwrap();
+        }
+        Ok(process)
+    }
+
+    /// Runs a command that is the service, until it says that it is ready. Its log is appended to
+    /// `log`.
     ///
     /// # Errors
     /// What it said, when it ended instead.
-    pub fn start(service_file: &Path, log: &Path) -> Result<Self, String> {
+    fn wait_for_ready(
+        mut command: Command,
+        log: &Path,
+        container: Option<String>,
+    ) -> Result<Self, String> {
         let output = File::options().create(true).append(true).open(log).unwrap();
         // What earlier processes wrote is not this one's.
         let said_before = output.metadata().unwrap().len() as usize;
-        let mut child = command()
-            .args(["serve", "--log-format", "json", "--config"])
-            .arg(service_file)
-            .env("RUST_LOG", "info,autobuilder=debug")
+        let mut child = command
             .stdin(Stdio::null())
             .stdout(output.try_clone().unwrap())
             .stderr(output)
@@ -50,6 +82,7 @@ impl Process {
             if let Some((address, instance)) = said.lines().find_map(ready) {
                 return Ok(Self {
                     child,
+                    container,
                     address,
                     instance,
                 });
@@ -67,7 +100,10 @@ impl Process {
 
     /// SIGKILL.
     pub fn kill(mut self) {
-        self.child.kill().unwrap();
+        match &self.container {
+            Some(container) => drop(docker(&["kill", container])),
+            None => self.child.kill().unwrap(),
+        }
         self.child.wait().unwrap();
     }
 

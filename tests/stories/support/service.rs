@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 use super::SOON;
 use super::containers;
+use super::nest::Nest;
 use super::process::{self, Output, Process};
 use super::repository::Repository;
 
@@ -23,6 +24,8 @@ const CONTAINERS_GONE: Duration = Duration::from_secs(30);
 pub struct Service {
     folder: TempDir,
     settings: Value,
+    /// Where it runs, if not on this machine itself.
+    nest: Option<Nest>,
     process: Option<Process>,
     instance: String,
     pub(super) http: reqwest::Client,
@@ -40,13 +43,17 @@ impl Service {
 
     /// The same in a folder in which somebody else is already.
     pub fn start_in(folder: TempDir, changes: Value) -> Self {
-        let unique = folder
-            .path()
-            .file_name()
-            .unwrap()
-            .to_str()
-            .unwrap()
-            .to_lowercase();
+        Self::start_at(folder, None, changes)
+    }
+
+    /// The same in a container, with the service file that is made for one.
+    pub fn start_nested(folder: TempDir, nest: Nest, changes: Value) -> Self {
+        let mut settings = nest.settings();
+        merge(&mut settings, changes);
+        Self::start_at(folder, Some(nest), settings)
+    }
+
+    fn start_at(folder: TempDir, nest: Option<Nest>, changes: Value) -> Self {
         let mut settings = json!({
             "listen": "127.0.0.1:0",
             "data_directory": "./data",
@@ -60,8 +67,7 @@ impl Service {
                 "first_sight": "record",
             },
             "docker": {
-                // A container's name takes only part of what a folder's may hold.
-                "container_prefix": format!("{}-", unique.replace('.', "")),
+                "container_prefix": container_prefix(&folder),
                 "default_image": "autobuilder/busybox:test",
                 "memory": "256MiB",
                 "pids": 200,
@@ -73,6 +79,7 @@ impl Service {
         let mut service = Self {
             folder,
             settings,
+            nest,
             process: None,
             instance: String::new(),
             http: reqwest::Client::builder().no_proxy().build().unwrap(),
@@ -96,7 +103,11 @@ impl Service {
     /// # Errors
     /// What it said, when it would not start.
     pub fn try_start_again(&mut self) -> Result<(), String> {
-        let process = Process::start(&self.service_file(), &process::log_file(self.folder()))?;
+        let log = process::log_file(self.folder());
+        let process = match &self.nest {
+            Some(nest) => Process::start_nested(nest, &log)?,
+            None => Process::start(&self.service_file(), &log)?,
+        };
         self.instance.clone_from(&process.instance);
         self.process = Some(process);
         Ok(())
@@ -286,6 +297,18 @@ impl Service {
         process::run(command)
     }
 
+    /// Runs a command of the program that is told of the service file only: the service need not
+    /// run.
+    pub fn cli_with_file(&self, arguments: &[&str]) -> Output {
+        let mut command = process::command();
+        command.current_dir(self.path("git"));
+        command
+            .arg("--config")
+            .arg(self.service_file())
+            .args(arguments);
+        process::run(command)
+    }
+
     /// The program, told where this service is; in an empty folder, so that it finds no file.
     pub fn cli_command(&self) -> std::process::Command {
         let mut command = process::command();
@@ -296,13 +319,21 @@ impl Service {
         command
     }
 
+    /// The program beside the service file.
+    pub fn offline_command(&self) -> std::process::Command {
+        let mut command = process::command();
+        command.current_dir(self.folder());
+        command
+    }
+
     // ---- The end
 
     /// What the service should not have left behind while it ran, and did not by itself remove.
-    fn containers_left(&self) -> Vec<String> {
+    fn left_on_docker(&self) -> Vec<String> {
         let begun = Instant::now();
         loop {
-            let left = containers::of_instance(&self.instance);
+            let mut left = containers::of_instance(&self.instance);
+            left.extend(containers::volumes_of_instance(&self.instance));
             if left.is_empty() || begun.elapsed() > CONTAINERS_GONE {
                 return left;
             }
@@ -323,14 +354,21 @@ pub fn story_folder() -> TempDir {
     folder
 }
 
+/// What the containers of a story's builds are called.
+pub fn container_prefix(folder: &TempDir) -> String {
+    let unique = folder.path().file_name().unwrap().to_str().unwrap();
+    // A container's name takes only part of what a folder's may hold.
+    format!("{}-", unique.to_lowercase().replace('.', ""))
+}
+
 impl Drop for Service {
     fn drop(&mut self) {
         let failed = std::thread::panicking();
         let mut problems = Vec::new();
         if !failed && self.process.is_some() {
-            let left = self.containers_left();
+            let left = self.left_on_docker();
             if !left.is_empty() {
-                problems.push(format!("containers were left behind: {left:?}"));
+                problems.push(format!("containers or volumes were left behind: {left:?}"));
             }
         }
         if let Some(process) = self.process.take() {
@@ -357,12 +395,17 @@ impl Drop for Service {
     }
 }
 
-/// Puts the keys of `changes` into `settings`, section by section.
+/// Puts the keys of `changes` into `settings`, section by section. Those that are null there are
+/// left out.
 pub fn merge(settings: &mut Value, changes: Value) {
     match (settings, changes) {
         (Value::Object(settings), Value::Object(changes)) => {
             for (key, change) in changes {
-                merge(settings.entry(key).or_insert(Value::Null), change);
+                if change.is_null() {
+                    settings.remove(&key);
+                } else {
+                    merge(settings.entry(key).or_insert(Value::Null), change);
+                }
             }
         }
         (setting, change) => *setting = change,

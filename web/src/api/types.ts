@@ -11,6 +11,9 @@ export type Cause =
   | { type: 'manual' }
   | { type: 'rebuild'; of: string }
   | { type: 'reconcile' }
+  /** Another build needs the image that it makes. */
+  | { type: 'base'; of: string }
+  | { type: 'imported'; id: string }
   | { type: 'pull_request'; number?: number };
 
 export interface Step {
@@ -47,6 +50,16 @@ export interface Limits {
   pids: number;
   /** Seconds from the start of the script. */
   timeout: number;
+}
+
+/** What an incremental kernel is built upon. */
+export interface Base {
+  image: string;
+  /** The branch or tag that it was built from. */
+  branch: string;
+  /** Null for an image that another service made. */
+  commit: string | null;
+  match: 'same' | 'version' | 'prefix' | 'fallback';
 }
 
 /** How far GitHub has been told of a build. */
@@ -86,6 +99,8 @@ export interface Build {
   attempt: number;
   exit_code: number | null;
   image: string | null;
+  /** Null for whatever is no incremental kernel, and until it is chosen. */
+  base: Base | null;
   container: string | null;
   limits: Limits | null;
   log: { bytes: number; lines: number };

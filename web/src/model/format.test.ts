@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Build, Status } from '../api/types';
-import { bytes, deliveryInWords, duration, plural, relative } from './format';
+import { baseInWords, bytes, deliveryInWords, duration, plural, relative } from './format';
 import { UsualDurations } from './usual';
 
 describe('durations', () => {
@@ -92,5 +92,16 @@ describe('the usual duration', () => {
     const usual = new UsualDurations([ran({ branch: 'x' }, 50), ran({ tag: 't' }, 9)]);
     expect(usual.of(ran({}, 0))).toBe(50_000);
     expect(usual.of(ran({ script: 'other' }, 0))).toBeNull();
+  });
+});
+
+describe('the base of a kernel', () => {
+  const base = { image: 'acme/base:1.1', branch: '1.1', commit: 'a'.repeat(40), match: 'same' } as const;
+
+  it('is named with its commit and the reason', () => {
+    expect(baseInWords(base)).toBe('1.1 at aaaaaaaa, the branch of the same name');
+    expect(baseInWords({ ...base, commit: null, match: 'fallback' })).toBe(
+      "1.1, as no other branch begins this one's name",
+    );
   });
 });

@@ -1,4 +1,4 @@
-import type { Build, Cause, Commit, Status } from '../api/types';
+import type { Base, Build, Cause, Commit, Status } from '../api/types';
 
 /** `41 s`, `3:12`, `1:02:45`. */
 export function duration(ms: number): string {
@@ -88,10 +88,29 @@ export function causeInWords(cause: Cause): string {
       return 'asked for by hand';
     case 'rebuild':
       return 'rebuild';
+    case 'base':
+      return 'makes the base';
     case 'reconcile':
       return 'found to be behind its branch';
+    case 'imported':
+      return `built before, as ${cause.id}`;
     case 'pull_request':
       return cause.number === undefined ? 'pull request' : `pull request #${cause.number}`;
+  }
+}
+
+/** Which base it is, and why this one. */
+export function baseInWords(base: Base): string {
+  const from = base.commit === null ? base.branch : `${base.branch} at ${shortCommit(base.commit)}`;
+  switch (base.match) {
+    case 'same':
+      return `${from}, the branch of the same name`;
+    case 'version':
+      return `${from}, the longest branch that this one's name is a variant of`;
+    case 'prefix':
+      return `${from}, the longest branch that begins this one's name`;
+    case 'fallback':
+      return `${from}, as no other branch begins this one's name`;
   }
 }
 

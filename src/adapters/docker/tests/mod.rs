@@ -1,9 +1,11 @@
 //! The adapter and the runner against a real engine.
 
 mod artifact;
+mod commit;
 mod container;
 mod follow;
 mod hostile;
+mod leftovers;
 mod limits;
 mod measure;
 mod registry;

@@ -128,19 +128,17 @@ async fn heads_and_the_default_branch_are_read_from_the_server() {
             head(tag("v1"), &object)
         ]
     );
-    let master: BranchName = "master".parse().unwrap();
-    assert_eq!(
-        world.git.head_of(&app, &master).await.unwrap(),
-        Some(commit)
-    );
-    assert_eq!(
-        world
-            .git
-            .head_of(&app, &"none".parse().unwrap())
-            .await
-            .unwrap(),
-        None
-    );
+    for (git_ref, expected) in [
+        (branch("master"), Some(&commit)),
+        (tag("v1"), Some(&commit)),
+        (branch("none"), None),
+        // A tag is no branch, nor the other way round.
+        (branch("v1"), None),
+        (tag("master"), None),
+    ] {
+        let found = world.git.head_of(&app, &git_ref).await.unwrap();
+        assert_eq!(found.as_ref(), expected, "{git_ref}");
+    }
 }
 
 #[tokio::test]
@@ -163,6 +161,13 @@ async fn ancestry_and_history_are_known() {
     assert!(is_ancestor(&third, &third).await);
     assert!(!is_ancestor(&third, &first).await);
     assert!(!is_ancestor(&side, &third).await);
+
+    let beginning = async |digits: &str| world.git.commit_beginning(&app, digits).await.unwrap();
+    let fourth = world.commit(&app, "four", "4");
+    assert_eq!(beginning(fourth.short()).await, Some(fourth));
+    assert_eq!(beginning("0123456789").await, None);
+    git(&server, &["branch", "0123456789"]);
+    assert_eq!(beginning("0123456789").await, None, "that is a branch");
 
     let ids = async |before: Option<&CommitSha>, max| -> Vec<CommitSha> {
         let commits = world.git.commits(&app, before, &third, max).await.unwrap();

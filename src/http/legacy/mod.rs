@@ -1,36 +1,35 @@
 //! The addresses of the service that this one replaces, answered in its shapes. Translation only:
 //! everything here is read from where the API reads it.
 
-use std::collections::BTreeMap;
+mod buildio;
+
 use std::io;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use bytes::Bytes;
+use serde::Deserialize;
+use tokio::sync::mpsc;
+use utoipa::IntoParams;
 use warp::Filter;
 use warp::filters::BoxedFilter;
+use warp::http::HeaderValue;
+use warp::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 
+pub use self::buildio::__path_buildio;
 use super::answer::{self, Answer, Response, respond};
-use super::builds::{self, checked, stream_whole_log};
+use super::builds::{checked, find, no_build, stream_whole_log};
 use super::failure::{ErrorView, Failure};
 use super::{Web, filters};
-use crate::domain::build::{Build, Kind, State};
-use crate::domain::names::{BranchName, RepositoryName};
-use crate::domain::push::Commit;
-use crate::log::LogReader;
-use crate::store::BuildFilter;
+use crate::domain::build::Build;
+use crate::domain::names::{BranchName, BuildId, RepositoryName};
+use crate::service::Service;
+use crate::service::legacy::{self, HISTORY, OldBuild};
+use crate::store::{BuildFilter, StoreError};
 
 const READING: &str = "GET, HEAD";
 
-/// The old service kept this many in its history, …
-const HISTORY: usize = 25;
-/// … and this many lines of each log.
-const TAIL: u64 = 20;
-/// The last lines of a log may be of any length; old clients want a few of a screen's width.
-const LONGEST_TAIL: usize = 64 * 1024;
-
-/// It had no queue; of a long one, the newest are shown.
-const QUEUED: usize = 100;
+/// Builds of the full history that are in memory at once.
+const PAGE: usize = 50;
 
 pub fn routes(web: &Arc<Web>) -> BoxedFilter<(Response,)> {
     let now = warp::path!("build" / "status")
@@ -41,6 +40,14 @@ pub fn routes(web: &Arc<Web>) -> BoxedFilter<(Response,)> {
         .and(filters::reading(READING))
         .and(filters::given(web))
         .then(|web: Arc<Web>| async move { respond(history(&web).await) });
+    let all_past = warp::path!("build" / "history" / "full")
+        .and(filters::reading(READING))
+        .and(filters::given(web))
+        .map(|web: Arc<Web>| full_history(&web));
+    let again = warp::path!("build" / "sync")
+        .and(filters::reading("GET"))
+        .and(filters::given(web))
+        .then(|web: Arc<Web>| async move { respond(sync(&web).await) });
     let log_of_branch = warp::path!("build" / "logs" / String / String / ..)
         .and(warp::path::tail())
         .and(filters::reading(READING))
@@ -62,6 +69,12 @@ pub fn routes(web: &Arc<Web>) -> BoxedFilter<(Response,)> {
         .then(|id: String, web: Arc<Web>| async move { respond(report(&web, &id).await) });
     now.or(past)
         .unify()
+        .or(all_past)
+        .unify()
+        .or(again)
+        .unify()
+        .or(buildio::routes(web))
+        .unify()
         .or(log_of_branch)
         .unify()
         .or(log_of_build)
@@ -69,47 +82,15 @@ pub fn routes(web: &Arc<Web>) -> BoxedFilter<(Response,)> {
         .boxed()
 }
 
-/// A build in the old service's words.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(title = "OldBuild")]
-pub struct OldBuildView {
-    pub id: String,
-    /// `creating`, `initializing`, `building`, `committing`, `success` or `error`.
-    pub status: &'static str,
-    /// `owner/name`.
-    pub name: String,
-    pub branch: String,
-    /// The last 20 lines of the log.
-    pub monitor: Vec<String>,
-    /// The first 10 characters of the container's id, empty while there is none; `system` for a
-    /// load of the configuration.
-    pub docker: String,
-    /// Seconds since 1970; of a build that waits, when it was asked for.
-    pub started: i64,
-    /// Seconds since 1970.
-    pub ended: Option<i64>,
-    pub error: Option<String>,
-    pub commits: Vec<Commit>,
-    pub artifact: Option<String>,
-    pub tag: Option<String>,
-    pub baseimage: Option<String>,
-}
-
 /// What runs and waits now: an object of builds by their id.
 #[utoipa::path(
     get,
     path = "/build/status",
     tag = "the old service's addresses",
-    responses((status = 200, description = "builds by id", body = BTreeMap<String, OldBuildView>))
+    responses((status = 200, description = "builds by id", body = BTreeMap<String, OldBuild>))
 )]
 async fn status(web: &Web) -> Answer {
-    let running = in_states(web, &State::RUNNING, builds::LARGEST_LIMIT).await?;
-    let queued = in_states(web, &[State::Queued], QUEUED).await?;
-    let mut views = BTreeMap::new();
-    for build in running.into_iter().chain(queued) {
-        views.insert(build.id.to_string(), old_view(web, build).await?);
-    }
-    answer::ok(&views)
+    answer::ok(&legacy::status(&web.service).await?)
 }
 
 /// What ran: the newest 25 builds that have ended, newest first.
@@ -117,85 +98,90 @@ async fn status(web: &Web) -> Answer {
     get,
     path = "/build/history",
     tag = "the old service's addresses",
-    responses((status = 200, description = "builds, newest first", body = Vec<OldBuildView>))
+    responses((status = 200, description = "builds, newest first", body = Vec<OldBuild>))
 )]
 async fn history(web: &Web) -> Answer {
-    let ends: Vec<State> = State::ALL
-        .into_iter()
-        .filter(|state| state.is_end())
-        .collect();
-    let mut views = Vec::new();
-    for build in in_states(web, &ends, HISTORY).await? {
-        views.push(old_view(web, build).await?);
-    }
-    answer::ok(&views)
+    answer::ok(&past(&web.service, i64::MAX, HISTORY).await?.builds)
 }
 
-async fn in_states(web: &Web, states: &[State], limit: usize) -> Result<Vec<Build>, Failure> {
-    let filter = BuildFilter {
-        states: states.to_vec(),
-        ..BuildFilter::default()
-    };
-    Ok(web.service.store.builds(filter, limit).await?.builds)
+/// A part of what ran.
+struct Past {
+    builds: Vec<OldBuild>,
+    /// The place of the oldest, if there may be older ones.
+    before: Option<i64>,
 }
 
-async fn old_view(web: &Web, build: Build) -> Result<OldBuildView, Failure> {
-    let monitor = last_lines(web, &build).await?;
-    let status = old_status(build.state);
-    let started = build.started.unwrap_or(build.queued);
-    let container = match build.kind() {
-        Kind::Configuration => "system".to_owned(),
-        _ => build.container.clone().unwrap_or_default(),
-    };
-    Ok(OldBuildView {
-        status,
-        branch: build.reference.short_name().to_string(),
-        monitor,
-        docker: container.chars().take(10).collect(),
-        started: started.as_millis() / 1000,
-        ended: build.ended.map(|ended| ended.as_millis() / 1000),
-        error: build.reason.clone().filter(|_| status == "error"),
-        artifact: build.recipe().map(|recipe| recipe.artifact.to_string()),
-        tag: build.tag().map(ToString::to_string),
-        baseimage: build
-            .image
-            .clone()
-            .or_else(|| build.recipe()?.baseimage.clone()),
-        commits: build.commits,
-        id: build.id.into(),
-        name: build.repository.into(),
+async fn past(service: &Service, before: i64, limit: usize) -> Result<Past, StoreError> {
+    let ended = service.store.ended_before(before, limit).await?;
+    let last = ended.last().map(|ended| ended.build.sequence);
+    Ok(Past {
+        before: last.filter(|_| ended.len() == limit),
+        builds: ended
+            .into_iter()
+            .map(|ended| OldBuild::new(service, ended.build, legacy::joined(&ended.tail)))
+            .collect(),
     })
 }
 
-fn old_status(state: State) -> &'static str {
-    match state {
-        State::Queued => "creating",
-        State::Preparing => "initializing",
-        State::Building => "building",
-        State::Collecting | State::Publishing => "committing",
-        State::Succeeded | State::Skipped => "success",
-        _ => "error",
+/// All that ran, newest first.
+#[utoipa::path(
+    get,
+    path = "/build/history/full",
+    tag = "the old service's addresses",
+    responses((status = 200, description = "builds, newest first", body = Vec<OldBuild>))
+)]
+fn full_history(web: &Web) -> Response {
+    let (sender, pieces) = mpsc::channel(1);
+    tokio::spawn(send_history(Arc::clone(&web.service), sender));
+    let mut response = answer::stream(pieces);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// Ends early when the client has gone, or with an error, which cuts the connection: a part of the
+/// history must not look like all of it.
+async fn send_history(service: Arc<Service>, sender: mpsc::Sender<io::Result<Bytes>>) {
+    let mut before = Some(i64::MAX);
+    let mut separator = "[";
+    while let Some(place) = before {
+        // A place first: nothing is read for a client that is not ready for it.
+        let Ok(free) = sender.reserve().await else {
+            return;
+        };
+        let page = match past(&service, place, PAGE).await {
+            Ok(page) => page,
+            Err(error) => {
+                tracing::error!(%error, "the history could not be read to its end");
+                free.send(Err(io::Error::other(error)));
+                return;
+            }
+        };
+        let mut text = String::new();
+        for build in &page.builds {
+            text.push_str(separator);
+            separator = ",\n";
+            text.push_str(&serde_json::to_string(build).unwrap_or_default());
+        }
+        if page.before.is_none() {
+            text.push_str(if separator == "[" { "[]" } else { "]" });
+        }
+        before = page.before;
+        free.send(Ok(text.into()));
     }
 }
 
-async fn last_lines(web: &Web, build: &Build) -> Result<Vec<String>, Failure> {
-    if build.state.is_end() {
-        return Ok(web.service.store.tail(build.id.clone()).await?);
-    }
-    let Some(log) = web.open_log(build).await? else {
-        return Ok(Vec::new());
-    };
-    web.read_disk(move || read_last_lines(&log)).await
-}
-
-fn read_last_lines(log: &LogReader) -> io::Result<Vec<String>> {
-    let length = log.len()?;
-    let start = log
-        .tail_offset(TAIL)?
-        .max(length.saturating_sub(LONGEST_TAIL as u64));
-    let bytes = log.read_at(start, LONGEST_TAIL)?;
-    let text = String::from_utf8_lossy(&bytes);
-    Ok(text.lines().map(str::to_owned).collect())
+/// Tells everybody who listens to `/buildio` or Redis the present once more.
+#[utoipa::path(
+    get,
+    path = "/build/sync",
+    tag = "the old service's addresses",
+    responses((status = 200, description = "`OK`", body = String, content_type = "text/plain"))
+)]
+async fn sync(web: &Web) -> Answer {
+    web.service.legacy.tell_again(&web.service).await?;
+    Ok(answer::with_type(answer::TEXT, "OK"))
 }
 
 /// Which of a branch's builds.
@@ -283,6 +269,18 @@ fn branch_of([owner, name, branch]: [&str; 3]) -> Result<(RepositoryName, Branch
     )
 )]
 async fn report(web: &Web, id: &str) -> Answer {
-    let build = builds::find(web, id).await?;
+    let build = of_any_id(web, id).await?;
     stream_whole_log(web, &build).await
+}
+
+/// By our id, or by that of the old service, from which the build was imported.
+async fn of_any_id(web: &Web, id: &str) -> Result<Build, Failure> {
+    if id.parse::<BuildId>().is_ok() {
+        return find(web, id).await;
+    }
+    let imported = web.service.store.build(BuildId::of_imported(id)).await;
+    imported.map_err(|error| match error {
+        StoreError::NoBuild(_) => no_build(id),
+        error => error.into(),
+    })
 }

@@ -1,6 +1,13 @@
 //! What should be, compared with what is, again and again: containers of builds that are over are
-//! removed, finished logs compressed, what is past its retention deleted, and it is known whether
-//! Docker answers. A crash anywhere else leaves something for the next round, nothing worse.
+//! removed, and whatever else is left over, finished logs compressed, what is past its retention
+//! deleted; and it is known whether Docker answers and whether there is room. A crash anywhere else
+//! leaves something for the next round, nothing worse.
+
+mod disk;
+mod engine;
+mod files;
+mod gc;
+mod retention;
 
 use std::io;
 use std::sync::Arc;
@@ -10,9 +17,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::adapters::docker::OurContainer;
-use crate::domain::names::BuildId;
-use crate::domain::time::Timestamp;
+pub use self::gc::{Found, gc};
 use crate::log;
 use crate::service::{Component, Service};
 
@@ -21,7 +26,11 @@ pub struct Janitor;
 pub enum Message {
     Ping,
     Sweep,
-    Swept { revision: i64 },
+    Swept {
+        revision: i64,
+    },
+    /// Remove what crashes left.
+    Collect,
     Retain,
 }
 
@@ -38,19 +47,18 @@ pub struct State {
     /// Changes up to here were seen.
     revision: i64,
     sweeping: Option<AbortOnDropHandle<()>>,
+    collecting: Option<AbortOnDropHandle<()>>,
     retaining: Option<AbortOnDropHandle<()>>,
+    #[expect(dead_code, reason = "held to be aborted")]
+    watching_disk: AbortOnDropHandle<()>,
     /// The version of the engine that answered last.
     engine: Option<String>,
 }
 
 const PING_EVERY: Duration = Duration::from_secs(5);
 const SWEEP_EVERY: Duration = Duration::from_secs(15);
+const COLLECT_EVERY: Duration = Duration::from_secs(5 * 60);
 const RETAIN_EVERY: Duration = Duration::from_secs(3600);
-
-/// So long deliveries are known, pushes of which nothing else is left, and repositories that are no
-/// longer watched. GitHub delivers again what is up to 3 days old, GitHub Enterprise Server 7.
-/// Source: <https://docs.github.com/en/webhooks/testing-and-troubleshooting-webhooks/redelivering-webhooks>.
-const KNOWN_FOR: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// Builds looked at in one step; the rest follows at once.
 const AT_ONCE: usize = 200;
@@ -65,18 +73,27 @@ impl Actor for Janitor {
         myself: ActorRef<Message>,
         Arguments { service, readiness }: Arguments,
     ) -> Result<State, ActorProcessingErr> {
-        for message in [Message::Ping, Message::Sweep, Message::Retain] {
+        for message in [
+            Message::Ping,
+            Message::Sweep,
+            Message::Collect,
+            Message::Retain,
+        ] {
             myself.cast(message)?;
         }
         myself.send_interval(PING_EVERY, || Message::Ping);
         myself.send_interval(SWEEP_EVERY, || Message::Sweep);
+        myself.send_interval(COLLECT_EVERY, || Message::Collect);
         myself.send_interval(RETAIN_EVERY, || Message::Retain);
+        let disk = disk::watch(Arc::clone(&service), readiness.clone());
         Ok(State {
             service,
             readiness,
             revision: 0,
             sweeping: None,
+            collecting: None,
             retaining: None,
+            watching_disk: AbortOnDropHandle::new(tokio::spawn(disk)),
             engine: None,
         })
     }
@@ -99,19 +116,17 @@ impl Actor for Janitor {
                     name: "docker",
                     problem,
                 };
-                state.readiness.send_if_modified(|known| {
-                    let changed = known.iter().all(|component| *component != docker);
-                    known.retain(|component| component.name != docker.name);
-                    known.push(docker);
-                    changed
-                });
+                tell(&state.readiness, docker);
             }
             Message::Sweep if state.sweeping.is_some() => {}
             Message::Sweep => {
                 let (service, mut revision) = (Arc::clone(&state.service), state.revision);
                 state.sweeping = Some(AbortOnDropHandle::new(tokio::spawn(async move {
-                    if let Err(error) = remove_containers(&service).await {
-                        tracing::warn!(%error, "cannot remove containers that are over");
+                    match engine::containers(&service).await {
+                        Ok(over) => warn_of(gc::remove(&service, over).await),
+                        Err(error) => {
+                            tracing::warn!(%error, "cannot look for containers that are over")
+                        }
                     }
                     match compress_logs(&service, revision).await {
                         Ok(newest) => revision = newest,
@@ -124,21 +139,71 @@ impl Actor for Janitor {
                 state.sweeping = None;
                 state.revision = revision;
             }
+            Message::Collect if is_running(&state.collecting) => {}
+            Message::Collect => {
+                let service = Arc::clone(&state.service);
+                state.collecting = Some(AbortOnDropHandle::new(tokio::spawn(async move {
+                    let mut left_over = gc::left_over(&service).await;
+                    left_over.measure().await;
+                    let removed = gc::remove(&service, left_over).await;
+                    let things = removed.leftovers.len();
+                    tracing::debug!(things, "looked for what is left over");
+                    warn_of(removed);
+                })));
+            }
+            Message::Retain if is_running(&state.retaining) => {}
             Message::Retain => {
                 let service = Arc::clone(&state.service);
                 state.retaining = Some(AbortOnDropHandle::new(tokio::spawn(async move {
-                    if let Err(error) = retain(&service).await {
-                        tracing::warn!(%error, "cannot delete what is past its retention");
-                    }
-                    if let Err(error) = forget_the_unwatched(&service).await {
-                        tracing::warn!(%error, "cannot forget repositories that are no longer watched");
-                    }
-                    maintain_mirrors(&service).await;
+                    retain(&service).await;
                 })));
             }
         }
         Ok(())
     }
+}
+
+fn is_running(task: &Option<AbortOnDropHandle<()>>) -> bool {
+    task.as_ref().is_some_and(|task| !task.is_finished())
+}
+
+fn warn_of(Found { problems, .. }: Found) {
+    for problem in problems {
+        tracing::warn!("{problem}");
+    }
+}
+
+/// Replaces what was told of the same component before.
+fn tell(readiness: &Readiness, component: Component) {
+    readiness.send_if_modified(|known| {
+        match known.iter_mut().find(|each| each.name == component.name) {
+            Some(each) if *each == component => return false,
+            Some(each) => *each = component,
+            None => known.push(component),
+        }
+        true
+    });
+}
+
+async fn retain(service: &Arc<Service>) {
+    match retention::find(service).await {
+        Ok(past) => {
+            let removed = gc::remove(service, past).await;
+            let things = removed.leftovers.len();
+            if things > 0 {
+                tracing::info!(things, "what was past its retention was deleted");
+            }
+            warn_of(removed);
+        }
+        Err(error) => tracing::warn!(%error, "cannot look for what is past its retention"),
+    }
+    if let Err(error) = retention::forget_pushes(service).await {
+        tracing::warn!(%error, "cannot forget pushes that matter no more");
+    }
+    if let Err(error) = retention::forget_the_unwatched(service).await {
+        tracing::warn!(%error, "cannot forget repositories that are no longer watched");
+    }
+    maintain_mirrors(service).await;
 }
 
 /// Says once which engine it is. One that was away may come back as another.
@@ -181,33 +246,6 @@ fn is_new_enough(api: &str) -> bool {
     }
 }
 
-/// Ours, by the label of this data directory; those of builds that wait or run are theirs.
-async fn remove_containers(service: &Service) -> anyhow::Result<()> {
-    let containers = service.docker.list_ours(service.store.instance()).await?;
-    let mut builds = Vec::new();
-    for container in containers {
-        // Only we set our labels; a container without a build's id is not one of ours after all.
-        if let Some(Ok(build)) = container.build.as_deref().map(str::parse::<BuildId>) {
-            builds.push((build, container));
-        }
-    }
-    let over = service
-        .store
-        .not_unfinished(builds.iter().map(|(build, _)| build.clone()).collect())
-        .await?;
-    for (build, container) in builds.into_iter().filter(|(build, _)| over.contains(build)) {
-        let OurContainer {
-            name,
-            attempt,
-            running,
-            ..
-        } = &container;
-        tracing::info!(container = name, %build, attempt, running, "removing a left-over container");
-        service.docker.remove(&container.id).await?;
-    }
-    Ok(())
-}
-
 /// Follows the changes of builds; returns how far it came.
 async fn compress_logs(service: &Arc<Service>, mut revision: i64) -> anyhow::Result<i64> {
     loop {
@@ -233,101 +271,6 @@ fn not_found_is_fine<T: Default>(error: io::Error) -> io::Result<T> {
     } else {
         Err(error)
     }
-}
-
-async fn retain(service: &Service) -> anyhow::Result<()> {
-    let retention = service.config.borrow().retention.clone();
-    let reported = service.reports_statuses();
-    loop {
-        let builds = service
-            .store
-            .builds_beyond(retention.builds, reported, AT_ONCE)
-            .await?;
-        if builds.is_empty() {
-            break;
-        }
-        for build in &builds {
-            // Files first: a row without files shows what is missing, files without a row are lost.
-            tokio::fs::remove_dir_all(service.logs.folder(build))
-                .await
-                .or_else(not_found_is_fine)?;
-        }
-        tracing::info!(
-            count = builds.len(),
-            "builds past their retention were deleted"
-        );
-        service.store.forget_builds(builds).await?;
-    }
-    let now = Timestamp::now().as_millis();
-    let before =
-        |age: Duration| Timestamp::from_millis(now - i64::try_from(age.as_millis()).unwrap_or(now));
-    loop {
-        let builds = service
-            .store
-            .builds_with_artifacts_before(before(retention.artifacts), AT_ONCE)
-            .await?;
-        if builds.is_empty() {
-            break;
-        }
-        for build in builds {
-            tokio::fs::remove_dir_all(service.logs.artifacts(&build))
-                .await
-                .or_else(not_found_is_fine)?;
-            service.store.forget_artifacts(build).await?;
-        }
-    }
-    loop {
-        let builds = service
-            .store
-            .builds_with_logs_before(before(retention.logs), AT_ONCE)
-            .await?;
-        if builds.is_empty() {
-            break;
-        }
-        for build in builds {
-            let folder = service.logs.folder(&build);
-            tokio::task::spawn_blocking(move || log::delete(&folder)).await??;
-            service.store.forget_log(build).await?;
-        }
-    }
-    forget_pushes(service).await
-}
-
-async fn forget_pushes(service: &Service) -> anyhow::Result<()> {
-    let time = Timestamp::now().before(KNOWN_FOR);
-    service.store.forget_deliveries(time).await?;
-    loop {
-        let pushes = service.store.unused_pushes(time, AT_ONCE).await?;
-        if pushes.is_empty() {
-            return Ok(());
-        }
-        service.store.forget_pushes(pushes).await?;
-    }
-}
-
-/// Heads and mirrors of repositories whose pushes have not mattered for long. Should one come back,
-/// `first_sight` is asked about it again: nobody knows what was pushed meanwhile.
-async fn forget_the_unwatched(service: &Service) -> anyhow::Result<()> {
-    // Until the configuration is known, nothing is known to be unwatched.
-    if service.loaded.borrow().is_none() {
-        return Ok(());
-    }
-    let watched = {
-        let (catalog, config) = (service.catalog.borrow(), service.config.borrow());
-        let tracking = config.tracking(&catalog);
-        let kernels = config.kernels.repositories.keys();
-        let watched = tracking.repositories().into_iter().chain(kernels);
-        watched.cloned().collect()
-    };
-    let mirrored = service.git.mirrored().await?;
-    let time = Timestamp::now().before(KNOWN_FOR);
-    let unwatched = service.store.long_unwatched(watched, mirrored, time);
-    for repository in unwatched.await? {
-        service.git.remove(&repository).await?;
-        service.store.forget_repository(repository.clone()).await?;
-        tracing::info!(%repository, "not watched for 30 days: its heads and its mirror were removed");
-    }
-    Ok(())
 }
 
 /// Git packs what fetches leave behind, once there is enough of it.

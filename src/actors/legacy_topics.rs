@@ -1,0 +1,155 @@
+//! Publishes what happens on the old service's four topics of Redis, for its WebSocket gateway.
+//!
+//! One task at its own pace: what Redis does not take in time is missed, and nothing waits for it.
+//! After a pause the connection is made again, and the present is told once more.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::adapters::redis::{Redis, RedisError};
+use crate::config::secret::Secret;
+use crate::service::Service;
+use crate::service::legacy::{Event, Feed};
+
+pub struct LegacyTopics;
+
+pub enum Message {
+    /// The task that publishes came to an end, which it does only by a fault.
+    Ended,
+}
+
+const STATUS: &str = "autobuilder-current";
+const HISTORY: &str = "autobuilder-history";
+const UPDATE: &str = "autobuilder-update";
+/// The status once more while builds write; the old service told it after each line.
+const STATUS_WITH_OUTPUT: &str = "autobuilder-current-update";
+
+/// [`STATUS_WITH_OUTPUT`] is told at most so often.
+const OUTPUT_PAUSE: Duration = Duration::from_millis(500);
+
+/// How soon it is noticed that Redis has gone while there is nothing to tell.
+const PING_EVERY: Duration = Duration::from_secs(5);
+
+/// Between two tries to connect: at first, and at most.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+impl Actor for LegacyTopics {
+    type Msg = Message;
+    /// Ends with the actor.
+    type State = AbortOnDropHandle<()>;
+    type Arguments = (Arc<Service>, Secret);
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<Message>,
+        (service, url): (Arc<Service>, Secret),
+    ) -> Result<Self::State, ActorProcessingErr> {
+        let publishing = tokio::spawn(async move { publish(&service, &url).await });
+        Ok(AbortOnDropHandle::new(tokio::spawn(async move {
+            let _ = AbortOnDropHandle::new(publishing).await;
+            let _ = myself.cast(Message::Ended);
+        })))
+    }
+
+    async fn handle(
+        &self,
+        _myself: ActorRef<Message>,
+        Message::Ended: Message,
+        _state: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
+        Err("the task that publishes to redis has ended".into())
+    }
+}
+
+async fn publish(service: &Arc<Service>, url: &Secret) {
+    let connected = &service.metrics.redis_connected;
+    let (mut pause, mut is_away) = (FIRST_PAUSE, false);
+    loop {
+        let error = match Redis::connect(url.expose()).await {
+            Ok(redis) => {
+                tracing::info!("redis takes the legacy topics");
+                is_away = false;
+                connected.set(1);
+                let begun = Instant::now();
+                let Err(error) = tell(service, &redis).await;
+                connected.set(0);
+                if begun.elapsed() > LONGEST_PAUSE {
+                    pause = FIRST_PAUSE;
+                }
+                error
+            }
+            Err(error) => error,
+        };
+        if !is_away {
+            tracing::warn!(
+                %error,
+                "redis does not take the legacy topics; they are missed until it does, and it is tried again and again"
+            );
+            is_away = true;
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// Tells what happens until Redis fails.
+async fn tell(
+    service: &Arc<Service>,
+    redis: &Redis,
+) -> Result<std::convert::Infallible, RedisError> {
+    let mut feed = Feed::new(service);
+    let mut ping = interval(PING_EVERY);
+    ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut has_output = false;
+    let mut output_from = Instant::now();
+    loop {
+        if has_output && Instant::now() >= output_from {
+            has_output = false;
+            output_from = Instant::now() + OUTPUT_PAUSE;
+            match service.legacy.picture(service).await {
+                Ok(picture) => {
+                    send(service, redis, STATUS_WITH_OUTPUT, picture.status.payload()).await?;
+                }
+                Err(error) => tracing::warn!(%error, "the status could not be read for redis"),
+            }
+        }
+        let (topic, message) = match feed.next().await {
+            Ok(Some(Event::History(message))) => (HISTORY, message),
+            Ok(Some(Event::Status(message))) => (STATUS, message),
+            Ok(Some(Event::Update(message))) => {
+                has_output = true;
+                (UPDATE, message)
+            }
+            Ok(None) => {
+                tokio::select! {
+                    () = feed.changed() => {}
+                    () = sleep_until(output_from), if has_output => {}
+                    _ = ping.tick() => redis.ping().await?,
+                }
+                continue;
+            }
+            Err(error) => {
+                tracing::warn!(%error, "what happens could not be read for redis");
+                sleep(OUTPUT_PAUSE).await;
+                continue;
+            }
+        };
+        send(service, redis, topic, message.payload()).await?;
+    }
+}
+
+async fn send(
+    service: &Service,
+    redis: &Redis,
+    topic: &'static str,
+    message: bytes::Bytes,
+) -> Result<(), RedisError> {
+    redis.publish(topic, message).await?;
+    service.metrics.redis_messages.inc();
+    Ok(())
+}

@@ -1,0 +1,139 @@
+//! `/buildio`: what happens, as messages that the old service's browser page knows.
+//!
+//! Like the other live connections, a client is told at its own pace, and nothing is queued for
+//! one. What it says is not listened to.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::{FutureExt, SinkExt, StreamExt};
+use hyper::upgrade::OnUpgrade;
+use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::{Error as SocketError, Message, Utf8Bytes};
+use warp::Filter;
+use warp::filters::BoxedFilter;
+use warp::http::HeaderMap;
+
+use crate::http::answer::{Answer, Response, respond};
+use crate::http::failure::ErrorView;
+use crate::http::live::{FAREWELL, Socket, accept};
+use crate::http::{Web, filters};
+use crate::service::legacy::{Event, Feed};
+
+pub fn routes(web: &Arc<Web>) -> BoxedFilter<(Response,)> {
+    warp::path!("buildio")
+        .and(filters::reading("GET"))
+        .and(filters::given(web))
+        .and(warp::header::headers_cloned())
+        .and(warp::ext::optional::<OnUpgrade>())
+        .map(|web, headers, upgrade| respond(buildio(web, &headers, upgrade)))
+        .boxed()
+}
+
+/// A WebSocket with the old service's messages, which docs/legacy.md describes.
+#[utoipa::path(
+    get,
+    path = "/buildio",
+    tag = "the old service's addresses",
+    responses(
+        (status = 101, description = "the connection is a WebSocket now"),
+        (status = 403, description = "a page of another site asked", body = ErrorView),
+        (status = 426, description = "the request was no WebSocket's", body = ErrorView),
+    )
+)]
+fn buildio(web: Arc<Web>, headers: &HeaderMap, upgrade: Option<OnUpgrade>) -> Answer {
+    accept(web, headers, upgrade, converse)
+}
+
+/// Why a conversation ends.
+enum Gone {
+    /// The network, or the client; also one that takes nothing for too long.
+    Left,
+    /// The client said so.
+    Closed,
+    /// The service stops.
+    Closing,
+    /// The store could not be read.
+    Failed,
+}
+
+async fn converse(web: Arc<Web>, mut socket: Socket) {
+    web.service.metrics.live_clients.inc();
+    let gone = match tell(&web, &mut socket).await {
+        Ok(never) => match never {},
+        Err(gone) => gone,
+    };
+    web.service.metrics.live_clients.dec();
+    let frame = match gone {
+        Gone::Left => return,
+        // The library has an answer ready, which goes out while the rest is read.
+        Gone::Closed => None,
+        Gone::Closing => Some((CloseCode::Away, "the service stops")),
+        Gone::Failed => Some((CloseCode::Error, "an internal error")),
+    };
+    let farewell = async {
+        if let Some((code, reason)) = frame {
+            let reason = reason.into();
+            let _ = socket.close(Some(CloseFrame { code, reason })).await;
+        }
+        // Whoever is told goes on to close its side.
+        while let Some(Ok(_)) = socket.next().await {}
+    };
+    let _ = timeout(FAREWELL, farewell).await;
+}
+
+async fn tell(web: &Web, socket: &mut Socket) -> Result<Infallible, Gone> {
+    let mut feed = Feed::new(&web.service);
+    let mut ping = pings(web);
+    loop {
+        while let Some(heard) = socket.next().now_or_never() {
+            hear(heard)?;
+        }
+        let event = feed.next().await.map_err(|error| {
+            tracing::error!(%error, "a client of /buildio could not be told what happens");
+            Gone::Failed
+        })?;
+        if let Some(Event::History(message) | Event::Status(message) | Event::Update(message)) =
+            event
+        {
+            let text = Utf8Bytes::try_from(message.text()).map_err(|_| Gone::Failed)?;
+            send(web, socket, Message::Text(text)).await?;
+            continue;
+        }
+        tokio::select! {
+            () = feed.changed() => {}
+            heard = socket.next() => hear(heard)?,
+            _ = ping.tick() => send(web, socket, Message::Ping(Bytes::new())).await?,
+            () = web.closing.cancelled() => return Err(Gone::Closing),
+        }
+    }
+}
+
+fn hear(heard: Option<Result<Message, SocketError>>) -> Result<(), Gone> {
+    match heard {
+        None | Some(Err(_)) => Err(Gone::Left),
+        Some(Ok(Message::Close(_))) => Err(Gone::Closed),
+        Some(Ok(_)) => Ok(()),
+    }
+}
+
+fn pings(web: &Web) -> Interval {
+    let mut ping = interval(web.live_times.ping_every);
+    ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ping.reset();
+    ping
+}
+
+async fn send(web: &Web, socket: &mut Socket, message: Message) -> Result<(), Gone> {
+    let sent = timeout(web.live_times.send_timeout, socket.send(message));
+    tokio::select! {
+        sent = sent => match sent {
+            Ok(Ok(())) => Ok(()),
+            _ => Err(Gone::Left),
+        },
+        () = web.closing.cancelled() => Err(Gone::Closing),
+    }
+}

@@ -1,0 +1,191 @@
+//! A second Docker engine on this machine, which shares nothing with the first.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::{docker, within};
+
+pub struct Engine {
+    /// dockerd, or the sudo in front of it.
+    process: Child,
+    /// Not `--bridge=none`, with which dockerd removes the `docker0` of the first one as it starts.
+    bridge: String,
+    folder: TempDir,
+    /// `tcp://`, whether it speaks TLS there or not.
+    pub host: String,
+}
+
+impl Engine {
+    pub async fn start() -> Self {
+        Self::start_with(|_| vec!["--tls=false".to_owned()]).await
+    }
+
+    /// One that wants to see a certificate; those for its clients are in [`Self::certificates`].
+    pub async fn start_with_tls() -> Self {
+        Self::start_with(|certificates| {
+            make_certificates(certificates);
+            let file = |name: &str| certificates.join(name).display().to_string();
+            vec![
+                "--tlsverify".to_owned(),
+                format!("--tlscacert={}", file("ca.pem")),
+                format!("--tlscert={}", file("cert.pem")),
+                format!("--tlskey={}", file("key.pem")),
+            ]
+        })
+        .await
+    }
+
+    async fn start_with(tls: impl FnOnce(&Path) -> Vec<String>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let port = std::net::TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
+        let host = format!("tcp://127.0.0.1:{port}");
+        let bridge = format!("abstory{port}");
+        let made = as_root("ip")
+            .args(["link", "add", &bridge, "type", "bridge"])
+            .status();
+        assert!(
+            made.is_ok_and(|made| made.success()),
+            "this story needs ip (Debian: iproute2)"
+        );
+        let certificates = folder.path().join("certificates");
+        fs::create_dir(&certificates).unwrap();
+        let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+        let log = fs::File::create(path("dockerd.log")).unwrap();
+        let process = as_root("dockerd")
+            .args(["--host", &host, "--host", &format!("unix://{}", path("docker.sock"))])
+            .args(["--data-root", &path("data"), "--exec-root", &path("exec")])
+            // No rules, so that it does not meddle with the first one's.
+            .args(["--pidfile", &path("pid"), "--bridge", &bridge, "--iptables=false", "--ip6tables=false"])
+            .args(["--ip-forward=false", "--ip-masq=false", "--storage-driver=vfs"])
+            .args(tls(&certificates))
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .expect("dockerd can be run");
+        let engine = Self {
+            process,
+            bridge,
+            folder,
+            host,
+        };
+        within(
+            Duration::from_secs(30),
+            "the second engine answers",
+            async || engine.try_docker(&["info"]).is_ok().then_some(()),
+        )
+        .await;
+        engine
+    }
+
+    /// ca.pem, cert.pem and key.pem, for anyone on this machine to read.
+    pub fn certificates(&self) -> PathBuf {
+        self.folder.path().join("certificates")
+    }
+
+    /// Runs `docker` with this engine, which has to succeed, and returns what it prints.
+    pub fn docker(&self, arguments: &[&str]) -> String {
+        match self.try_docker(arguments) {
+            Ok(output) => output,
+            Err(error) => panic!("docker {arguments:?}: {error}"),
+        }
+    }
+
+    fn try_docker(&self, arguments: &[&str]) -> Result<String, String> {
+        // The socket is root's.
+        let output = as_root("docker")
+            .arg("--host")
+            .arg(format!(
+                "unix://{}",
+                self.folder.path().join("docker.sock").display()
+            ))
+            .args(arguments)
+            .output()
+            .expect("docker can be run");
+        match output.status.success() {
+            true => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
+            false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
+        }
+    }
+
+    pub fn take_image(&self, image: &str) {
+        let archive = self.folder.path().join("image.tar");
+        docker(&["save", "--output", archive.to_str().unwrap(), image]);
+        self.docker(&["load", "--input", archive.to_str().unwrap()]);
+    }
+
+    pub fn containers(&self) -> String {
+        self.docker(&["ps", "--all", "--quiet"])
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log =
+                fs::read_to_string(self.folder.path().join("dockerd.log")).unwrap_or_default();
+            eprintln!("---- the second engine's log\n{log}----");
+        }
+        if let Ok(id) = fs::read_to_string(self.folder.path().join("pid")) {
+            let _ = as_root("kill").arg(id.trim()).status();
+        }
+        let _ = self.process.wait();
+        let _ = as_root("ip")
+            .args(["link", "delete", &self.bridge])
+            .status();
+        // What it wrote belongs to root.
+        let _ = as_root("rm")
+            .args(["-rf", "--one-file-system"])
+            .arg(self.folder.path())
+            .status();
+    }
+}
+
+fn as_root(program: &str) -> Command {
+    if rustix::process::geteuid().is_root() {
+        return Command::new(program);
+    }
+    let mut command = Command::new("sudo");
+    command.args(["--non-interactive", program]);
+    command
+}
+
+/// An authority, and a certificate of it that serves both sides.
+fn make_certificates(folder: &Path) {
+    let openssl = |arguments: &str| {
+        let output = Command::new("openssl")
+            .args(arguments.split(' '))
+            .current_dir(folder)
+            .output();
+        let output = output.expect("this story needs the openssl command");
+        assert!(
+            output.status.success(),
+            "openssl {arguments}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    };
+    fs::write(
+        folder.join("extensions"),
+        "subjectAltName=IP:127.0.0.1\nextendedKeyUsage=serverAuth,clientAuth\n",
+    )
+    .unwrap();
+    let key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
+    openssl(&format!(
+        "req -x509 {key} -keyout ca-key.pem -out ca.pem -days 2 -subj /CN=stories-authority"
+    ));
+    openssl(&format!(
+        "req {key} -keyout key.pem -out request.pem -subj /CN=stories"
+    ));
+    openssl(
+        "x509 -req -in request.pem -CA ca.pem -CAkey ca-key.pem -CAcreateserial -out cert.pem -days 2 -extfile extensions",
+    );
+    super::readable_to_all(&folder.join("key.pem"));
+}
