@@ -488,13 +488,13 @@ async fn git_is_not_asked_about_what_the_order_of_pushes_decides() {
 #[tokio::test]
 async fn a_base_whose_image_was_removed_is_missed_by_name() {
     let story = Kernels::start();
-    let (base, _) = story.push_base("main", "one").await;
-    story.remove_image("main").await;
-    let (build, _) = story.push_core("main").await;
+    let (base, _) = story.push_base("topic", "one").await;
+    story.remove_image("topic").await;
+    let (build, _) = story.push_core("topic").await;
     let reason = story.service.wait_for(&build, "errored").await["reason"].clone();
     let reason = reason.as_str().unwrap();
     for part in [
-        story.image("main").as_str(),
+        story.image("topic").as_str(),
         &base,
         "no longer on the Docker host",
         "rebuild_base",
@@ -504,8 +504,8 @@ async fn a_base_whose_image_was_removed_is_missed_by_name() {
 
     // A branch that is gone as well is not missed.
     story.push_base("master", "two").await;
-    story.base.git(&["push", "--quiet", "origin", ":main"]);
-    let (build, _) = story.push_core("main").await;
+    story.base.git(&["push", "--quiet", "origin", ":topic"]);
+    let (build, _) = story.push_core("topic").await;
     let view = story.service.wait_for(&build, "succeeded").await;
     assert_eq!(view["base"]["branch"], "master");
 }
