@@ -13,7 +13,7 @@ const SECOND: &str = "0e9d1b7a-5a26-4f0c-8d53-cc2f4b1d7a10";
 
 fn content(id: &str, status: &str, started: i64) -> Value {
     json!({
-        "id": id, "status": status, "name": "acme/app", "monitor": "last words\n", "docker": "0123456789",
+        "id": id, "status": status, "name": "acme/app/master", "monitor": "last words\n", "docker": "0123456789",
         "started": started, "ended": started + 60,
         "error": (status == "error").then_some("no space left"),
         "commits": [{"id": "a".repeat(40), "message": "change", "url": "https://github.com/acme/app/commit/a",
