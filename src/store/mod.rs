@@ -13,7 +13,6 @@ mod heads;
 mod history;
 mod hooks;
 mod import;
-
 mod outbox;
 mod publications;
 mod retention;
@@ -36,7 +35,6 @@ pub use deliveries::{Heard, NewBuilds};
 pub use files::PublishedFile;
 pub use heads::{HeadNote, KnownHead, KnownHeads};
 pub use import::{ImportedBuild, ImportedLog, OldHistory, OldRow};
-
 pub use outbox::{Backlog, Outcome, Status};
 pub use publications::{Place, Published};
 pub use shown::Delivery;

@@ -412,22 +412,17 @@ async fn a_build_whose_status_waits_outlives_its_retention_by_a_day_or_a_month_i
 {
     let fixture = fixture();
     let store = &fixture.store;
+    let beyond = async |reported| {
+        let builds = store.builds_beyond(2, reported, Timestamp::now()).await;
+        builds.unwrap()
+    };
     let builds = store.hear_push(None, push(None, 'a')).await.unwrap().builds;
     for build in &builds {
         advance(store, build, &[State::Cancelled]).await;
     }
     store.hear_push(None, push(Some('a'), 'b')).await.unwrap();
-    assert!(
-        store
-            .builds_beyond(2, true, Timestamp::now())
-            .await
-            .unwrap()
-            .is_empty()
-    );
-    let unreported = store
-        .builds_beyond(2, false, Timestamp::now())
-        .await
-        .unwrap();
+    assert!(beyond(true).await.is_empty());
+    let unreported = beyond(false).await;
     assert_eq!(unreported, builds, "nobody waits for a credential");
     // Each of the older push's two; the newer push's statuses go on waiting.
     let of_older = |status: &Status| status.commit == sha('a');
@@ -435,50 +430,26 @@ async fn a_build_whose_status_waits_outlives_its_retention_by_a_day_or_a_month_i
         let status = due(store).await.into_iter().find(of_older).unwrap();
         store.status_tried(status, Outcome::Reported).await.unwrap();
     }
-    assert_eq!(
-        store
-            .builds_beyond(2, true, Timestamp::now())
-            .await
-            .unwrap(),
-        builds
-    );
+    assert_eq!(beyond(true).await, builds);
 
     travel(&fixture, "UPDATE outbox SET reported = NULL, shown = 0");
-    assert!(
-        store
-            .builds_beyond(2, true, Timestamp::now())
-            .await
-            .unwrap()
-            .is_empty()
-    );
+    assert!(beyond(true).await.is_empty());
     travel(
         &fixture,
         "UPDATE outbox SET written = written - 24 * 3600 * 1000 - 1",
     );
-    assert_eq!(
-        store
-            .builds_beyond(2, true, Timestamp::now())
-            .await
-            .unwrap(),
-        builds
-    );
+    assert_eq!(beyond(true).await, builds);
 
     travel(&fixture, "UPDATE outbox SET shown = 1");
     for reported in [true, false] {
-        let old = store
-            .builds_beyond(2, reported, Timestamp::now())
-            .await
-            .unwrap();
+        let old = beyond(reported).await;
         assert!(old.is_empty(), "{old:?}");
     }
     travel(
         &fixture,
         "UPDATE outbox SET reported = 1 WHERE context != ''",
     );
-    let without_verdict = store
-        .builds_beyond(2, true, Timestamp::now())
-        .await
-        .unwrap();
+    let without_verdict = beyond(true).await;
     assert_eq!(
         without_verdict,
         builds[..1],
@@ -488,22 +459,10 @@ async fn a_build_whose_status_waits_outlives_its_retention_by_a_day_or_a_month_i
         &fixture,
         "UPDATE outbox SET reported = NULL, written = written - 28 * 24 * 3600 * 1000",
     );
-    assert!(
-        store
-            .builds_beyond(2, true, Timestamp::now())
-            .await
-            .unwrap()
-            .is_empty()
-    );
+    assert!(beyond(true).await.is_empty());
     travel(
         &fixture,
         "UPDATE outbox SET written = written - 24 * 3600 * 1000",
     );
-    assert_eq!(
-        store
-            .builds_beyond(2, true, Timestamp::now())
-            .await
-            .unwrap(),
-        builds
-    );
+    assert_eq!(beyond(true).await, builds);
 }
