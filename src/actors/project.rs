@@ -108,7 +108,7 @@ impl Actor for Project {
         match message {
             Message::Look => state.look(&myself).await?,
             Message::Admitted(build) => state.start(&myself, &build).await?,
-            Message::Cancel(build, reply) => state.cancel(&build, reply).await?,
+            Message::Cancel(build, reply) => state.cancel(&myself, &build, reply).await?,
             Message::CatalogChanged => state.drop_untracked().await?,
             Message::Decided(build, decision) => {
                 state.decided(&myself, &build, decision).await?;
@@ -384,10 +384,15 @@ impl State {
 
     async fn cancel(
         &mut self,
+        myself: &ActorRef<Message>,
         id: &BuildId,
         reply: RpcReplyPort<Result<(), CancelError>>,
     ) -> Result<(), ActorProcessingErr> {
         let reason = "cancelled by hand".to_owned();
+        // The word that it was stored may still be on its way: it takes a longer one.
+        if self.entry(id).is_none() {
+            self.look(myself).await?;
+        }
         let Some(entry) = self.entry(id) else {
             let _ = reply.send(Err(CancelError::NotUnfinished(id.clone())));
             return Ok(());
@@ -585,5 +590,62 @@ async fn is_newer(service: &Service, newer: &Build, older: &Build) -> bool {
             tracing::warn!(build = %newer.id, %error, "cannot compare with the older build's commit");
             false
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::ServiceConfig;
+    use crate::domain::build::Work;
+    use crate::domain::push::Push;
+    use crate::domain::recipe::{Catalog, Recipe};
+    use crate::service::DataDirectory;
+    use crate::service::quiet::Inputs;
+    use crate::store::{NewBuilds, Store};
+
+    #[tokio::test]
+    async fn a_build_can_be_cancelled_before_the_word_that_it_was_stored_arrives() {
+        let scratch = tempfile::tempdir().unwrap();
+        let directory = DataDirectory::open(scratch.path(), &scratch.path().join("tmp")).unwrap();
+        let store = Store::open(&scratch.path().join("test.sqlite")).unwrap();
+        let inputs = Inputs::new(ServiceConfig::default(), Catalog::default());
+        let service = Arc::new(inputs.service(directory, store, "/nonexistent"));
+        let (projects, _) = projects::Projects::spawn(None, projects::Projects, service.clone())
+            .await
+            .unwrap();
+        let repository: RepositoryName = "acme/app".parse().unwrap();
+        let arguments = Arguments {
+            service: service.clone(),
+            repository: repository.clone(),
+            projects: projects.clone(),
+        };
+        let (project, _) = Project::spawn(None, Project, arguments).await.unwrap();
+        let new = NewBuilds {
+            push: Push {
+                repository,
+                reference: "refs/heads/main".parse().unwrap(),
+                before: None,
+                after: "6113728f27ae82c7b1a177c8d03f9e96e0adf246".parse().unwrap(),
+                forced: false,
+                pusher: None,
+                default_branch: None,
+                commits: Vec::new(),
+            },
+            work: vec![Work::from(Recipe::of_script("build.sh"))],
+            cause: Cause::Manual,
+            dependents: Vec::new(),
+        };
+        let build = service.store.ask_for_builds(new).await.unwrap().remove(0);
+
+        let cancelled = project
+            .call(|reply| Message::Cancel(build.clone(), reply), None)
+            .await
+            .unwrap();
+        assert_eq!(cancelled.unwrap(), Ok(()));
+        let build = service.store.build(build).await.unwrap();
+        assert_eq!(build.state, BuildState::Cancelled);
+        project.stop(None);
+        projects.stop(None);
     }
 }
