@@ -132,7 +132,7 @@ fn print(
     };
     let bytes = bytesize::ByteSize(log_bytes).display().iec();
     output::line(&format!(
-        "{rows} rows: {imported} builds {verb}, {logs} of them with their logs ({bytes}); \
+        "of {rows} rows, {imported} {verb}, {logs} of them with their logs ({bytes}); \
          {missing_logs} without, {known} there already, {skipped} left out"
     ))?;
     if imported > 0 && !dry_run {

@@ -1,4 +1,4 @@
-//! One at a time for each stable name: what is compared is what is then changed.
+//! One at a time for each stable name and each file: what is compared is what is then changed.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,30 +7,41 @@ use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 
 use crate::store::Place;
 
-type Name = (Place, String);
+#[derive(PartialEq, Eq, Hash)]
+enum Subject {
+    /// A stable name, which points to one file after another.
+    Name(Place, String),
+    /// A file that stable names point to.
+    File(Place, String),
+}
 
-/// Names that somebody compares and moves, or waits to.
+/// What somebody compares and changes, or waits to.
 #[derive(Default)]
 pub struct Turns {
-    names: Mutex<HashMap<Name, Arc<AsyncMutex<()>>>>,
+    subjects: Mutex<HashMap<Subject, Arc<AsyncMutex<()>>>>,
 }
 
 impl Turns {
     /// Waits until no one else works on this name; it is held until the guard is dropped.
     pub async fn take(&self, place: Place, name: &str) -> OwnedMutexGuard<()> {
-        let turn = {
-            let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-            // Those that nobody holds or waits for any more.
-            names.retain(|_, turn| Arc::strong_count(turn) > 1);
-            Arc::clone(names.entry((place, name.to_owned())).or_default())
-        };
-        turn.lock_owned().await
+        self.take_subject(Subject::Name(place, name.to_owned()))
+            .await
     }
 
     /// Held by who publishes a file, until what is to point to it does, and by who removes it.
     pub async fn take_file(&self, place: Place, file: &str) -> OwnedMutexGuard<()> {
-        // No name of ours has a space in it, so that this is not that of a link.
-        self.take(place, &format!("{file} itself")).await
+        self.take_subject(Subject::File(place, file.to_owned()))
+            .await
+    }
+
+    async fn take_subject(&self, subject: Subject) -> OwnedMutexGuard<()> {
+        let turn = {
+            let mut subjects = self.subjects.lock().unwrap_or_else(PoisonError::into_inner);
+            // Those that nobody holds or waits for any more.
+            subjects.retain(|_, turn| Arc::strong_count(turn) > 1);
+            Arc::clone(subjects.entry(subject).or_default())
+        };
+        turn.lock_owned().await
     }
 }
 
@@ -52,6 +63,6 @@ mod tests {
         assert!(turns.take_file(Place::Hub, "a").now_or_never().is_none());
         drop((held, file));
         let _again = turns.take(Place::Hub, "a").now_or_never().unwrap();
-        assert_eq!(turns.names.lock().unwrap().len(), 1);
+        assert_eq!(turns.subjects.lock().unwrap().len(), 1);
     }
 }

@@ -282,7 +282,7 @@ async fn what_cannot_be_read_is_said_and_the_rest_goes_in() {
     let first = done.stdout.lines().next().unwrap();
     assert_eq!(
         first,
-        "5 rows: 2 builds imported, 0 of them with their logs (0 B); 2 without, 0 there already, 3 left out"
+        "of 5 rows, 2 imported, 0 of them with their logs (0 B); 2 without, 0 there already, 3 left out"
     );
     fs::write(service.path("old/history.sqlite"), "no database at all").unwrap();
     let refused = import(&service, &[]);

@@ -64,10 +64,8 @@ pub async fn choose(
         }
         let branch = branch.clone();
         let is_chosen = |(reference, _): &(GitRef, _)| *reference.short_name() == branch;
-        let Some(place) = gone.iter().position(is_chosen) else {
-            return Err(nothing_to_build_upon(repository, build.branch(), &here).into());
-        };
-        let (reference, published) = gone.remove(place);
+        let place = gone.iter().position(is_chosen);
+        let (reference, published) = gone.remove(place.expect("it was chosen from both"));
         let head = service.git.head_of(repository, &reference).await;
         // A branch that is gone itself is not missed.
         if let Some(commit) = head.map_err(Failure::errored)? {

@@ -129,7 +129,7 @@ impl Publication<'_> {
         name: &str,
         upload: impl Future<Output = Result<String, Failure>>,
     ) -> Result<String, Failure> {
-        let _turn = self.service.publishing.take(place, name).await;
+        let _turn = self.service.publishing.take_file(place, name).await;
         if let Some(known) = self.published(place, name).await? {
             if known.build == self.build.id {
                 self.note(format!("{name} was uploaded before"));
