@@ -5,9 +5,12 @@
 //! of the page's own, and gets the page.
 
 use std::collections::HashMap;
+use std::io::Write;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
 use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use headers::{ETag, HeaderMapExt, IfNoneMatch};
 use rust_embed::RustEmbed;
 use warp::filters::BoxedFilter;
@@ -74,9 +77,9 @@ fn file(path: &str, headers: &HeaderMap) -> Answer {
 
 fn embedded(path: &str, file: rust_embed::EmbeddedFile, headers: &HeaderMap) -> Response {
     let hash = file.metadata.sha256_hash();
-    let packs = is_text(path) && takes_zstd(headers);
+    let packs = is_text(path) && takes_gzip(headers);
     // Two forms of one file are two representations, with a tag each.
-    let suffix = if packs { "-zstd" } else { "" };
+    let suffix = if packs { "-gzip" } else { "" };
     let etag: Option<ETag> = format!("\"{}{suffix}\"", hex::encode(hash)).parse().ok();
     let is_known = match (headers.typed_get::<IfNoneMatch>(), &etag) {
         (Some(known), Some(etag)) => !known.precondition_passes(etag),
@@ -86,8 +89,8 @@ fn embedded(path: &str, file: rust_embed::EmbeddedFile, headers: &HeaderMap) -> 
         StatusCode::NOT_MODIFIED.into_response()
     } else if packs {
         let mut response = answer::with_type(content_type(path), packed(hash, &file.data));
-        let zstd = HeaderValue::from_static("zstd");
-        response.headers_mut().insert(CONTENT_ENCODING, zstd);
+        let gzip = HeaderValue::from_static("gzip");
+        response.headers_mut().insert(CONTENT_ENCODING, gzip);
         response
     } else {
         answer::with_type(content_type(path), file.data.into_owned())
@@ -111,21 +114,21 @@ static PACKED: LazyLock<Mutex<HashMap<[u8; 32], Bytes>>> = LazyLock::new(Mutex::
 fn packed(hash: [u8; 32], data: &[u8]) -> Bytes {
     let mut packed = PACKED.lock().unwrap_or_else(PoisonError::into_inner);
     let bytes = packed.entry(hash).or_insert_with(|| {
-        zstd::bulk::compress(data, 19)
-            .expect("compressing into memory cannot fail")
-            .into()
+        let mut packer = GzEncoder::new(Vec::new(), Compression::best());
+        let packed = packer.write_all(data).and_then(|()| packer.finish());
+        packed.expect("memory takes every byte").into()
     });
     bytes.clone()
 }
 
-/// Browsers that take zstd say so without a weight; whoever weighs gets the plain form.
-fn takes_zstd(headers: &HeaderMap) -> bool {
+/// Every browser takes gzip, and says so without a weight; whoever weighs gets the plain form.
+fn takes_gzip(headers: &HeaderMap) -> bool {
     headers
         .get_all(ACCEPT_ENCODING)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
-        .any(|coding| coding.trim() == "zstd")
+        .any(|coding| coding.trim() == "gzip")
 }
 
 const TYPES: [(&str, &str); 12] = [
@@ -153,4 +156,39 @@ fn is_text(path: &str) -> bool {
     ["html", "js", "css", "svg", "json", "map", "txt"]
         .iter()
         .any(|extension| path.rsplit('.').next() == Some(extension))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::*;
+
+    #[test]
+    fn a_file_comes_out_of_its_compressed_form_as_it_was() {
+        let text = b"one line and another\n".repeat(100);
+        let small = packed([7; 32], &text);
+        assert!(small.len() < text.len() / 10);
+        let mut back = Vec::new();
+        let mut reader = flate2::read::GzDecoder::new(&small[..]);
+        reader.read_to_end(&mut back).unwrap();
+        assert_eq!(back, text);
+        assert_eq!(packed([7; 32], &text), small);
+    }
+
+    #[test]
+    fn only_who_says_so_without_a_weight_gets_gzip() {
+        for (accepts, taken) in [
+            ("gzip, deflate, br, zstd", true),
+            ("br;q=1.0, gzip", true),
+            ("gzip;q=0", false),
+            ("br", false),
+            ("", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(accepts));
+            assert_eq!(takes_gzip(&headers), taken, "{accepts}");
+        }
+        assert!(!takes_gzip(&HeaderMap::new()));
+    }
 }
