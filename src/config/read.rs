@@ -370,7 +370,11 @@ impl<'de, 'a> Entries<'de, 'a> {
             (None, Some(secret)) => (secret, true),
             (None, None) => (key, false),
         };
-        if is_file && let Some(other) = self.all.iter().find(|other| other.key == name) {
+        let is_other = |other: &&Entry| other.key == name && !self.is_left_out(other);
+        if is_file
+            && !self.is_left_out(entry)
+            && let Some(other) = self.all.iter().find(is_other)
+        {
             return Err(
                 Problem::new(format!("both `{name}` and `{key}` are given")).hint(Some(format!(
                     "`{name}` is in line {}",
@@ -379,6 +383,11 @@ impl<'de, 'a> Entries<'de, 'a> {
             );
         }
         Ok((name, is_file))
+    }
+
+    /// In a section, null is the same as leaving the key out.
+    fn is_left_out(&self, entry: &Entry) -> bool {
+        self.known.is_some() && entry.value.is_null()
     }
 }
 
@@ -396,9 +405,7 @@ impl<'de> MapAccess<'de> for Entries<'de, '_> {
             let (name, is_file) = self
                 .meaning(entry)
                 .map_err(|problem| problem.at(entry.key_id, entry.key_place).below(&entry.key))?;
-            // In a section, null is the same as leaving the key out.
-            let is_left_out = self.known.is_some() && entry.value.is_null();
-            if is_left_out || self.scope.is_aside(entry) {
+            if self.is_left_out(entry) || self.scope.is_aside(entry) {
                 continue;
             }
             self.current = Some((entry, is_file));

@@ -529,6 +529,12 @@ fn a_secret_may_come_from_a_file() {
     let secrets: Vec<_> = config.builds.secrets.iter().collect();
     assert_eq!((secrets[0].0, secrets[0].1.expose()), ("KEY", "one\ntwo"));
 
+    // Null is the same as leaving the key out, on either side.
+    let (config, _) = load("api_token: null\napi_token_file: token\n").unwrap();
+    assert_eq!(config.api_token.unwrap().expose(), "from a file");
+    let (config, _) = load("api_token: direct\napi_token_file: null\n").unwrap();
+    assert_eq!(config.api_token.unwrap().expose(), "direct");
+
     let text = "\
 api_token: x
 api_token_file: token
