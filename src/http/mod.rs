@@ -49,6 +49,10 @@ use crate::service::Service;
 /// for each of hundreds of watchers.
 const DISK_READS: usize = 16;
 
+/// Searches of logs at the same time, each of which may take several processors for seconds; more
+/// wait for their turn. They have none of the places above, which reads of a moment are for.
+const SEARCHES: usize = 2;
+
 /// Bodies up to this size are read at once. Almost all deliveries of GitHub are smaller.
 const SMALL_BODY: usize = 64 * 1024;
 
@@ -67,6 +71,7 @@ pub struct Web {
     pub live_times: LiveTimes,
     pub changes: Changes,
     disk_reads: Semaphore,
+    searches: Arc<Semaphore>,
     body_memory: Arc<Semaphore>,
 }
 
@@ -97,6 +102,7 @@ impl Web {
             live_times,
             changes: Changes::default(),
             disk_reads: Semaphore::new(DISK_READS),
+            searches: Arc::new(Semaphore::new(SEARCHES)),
             body_memory: Arc::new(Semaphore::new(BODY_MEMORY)),
         }
     }

@@ -27,6 +27,8 @@ const READING: &str = "GET, HEAD";
         super::builds::one,
         super::builds::log,
         super::builds::search,
+        super::builds::marks,
+        super::builds::times,
         super::builds::list_artifacts,
         super::builds::artifact,
         super::builds::ask,

@@ -6,10 +6,13 @@
 //! compressed sizes before it. One pass at opening keeps that sum for each 256th frame (512
 //! bytes of memory for a log of 1 GiB); the entries between are read from the file each time.
 
+use std::fmt;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::{Mutex, PoisonError};
+
+use zstd::bulk::Decompressor;
 
 pub(super) const SKIPPABLE_MAGIC: u32 = 0x184D_2A5E;
 pub(super) const SEEKABLE_MAGIC: u32 = 0x8F92_EAB1;
@@ -128,19 +131,42 @@ impl Frames {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         let frame = match current.take() {
             Some(frame) if frame.number == number => frame,
-            _ => self.decompress(number)?,
+            _ => {
+                // A context for each frame: kept ones would be 100 KiB of memory for each open
+                // reader.
+                let mut cursor = self.cursor()?;
+                cursor.decompress(number)?;
+                cursor.frame
+            }
         };
-        let bytes = &frame.bytes[(offset - number * self.frame_size) as usize..];
-        let length = bytes.len().min(buffer.len());
-        buffer[..length].copy_from_slice(&bytes[..length]);
+        let length = frame.copy_to(buffer, offset - number * self.frame_size);
         // One who reads on does not come back to a frame that was read to its end.
-        if length < bytes.len() {
+        if offset + (length as u64) < self.end_of(number) {
             *current = Some(frame);
         }
         Ok(length)
     }
 
-    fn decompress(&self, number: u64) -> io::Result<Frame> {
+    /// Reads frame after frame.
+    pub fn cursor(&self) -> io::Result<FrameCursor<'_>> {
+        Ok(FrameCursor {
+            frames: self,
+            decompressor: Decompressor::new()?,
+            compressed: Vec::new(),
+            frame: Frame {
+                number: u64::MAX,
+                bytes: Vec::new(),
+            },
+        })
+    }
+
+    /// Where a frame ends in the log.
+    fn end_of(&self, number: u64) -> u64 {
+        self.length.min((number + 1) * self.frame_size)
+    }
+
+    /// Where a frame begins in the file, and its size there.
+    fn place_of(&self, number: u64) -> io::Result<(u64, u64)> {
         let first = number - number % FRAMES_A_SUM;
         let entries = self.entries(first, number - first + 1)?;
         let mut sizes = entries
@@ -148,17 +174,67 @@ impl Frames {
             .map(|entry| u64::from(le_u32(&entry[0..4])));
         let size = sizes.next_back().unwrap_or(0);
         let position = self.sums[(first / FRAMES_A_SUM) as usize] + sizes.sum::<u64>();
+        Ok((position, size))
+    }
+}
 
+impl Frame {
+    fn copy_to(&self, buffer: &mut [u8], from: u64) -> usize {
+        let bytes = &self.bytes[from as usize..];
+        let length = bytes.len().min(buffer.len());
+        buffer[..length].copy_from_slice(&bytes[..length]);
+        length
+    }
+}
+
+/// Reads a compressed log with memory of its own, which one frame after the other uses again.
+pub(super) struct FrameCursor<'a> {
+    frames: &'a Frames,
+    decompressor: Decompressor<'static>,
+    compressed: Vec<u8>,
+    frame: Frame,
+}
+
+impl FrameCursor<'_> {
+    /// Like [`Frames::read_at`].
+    pub fn read_at(&mut self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        if offset >= self.frames.length || buffer.is_empty() {
+            return Ok(0);
+        }
+        let number = offset / self.frames.frame_size;
+        if self.frame.number != number {
+            self.decompress(number)?;
+        }
+        let from = offset - number * self.frames.frame_size;
+        Ok(self.frame.copy_to(buffer, from))
+    }
+
+    fn decompress(&mut self, number: u64) -> io::Result<()> {
+        let frames = self.frames;
+        let (position, size) = frames.place_of(number)?;
         // The sum of all sizes is the file's, so this allocates no more than the file has.
-        let mut compressed = vec![0; size as usize];
-        self.file.read_exact_at(&mut compressed, position)?;
-        let expected = self.frame_size.min(self.length - number * self.frame_size);
-        // A context for each frame: kept ones would be 100 KiB of memory for each open reader.
-        let bytes = zstd::bulk::decompress(&compressed, expected as usize)?;
-        if bytes.len() as u64 != expected {
+        self.compressed.resize(size as usize, 0);
+        frames.file.read_exact_at(&mut self.compressed, position)?;
+        let expected = (frames.end_of(number) - number * frames.frame_size) as usize;
+        self.frame.number = u64::MAX;
+        self.frame.bytes.clear();
+        self.frame.bytes.reserve_exact(expected);
+        self.decompressor
+            .decompress_to_buffer(&self.compressed, &mut self.frame.bytes)?;
+        if self.frame.bytes.len() != expected {
             return Err(invalid("a frame has not the size that its table says"));
         }
-        Ok(Frame { number, bytes })
+        self.frame.number = number;
+        Ok(())
+    }
+}
+
+impl fmt::Debug for FrameCursor<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = formatter.debug_struct("FrameCursor");
+        shown
+            .field("frame", &self.frame.number)
+            .finish_non_exhaustive()
     }
 }
 

@@ -27,6 +27,9 @@ const PERMANENT_AFTER_BYTES: u64 = 16 * 1024;
 /// … or this much time, so that a line's time is known to a tenth of a second.
 const PERMANENT_AFTER_MS: u64 = 100;
 
+/// How many records are read at once where many follow each other.
+const RECORDS_AT_ONCE: usize = 128;
+
 /// The state of a log at the end of an append.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Record {
@@ -152,14 +155,26 @@ impl IndexReader {
 
     /// The first record that does not satisfy such a condition; else the last record.
     pub fn first_after(&self, condition: impl Fn(&Record) -> bool) -> io::Result<Record> {
-        let (last, next) = self.neighbours(condition)?;
+        let (last, next, _) = self.neighbours(condition)?;
         Ok(next.unwrap_or(last))
     }
 
+    /// The records from the last that satisfies such a condition on, in their order.
+    pub fn records_from(&self, condition: impl Fn(&Record) -> bool) -> io::Result<Records<'_>> {
+        let (_, _, next) = self.neighbours(condition)?;
+        Ok(Records {
+            file: &self.file,
+            next: next.saturating_sub(1),
+            block: Vec::new(),
+            position: 0,
+        })
+    }
+
+    /// The last record that satisfies the condition, the first that does not, and its number.
     fn neighbours(
         &self,
         condition: impl Fn(&Record) -> bool,
-    ) -> io::Result<(Record, Option<Record>)> {
+    ) -> io::Result<(Record, Option<Record>, u64)> {
         let mut low = 0;
         let mut high = self.file.metadata()?.len() / RECORD_SIZE as u64;
         let mut last = Record::default();
@@ -178,7 +193,36 @@ impl IndexReader {
                 }
             }
         }
-        Ok((last, next))
+        Ok((last, next, low))
+    }
+}
+
+/// Records one after the other; none after one that is not whole.
+#[derive(Debug)]
+pub(super) struct Records<'a> {
+    file: &'a File,
+    /// The number of the record after those of the block.
+    next: u64,
+    block: Vec<u8>,
+    position: usize,
+}
+
+impl Records<'_> {
+    pub fn next(&mut self) -> io::Result<Option<Record>> {
+        if self.position == self.block.len() {
+            self.block.resize(RECORDS_AT_ONCE * RECORD_SIZE, 0);
+            let read = self
+                .file
+                .read_at(&mut self.block, self.next * RECORD_SIZE as u64)?;
+            self.block.truncate(read - read % RECORD_SIZE);
+            self.next += (read / RECORD_SIZE) as u64;
+            self.position = 0;
+        }
+        let Some(bytes) = self.block[self.position..].first_chunk() else {
+            return Ok(None);
+        };
+        self.position += RECORD_SIZE;
+        Ok(Record::decode(bytes))
     }
 }
 

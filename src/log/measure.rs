@@ -5,9 +5,12 @@
 //! ```
 
 use std::fs;
+use std::num::NonZero;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::domain::mask::Masker;
@@ -131,8 +134,9 @@ fn one_log_and_its_readers() {
     let compressed = readers(100);
     read_some(&compressed);
     let query = Query::text("nowhere", false).unwrap();
-    let found = compressed[0].search(&query, 1, 10, u64::MAX).unwrap();
-    assert!(found.matches.is_empty());
+    let stop = CancellationToken::new();
+    let marks = compressed[0].marks(&query, NonZero::<u64>::MIN, &stop);
+    assert_eq!(marks.unwrap().counts, [0]);
 
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let peak = status
@@ -213,15 +217,49 @@ fn measure_reader(round: &str, reader: &LogReader) {
         ("a text", Query::text("does not occur", true)),
         ("a text, any case", Query::text("does not occur", false)),
         ("an expression", Query::regex(r"module_\d+\.o.*zzz", true)),
+        ("a rare text", Query::text("# 3fff", false)),
+        ("a text of each line", Query::text("gcc", false)),
+        ("any line", Query::regex("[^:]+", false)),
     ] {
+        let (query, stop) = (query.unwrap(), CancellationToken::new());
         let since = Instant::now();
-        reader.search(&query.unwrap(), 1, 100, u64::MAX).unwrap();
+        let buckets = NonZero::new(500).unwrap();
+        let marks = reader.marks(&query, buckets, &stop).unwrap();
         report(
-            &format!("{round}: search {name}"),
+            &format!(
+                "{round}: marks of {name}, {} lines",
+                marks.counts.iter().sum::<u64>()
+            ),
             size as usize,
             since.elapsed(),
         );
+        for direction in [Direction::Forward(1), Direction::Backward(u64::MAX)] {
+            let enough = Enough {
+                limit: 1000,
+                max_bytes: u64::MAX,
+            };
+            let since = Instant::now();
+            let found = reader.search(&query, direction, enough, &stop).unwrap();
+            println!(
+                "{round}: {direction:?}, {name}, {} of them: {:?}",
+                found.matches.len(),
+                since.elapsed()
+            );
+        }
     }
+
+    let mut times: Vec<Duration> = (0..200)
+        .map(|_| {
+            let since = Instant::now();
+            reader.times(random.below(lines) + 1, 10_000).unwrap();
+            since.elapsed()
+        })
+        .collect();
+    times.sort();
+    println!(
+        "{round}: times of 10,000 lines: p50 {:?}, p99 {:?}",
+        times[100], times[198]
+    );
 }
 
 fn report(what: &str, bytes: usize, time: Duration) {

@@ -17,9 +17,12 @@
 mod compress;
 mod frames;
 mod index;
+mod query;
 mod reader;
+mod scan;
 mod search;
 mod tail;
+mod times;
 mod writer;
 
 #[cfg(test)]
@@ -28,8 +31,9 @@ mod measure;
 mod tests;
 
 pub use compress::{compress, delete};
+pub use query::Query;
 pub use reader::LogReader;
-pub use search::Query;
+pub use search::{Direction, Enough, Found, Marks};
 pub use writer::{LogWriter, Watermark};
 
 const LOG: &str = "log";

@@ -8,7 +8,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use super::frames::Frames;
+use super::frames::{FrameCursor, Frames};
 use super::index::IndexReader;
 use super::{COMPRESSED, INDEX, LOG, count_newlines};
 
@@ -20,7 +20,9 @@ const BLOCK: usize = 32 * 1024;
 #[derive(Debug)]
 pub struct LogReader {
     source: Source,
-    index: IndexReader,
+    pub(super) index: IndexReader,
+    /// Nothing from this offset on is seen.
+    end: u64,
 }
 
 #[derive(Debug)]
@@ -57,16 +59,24 @@ impl LogReader {
         Ok(Self {
             source,
             index: IndexReader::new(File::open(folder.join(INDEX))?),
+            end: u64::MAX,
         })
+    }
+
+    /// The log as it was when it had so many bytes: what is written later is not seen.
+    pub fn as_of(mut self, bytes: u64) -> Self {
+        self.end = bytes;
+        self
     }
 
     /// The log's length in bytes. While it is written the writer's watermark is what counts:
     /// the file may be a moment ahead of it.
     pub fn len(&self) -> io::Result<u64> {
-        match &self.source {
-            Source::Plain(file) => Ok(file.metadata()?.len()),
-            Source::Compressed(frames) => Ok(frames.len()),
-        }
+        let length = match &self.source {
+            Source::Plain(file) => file.metadata()?.len(),
+            Source::Compressed(frames) => frames.len(),
+        };
+        Ok(length.min(self.end))
     }
 
     /// How many lines the log has; an unfinished last line counts.
@@ -227,14 +237,57 @@ impl LogReader {
 
     /// Reads some bytes; 0 at the end.
     pub(super) fn read_into(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let buffer = self.up_to_end(buffer, offset);
         match &self.source {
-            Source::Plain(file) => loop {
-                match file.read_at(buffer, offset) {
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    read => return read,
-                }
-            },
+            Source::Plain(file) => read_plain(file, buffer, offset),
             Source::Compressed(frames) => frames.read_at(buffer, offset),
+        }
+    }
+
+    /// For one who reads on and on.
+    pub(super) fn cursor(&self) -> io::Result<Cursor<'_>> {
+        let frames = match &self.source {
+            Source::Plain(_) => None,
+            Source::Compressed(frames) => Some(frames.cursor()?),
+        };
+        Ok(Cursor {
+            reader: self,
+            frames,
+        })
+    }
+
+    fn up_to_end<'a>(&self, buffer: &'a mut [u8], offset: u64) -> &'a mut [u8] {
+        let left = usize::try_from(self.end.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let length = buffer.len().min(left);
+        &mut buffer[..length]
+    }
+}
+
+/// Reads a log from its reader with a memory of its own, so that many do not wait for each other.
+#[derive(Debug)]
+pub(super) struct Cursor<'a> {
+    reader: &'a LogReader,
+    frames: Option<FrameCursor<'a>>,
+}
+
+impl Cursor<'_> {
+    /// Reads some bytes; 0 at the end.
+    pub fn read_into(&mut self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        match &mut self.frames {
+            None => self.reader.read_into(buffer, offset),
+            Some(frames) => {
+                let buffer = self.reader.up_to_end(buffer, offset);
+                frames.read_at(buffer, offset)
+            }
+        }
+    }
+}
+
+fn read_plain(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    loop {
+        match file.read_at(buffer, offset) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            read => return read,
         }
     }
 }

@@ -1,230 +1,279 @@
-//! Searching a log: line by line in meaning, block by block in fact, so that a log of any size,
-//! or one with a line of any length, is searched in a few hundred KiB of memory.
+//! Searching a log of any size: cut at lines' ends into parts, some of which are searched at the
+//! same time, each by a thread of its own. What is found does not depend on the cutting.
 
+use std::collections::VecDeque;
 use std::io;
+use std::num::NonZero;
+use std::ops::ControlFlow;
+use std::sync::LazyLock;
+use std::thread;
 
-use regex::bytes::{Regex, RegexBuilder};
+use tokio_util::sync::CancellationToken;
 
-use super::count_newlines;
+use super::query::Query;
 use super::reader::LogReader;
+use super::scan::{LineStart, Match, Part};
 
-const BLOCK: usize = 256 * 1024;
+/// A search that wants a few matches begins with small parts, as they may be near, and takes
+/// larger ones the longer it finds none.
+const SMALLEST_PART: u64 = 256 * 1024;
 
-/// A line longer than a block is searched in pieces that overlap by this much: a match longer
-/// than it may be missed there, and nowhere else.
-const OVERLAP: usize = 4 * 1024;
+/// Large enough that cutting it out costs nothing beside searching it.
+const LARGEST_PART: u64 = 16 * 1024 * 1024;
 
-/// How much of a line is shown around a match, and how much of that stands before it.
-const EXCERPT: usize = 256;
-const EXCERPT_BEFORE: usize = 80;
+/// The threads of one search. More than four would leave nothing to the builds of a larger host.
+static THREADS: LazyLock<usize> = LazyLock::new(|| {
+    thread::available_parallelism()
+        .map_or(1, NonZero::get)
+        .min(4)
+});
 
-/// The compiled pattern and its caches may take this many bytes each: a pattern is given by
-/// whoever asks.
-const PATTERN_MEMORY: usize = 1 << 20;
-
-/// What is looked for. A match lies within one line.
-#[derive(Debug, Clone)]
-pub struct Query(Regex);
-
-impl Query {
-    /// Looks for the text as it stands.
-    ///
-    /// # Errors
-    ///
-    /// Where the text is too long (beyond some 10,000 characters).
-    pub fn text(text: &str, case_sensitive: bool) -> Result<Self, regex::Error> {
-        Self::regex(&regex::escape(text), case_sensitive)
-    }
-
-    /// Looks for a regular expression in the syntax of the regex crate, whose search takes time
-    /// linear in the log's size whatever the expression is. `^` and `$` are a line's ends; a
-    /// carriage return before the newline belongs to the line.
-    pub fn regex(pattern: &str, case_sensitive: bool) -> Result<Self, regex::Error> {
-        RegexBuilder::new(pattern)
-            .case_insensitive(!case_sensitive)
-            .multi_line(true)
-            .size_limit(PATTERN_MEMORY)
-            .dfa_size_limit(PATTERN_MEMORY)
-            .build()
-            .map(Self)
-    }
+/// Which way a search goes, and from where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// From this line on.
+    Forward(u64),
+    /// From the line before this one to the beginning.
+    Backward(u64),
 }
 
-/// The first match in a line.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Match {
-    /// From 1.
-    pub line: u64,
-    /// Where the match begins in its line, in bytes, from 1.
-    pub column: u64,
-    /// Bytes.
-    pub length: u64,
-    /// At most 256 bytes of the line, beginning at `excerpt_column`.
-    pub excerpt: Vec<u8>,
-    /// Where the excerpt begins in the line, in bytes, from 1.
-    pub excerpt_column: u64,
+/// When a search that did not reach the log's end has enough.
+#[derive(Debug, Clone, Copy)]
+pub struct Enough {
+    /// Matches.
+    pub limit: usize,
+    /// About so many bytes searched, but always a line at least.
+    pub max_bytes: u64,
 }
 
 /// A part of a search's results.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
+    /// In the order of the search: backward, the last line comes first.
     pub matches: Vec<Match>,
-    /// From which line to go on; `None` when the log was searched to its end.
+    /// The line with which to go on in the same direction; `None` when there is no more.
     pub next_line: Option<u64>,
 }
 
+/// How the lines that match are spread over a log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Marks {
+    /// Lines of the log.
+    pub lines: u64,
+    /// How many lines each count stands for; the last one may stand for fewer.
+    pub bucket_lines: u64,
+    /// Matching lines.
+    pub counts: Vec<u64>,
+}
+
 impl LogReader {
-    /// Looks through the log from line `from_line` on, until `limit` lines matched or about
-    /// `max_bytes` were searched (a GB takes about a second).
+    /// Looks for lines that match, in either direction.
+    ///
+    /// # Errors
+    ///
+    /// `Interrupted` soon after `stop` was told.
     pub fn search(
         &self,
         query: &Query,
-        from_line: u64,
-        limit: usize,
-        max_bytes: u64,
+        direction: Direction,
+        enough: Enough,
+        stop: &CancellationToken,
     ) -> io::Result<Found> {
-        let first_line = from_line.max(1);
-        let Some(start) = self.offset_of_line(first_line)? else {
+        match direction {
+            Direction::Forward(line) => self.search_forward(query, line.max(1), enough, stop),
+            Direction::Backward(line) => self.search_backward(query, line.max(1), enough, stop),
+        }
+    }
+
+    fn search_forward(
+        &self,
+        query: &Query,
+        line: u64,
+        enough: Enough,
+        stop: &CancellationToken,
+    ) -> io::Result<Found> {
+        let mut matches: Vec<Match> = Vec::new();
+        let Some(offset) = self.offset_of_line(line)? else {
             return Ok(Found {
-                matches: Vec::new(),
+                matches,
                 next_line: None,
             });
         };
-        let mut scan = Scan {
-            query,
-            limit,
-            matches: Vec::new(),
-            line: first_line,
-            line_begun: 0,
-            line_matched: false,
+        let length = self.len()?;
+        let end = length.min(offset.saturating_add(enough.max_bytes.max(1)));
+        let mut reached = LineStart { offset, line };
+        let mut size = SMALLEST_PART;
+        while reached.offset < end {
+            let mut parts = Vec::new();
+            while reached.offset < end && parts.len() < *THREADS {
+                let to = self.line_after(end.min(reached.offset + size) - 1)?;
+                parts.push(Part { from: reached, to });
+                reached = to;
+            }
+            let wanted = enough.limit - matches.len();
+            let found = at_the_same_time(&parts, |part| {
+                let mut first = Vec::new();
+                self.scan(query, part, stop, |hit| {
+                    first.push(hit.to_match());
+                    match first.len() < wanted {
+                        true => ControlFlow::Continue(()),
+                        false => ControlFlow::Break(()),
+                    }
+                })?;
+                Ok(first)
+            })?;
+            matches.extend(found.into_iter().flatten().take(wanted));
+            if matches.len() >= enough.limit {
+                let next_line = matches.last().map(|last| last.line + 1);
+                return Ok(Found { matches, next_line });
+            }
+            size = (size * 2).min(LARGEST_PART);
+        }
+        let next_line = (reached.offset < length).then_some(reached.line);
+        Ok(Found { matches, next_line })
+    }
+
+    fn search_backward(
+        &self,
+        query: &Query,
+        line: u64,
+        enough: Enough,
+        stop: &CancellationToken,
+    ) -> io::Result<Found> {
+        let mut reached = match self.offset_of_line(line)? {
+            Some(offset) => LineStart { offset, line },
+            None => LineStart {
+                offset: self.len()?,
+                line: self.lines()? + 1,
+            },
         };
-        let mut buffer = vec![0; BLOCK];
-        let mut filled = 0;
-        let mut offset = start;
-        loop {
-            // At least one line, so that each call gets further.
-            let is_enough = offset - start >= max_bytes && scan.line > first_line;
-            if scan.is_full() || (is_enough && scan.line_begun == 0) {
-                let next_line = Some(scan.line);
-                return Ok(scan.into_found(next_line));
+        let end = reached.offset.saturating_sub(enough.max_bytes.max(1));
+        let mut matches: Vec<Match> = Vec::new();
+        let mut size = SMALLEST_PART;
+        while reached.offset > end {
+            let mut parts = Vec::new();
+            while reached.offset > end && parts.len() < *THREADS {
+                let from = self.line_around(end.max(reached.offset.saturating_sub(size)))?;
+                parts.push(Part { from, to: reached });
+                reached = from;
             }
-            let read = self.read_into(&mut buffer[filled..], offset)?;
-            offset += read as u64;
-            let fresh = filled;
-            filled += read;
-            let settled = if read == 0 {
-                scan.lines(&buffer[..filled]);
-                let next_line = scan.is_full().then_some(scan.line);
-                return Ok(scan.into_found(next_line));
-            } else if let Some(newline) = memchr::memrchr(b'\n', &buffer[fresh..filled]) {
-                let end = fresh + newline + 1;
-                scan.lines(&buffer[..end]);
-                end
-            } else if filled == BLOCK {
-                scan.piece_of_line(&buffer);
-                BLOCK - OVERLAP
-            } else {
-                0
-            };
-            buffer.copy_within(settled..filled, 0);
-            filled -= settled;
+            let wanted = enough.limit - matches.len();
+            let found = at_the_same_time(&parts, |part| {
+                let mut last = VecDeque::new();
+                self.scan(query, part, stop, |hit| {
+                    if last.len() == wanted {
+                        last.pop_front();
+                    }
+                    last.push_back(hit.to_match());
+                    ControlFlow::Continue(())
+                })?;
+                Ok(last)
+            })?;
+            let nearest_first = found.into_iter().flat_map(|last| last.into_iter().rev());
+            matches.extend(nearest_first.take(wanted));
+            if matches.len() >= enough.limit {
+                let next_line = matches.last().map(|last| last.line);
+                return Ok(Found {
+                    matches,
+                    next_line: next_line.filter(|&line| line > 1),
+                });
+            }
+            size = (size * 2).min(LARGEST_PART);
         }
+        let next_line = (reached.line > 1).then_some(reached.line);
+        Ok(Found { matches, next_line })
+    }
+
+    /// Counts the lines of the whole log that match, in at most so many ranges of equal length.
+    ///
+    /// # Errors
+    ///
+    /// `Interrupted` soon after `stop` was told.
+    pub fn marks(
+        &self,
+        query: &Query,
+        buckets: NonZero<u64>,
+        stop: &CancellationToken,
+    ) -> io::Result<Marks> {
+        let (length, lines) = (self.len()?, self.lines()?);
+        let bucket_lines = lines.div_ceil(buckets.get()).max(1);
+        let bucket_of = |line: u64| ((line - 1) / bucket_lines) as usize;
+        let mut counts = vec![0; lines.div_ceil(bucket_lines) as usize];
+        let size = (length / *THREADS as u64).clamp(SMALLEST_PART, LARGEST_PART);
+        let mut reached = LineStart { offset: 0, line: 1 };
+        while reached.offset < length {
+            let mut parts = Vec::new();
+            while reached.offset < length && parts.len() < *THREADS {
+                let to = self.line_after(length.min(reached.offset + size) - 1)?;
+                parts.push(Part { from: reached, to });
+                reached = to;
+            }
+            let counted = at_the_same_time(&parts, |part| {
+                let first = bucket_of(part.from.line);
+                let mut counts: Vec<u64> = Vec::new();
+                self.scan(query, part, stop, |hit| {
+                    let bucket = bucket_of(hit.line) - first;
+                    if bucket >= counts.len() {
+                        counts.resize(bucket + 1, 0);
+                    }
+                    counts[bucket] += 1;
+                    ControlFlow::Continue(())
+                })?;
+                Ok((first, counts))
+            })?;
+            for (first, part) in counted {
+                for (count, more) in counts[first..].iter_mut().zip(part) {
+                    *count += more;
+                }
+            }
+        }
+        Ok(Marks {
+            lines,
+            bucket_lines,
+            counts,
+        })
+    }
+
+    /// The line in which the byte at this offset lies.
+    fn line_around(&self, offset: u64) -> io::Result<LineStart> {
+        let line = self.line_at_offset(offset)?;
+        let offset = self.offset_of_line(line)?.unwrap_or(offset);
+        Ok(LineStart { offset, line })
+    }
+
+    /// The line after that in which the byte at this offset lies; the log's end where that is
+    /// the last.
+    fn line_after(&self, offset: u64) -> io::Result<LineStart> {
+        let line = self.line_at_offset(offset)? + 1;
+        let offset = match self.offset_of_line(line)? {
+            Some(offset) => offset,
+            None => self.len()?,
+        };
+        Ok(LineStart { offset, line })
     }
 }
 
-struct Scan<'a> {
-    query: &'a Query,
-    limit: usize,
-    matches: Vec<Match>,
-    /// The line at which the next bytes begin.
-    line: u64,
-    /// How much of that line was looked at already, when it is longer than a block. The last of
-    /// those bytes begins the next piece again, so that `^` does not match there.
-    line_begun: u64,
-    line_matched: bool,
-}
-
-impl Scan<'_> {
-    fn is_full(&self) -> bool {
-        self.matches.len() >= self.limit
-    }
-
-    /// Searches bytes that end where a line ends. When the limit is reached, `line` is left at
-    /// the line to go on from.
-    fn lines(&mut self, bytes: &[u8]) {
-        if bytes.is_empty() {
-            return;
+/// Does the work for each part, the first on this thread; the results are in the parts' order.
+fn at_the_same_time<T: Send>(
+    parts: &[Part],
+    work: impl Fn(Part) -> io::Result<T> + Sync,
+) -> io::Result<Vec<T>> {
+    let Some((&first, others)) = parts.split_first() else {
+        return Ok(Vec::new());
+    };
+    thread::scope(|scope| {
+        let work = &work;
+        let others: Vec<_> = others
+            .iter()
+            .map(|&part| thread::Builder::new().spawn_scoped(scope, move || work(part)))
+            .collect::<io::Result<_>>()?;
+        let mut results = vec![work(first)?];
+        for other in others {
+            let result = other
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            results.push(result?);
         }
-        let text = bytes.strip_suffix(b"\n").unwrap_or(bytes);
-        let mut counted = 0;
-        let mut line = self.line;
-        let mut position = usize::from(self.line_begun > 0);
-        while position <= text.len() {
-            let Some(found) = self.query.0.find_at(text, position) else {
-                break;
-            };
-            let line_start = memchr::memrchr(b'\n', &text[..found.start()]).map_or(0, |at| at + 1);
-            let line_end = memchr::memchr(b'\n', &text[found.start()..])
-                .map_or(text.len(), |at| found.start() + at);
-            // `\s` and the like match a line end too; what counts is a match within the line.
-            let from = position.max(line_start);
-            let within = match found.end() <= line_end {
-                true => Some(found),
-                false => self.query.0.find_at(&text[..line_end], from),
-            };
-            position = line_end + 1;
-            let Some(found) = within else { continue };
-            if line_start == 0 && self.line_matched {
-                continue;
-            }
-            line += count_newlines(&text[counted..line_start]);
-            counted = line_start;
-            self.add(line, &text[line_start..line_end], line_start, found);
-            if self.is_full() {
-                self.line = line + 1;
-                return;
-            }
-        }
-        self.line += count_newlines(bytes);
-        self.line_begun = 0;
-        self.line_matched = false;
-    }
-
-    /// Searches a block within a line that goes on after it.
-    fn piece_of_line(&mut self, piece: &[u8]) {
-        let kept_from = piece.len() - OVERLAP;
-        let from = usize::from(self.line_begun > 0);
-        if !self.line_matched
-            && let Some(found) = self.query.0.find_at(piece, from)
-            && found.start() <= kept_from
-        {
-            self.add(self.line, piece, 0, found);
-            self.line_matched = true;
-            if self.is_full() {
-                self.line += 1;
-            }
-        }
-        self.line_begun += kept_from as u64;
-    }
-
-    fn add(&mut self, number: u64, line: &[u8], line_start: usize, found: regex::bytes::Match) {
-        let before = if line_start == 0 { self.line_begun } else { 0 };
-        let start = found.start() - line_start;
-        let excerpt_start = start.saturating_sub(EXCERPT_BEFORE);
-        let excerpt_end = line.len().min(excerpt_start + EXCERPT);
-        self.matches.push(Match {
-            line: number,
-            column: before + start as u64 + 1,
-            length: found.len() as u64,
-            excerpt: line[excerpt_start..excerpt_end].to_vec(),
-            excerpt_column: before + excerpt_start as u64 + 1,
-        });
-    }
-
-    fn into_found(self, next_line: Option<u64>) -> Found {
-        Found {
-            matches: self.matches,
-            next_line,
-        }
-    }
+        Ok(results)
+    })
 }

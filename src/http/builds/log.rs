@@ -1,39 +1,37 @@
-//! A build's log over HTTP: exact bytes, whole or any part, and search.
+//! A build's log over HTTP: exact bytes, whole or any part, when its lines came, and search.
 //!
 //! However much is asked for, a block at a time is read, when the client has taken the one
 //! before. Of a log that is being written, what was there when the request came is the answer.
+
+mod search;
+mod times;
 
 use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use tokio::sync::mpsc;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::IntoParams;
 use warp::Filter;
 use warp::filters::BoxedFilter;
-use warp::http::StatusCode;
 use warp::http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
 
+pub use self::search::{__path_marks, __path_search};
+pub use self::times::__path_times;
 use super::{READING, find};
 use crate::domain::build::Build;
 use crate::domain::time::Timestamp;
 use crate::http::answer::{self, Answer, Response, TEXT, respond};
 use crate::http::failure::{ErrorView, Failure};
 use crate::http::{Web, filters};
-use crate::log::{LogReader, Query};
+use crate::log::LogReader;
 
 const BLOCK: usize = 64 * 1024;
 
 /// Where an answer to `lines=` stops.
 const LARGEST_LINES: usize = 1024 * 1024;
 const DEFAULT_LINES: u64 = 1000;
-
-/// A search returns at most so many matches, and looks through about so many bytes, before it
-/// says where to go on: a request stays a matter of a second.
-const MATCHES: usize = 1000;
-const SEARCHED_BYTES: u64 = 1024 * 1024 * 1024;
-const LONGEST_PATTERN: usize = 1000;
 
 const NEXT_LINE: HeaderName = HeaderName::from_static("x-next-line");
 const LOG_OFFSET: HeaderName = HeaderName::from_static("x-log-offset");
@@ -47,14 +45,30 @@ pub fn routes(web: &Arc<Web>) -> BoxedFilter<(Response,)> {
         .then(|id: String, web: Arc<Web>, query: String| async move {
             respond(log(&web, &id, &query).await)
         });
-    let found = warp::path!("api" / "v1" / "builds" / String / "log" / "search")
-        .and(filters::reading(READING))
-        .and(filters::given(web))
-        .and(filters::query())
-        .then(|id: String, web: Arc<Web>, query: String| async move {
-            respond(search(&web, &id, &query).await)
-        });
-    text.or(found).unify().boxed()
+    text.or(search::routes(web))
+        .unify()
+        .or(times::routes(web))
+        .unify()
+        .boxed()
+}
+
+/// The log as it is now: what is written from now on is not seen. `None` where nothing was
+/// written yet.
+async fn open_as_it_is(web: &Web, build: &Build) -> Result<Option<LogReader>, Failure> {
+    let written = web
+        .service
+        .logs
+        .watch(&build.id)
+        .map(|mark| mark.borrow().bytes);
+    let Some(log) = web.open_log(build).await? else {
+        return Ok(None);
+    };
+    // The file may be a moment ahead of what was announced, which alone is never taken back.
+    if let Some(bytes) = written {
+        return Ok(Some(log.as_of(bytes)));
+    }
+    let log = web.read_disk(move || log.len().map(|bytes| log.as_of(bytes)));
+    log.await.map(Some)
 }
 
 /// Which part of a log: bytes (`offset`, `limit`) or lines (`line`, `lines`); neither: all of it.
@@ -142,22 +156,13 @@ async fn lines(web: &Web, build: &Build, query: &LogQuery) -> Answer {
 }
 
 async fn stream_log(web: &Web, build: &Build, offset: u64, limit: u64) -> Answer {
-    let written = web
-        .service
-        .logs
-        .watch(&build.id)
-        .map(|mark| mark.borrow().bytes);
-    let Some(log) = web.open_log(build).await? else {
+    let Some(log) = open_as_it_is(web, build).await? else {
         return Ok(answer::with_type(TEXT, Bytes::new()));
     };
     let log = Arc::new(log);
-    let length = match written {
-        // The file may be a moment ahead of what was announced, which alone is never taken back.
-        Some(bytes) => bytes,
-        None => {
-            let log = Arc::clone(&log);
-            web.read_disk(move || log.len()).await?
-        }
+    let length = {
+        let log = Arc::clone(&log);
+        web.read_disk(move || log.len()).await?
     };
     let start = offset.min(length);
     let end = start.saturating_add(limit).min(length);
@@ -206,110 +211,4 @@ async fn send_log(
             }
         }
     }
-}
-
-/// What is looked for in a log.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct SearchQuery {
-    /// The text, or the regular expression.
-    q: String,
-    /// Whether upper and lower case differ; `false` if left out.
-    case: Option<bool>,
-    /// Whether `q` is a regular expression, in the syntax of Rust's regex crate; `false` if left out.
-    regex: Option<bool>,
-    /// From this line on, counted from 1.
-    #[param(minimum = 1)]
-    from: Option<u64>,
-}
-
-/// A part of a search's results.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(title = "Found")]
-pub struct FoundView {
-    pub matches: Vec<MatchView>,
-    /// The value of `from` with which to go on; null when the log was searched to its end.
-    pub next: Option<u64>,
-}
-
-/// The first match in a line.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(title = "Match")]
-pub struct MatchView {
-    /// From 1.
-    pub line: u64,
-    /// Where the match begins in its line, in bytes, from 1.
-    pub column: u64,
-    /// Bytes.
-    pub length: u64,
-    /// Some of the line around the match; what is not UTF-8 is replaced.
-    pub excerpt: String,
-    /// Where the excerpt begins in its line, in bytes, from 1.
-    pub excerpt_column: u64,
-}
-
-/// Lines of the log that match.
-///
-/// At most 1000 matches, and those of about a GiB of log; `next` says where to go on.
-#[utoipa::path(
-    get,
-    path = "/api/v1/builds/{id}/log/search",
-    tag = "log",
-    params(("id" = String, Path, description = "the build's id"), SearchQuery),
-    responses(
-        (status = 200, description = "the first match of each line that has one", body = FoundView),
-        (status = 400, description = "the expression cannot be read", body = ErrorView),
-        (status = 404, description = "no such build, or its log is no longer kept", body = ErrorView),
-    )
-)]
-pub async fn search(web: &Web, id: &str, query: &str) -> Answer {
-    let query: SearchQuery = filters::parse_query(query)?;
-    if query.q.is_empty() || query.q.len() > LONGEST_PATTERN {
-        return Err(Failure::bad_request(
-            "q is empty or too long",
-            format!("it may have 1 to {LONGEST_PATTERN} bytes"),
-        ));
-    }
-    let case = query.case.unwrap_or(false);
-    let pattern = match query.regex.unwrap_or(false) {
-        true => Query::regex(&query.q, case),
-        false => Query::text(&query.q, case),
-    };
-    let pattern = pattern.map_err(|error| {
-        // The message shows the expression with a mark below it; its last line says what is wrong.
-        let error = error.to_string();
-        let what = error
-            .lines()
-            .last()
-            .unwrap_or("")
-            .trim_start_matches("error: ");
-        Failure::bad_request(
-            format!("the expression cannot be read: {what}"),
-            "leave `regex` out to look for the text as it stands",
-        )
-    })?;
-    let build = find(web, id).await?;
-    let from = query.from.unwrap_or(1);
-    let Some(log) = web.open_log(&build).await? else {
-        return answer::ok(&FoundView {
-            matches: Vec::new(),
-            next: None,
-        });
-    };
-    let found = web
-        .read_disk(move || log.search(&pattern, from, MATCHES, SEARCHED_BYTES))
-        .await?;
-    let matches = found.matches.into_iter().map(|found| MatchView {
-        line: found.line,
-        column: found.column,
-        length: found.length,
-        excerpt: String::from_utf8_lossy(&found.excerpt).into_owned(),
-        excerpt_column: found.excerpt_column,
-    });
-    let view = FoundView {
-        matches: matches.collect(),
-        next: found.next_line,
-    };
-    Ok(answer::json(StatusCode::OK, &view))
 }

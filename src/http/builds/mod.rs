@@ -14,7 +14,7 @@ use warp::filters::BoxedFilter;
 pub use self::artifacts::__path_artifact;
 pub use self::artifacts::__path_list_artifacts;
 pub use self::changes::{__path_ask, __path_cancel, __path_rebuild};
-pub use self::log::{__path_log, __path_search, stream_whole_log};
+pub use self::log::{__path_log, __path_marks, __path_search, __path_times, stream_whole_log};
 use super::answer::{self, Answer, Response, respond};
 use super::failure::{ErrorView, Failure};
 use super::view::{BuildListView, BuildView, views};

@@ -3,9 +3,11 @@
 mod crash;
 mod reading;
 mod searching;
+mod times;
 mod writing;
 
 use std::fs;
+use std::io;
 use std::path::Path;
 
 use tempfile::TempDir;

@@ -1,0 +1,221 @@
+//! Searching some lines of a log on one thread: line by line in meaning, block by block in fact,
+//! so that a log of any size, or one with a line of any length, is searched in a few hundred KiB
+//! of memory.
+
+use std::io;
+use std::ops::ControlFlow;
+
+use tokio_util::sync::CancellationToken;
+
+use super::count_newlines;
+use super::query::Query;
+use super::reader::LogReader;
+
+const BLOCK: usize = 256 * 1024;
+
+/// A line longer than a block is searched in pieces that overlap by this much: a match longer
+/// than it may be missed there, and nowhere else.
+const OVERLAP: usize = 4 * 1024;
+
+/// So much of a piece is only there so that `^` and `\b` see what stands before a match: the
+/// longest character.
+const CONTEXT: usize = 4;
+
+/// How much of a line is shown around a match, and how much of that stands before it.
+const EXCERPT: usize = 256;
+const EXCERPT_BEFORE: usize = 80;
+
+/// Where a line begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct LineStart {
+    pub offset: u64,
+    /// From 1.
+    pub line: u64,
+}
+
+/// Whole lines, from the beginning of one to the beginning of another or the log's end.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Part {
+    pub from: LineStart,
+    pub to: LineStart,
+}
+
+/// The first match in a line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Match {
+    /// From 1.
+    pub line: u64,
+    /// Where the match begins in its line, in bytes, from 1.
+    pub column: u64,
+    /// Bytes.
+    pub length: u64,
+    /// At most 256 bytes of the line, beginning at `excerpt_column`.
+    pub excerpt: Vec<u8>,
+    /// Where the excerpt begins in the line, in bytes, from 1.
+    pub excerpt_column: u64,
+}
+
+/// A match where it was found, of which only what is wanted is worked out.
+pub(super) struct Hit<'a> {
+    pub line: u64,
+    text: &'a [u8],
+    line_end: usize,
+    found: regex::bytes::Match<'a>,
+    /// How much of the line stands before the text, if it begins there.
+    before_text: u64,
+}
+
+impl Hit<'_> {
+    pub fn to_match(&self) -> Match {
+        let newline = memchr::memrchr(b'\n', &self.text[..self.found.start()]);
+        let line_start = newline.map_or(0, |at| at + 1);
+        let before = if line_start == 0 { self.before_text } else { 0 };
+        let line = &self.text[line_start..self.line_end];
+        let start = self.found.start() - line_start;
+        let excerpt_start = start.saturating_sub(EXCERPT_BEFORE);
+        let excerpt_end = line.len().min(excerpt_start + EXCERPT);
+        Match {
+            line: self.line,
+            column: before + start as u64 + 1,
+            length: self.found.len() as u64,
+            excerpt: line[excerpt_start..excerpt_end].to_vec(),
+            excerpt_column: before + excerpt_start as u64 + 1,
+        }
+    }
+}
+
+impl LogReader {
+    /// Calls `each` with the first match of each line of the part that has one, in their order,
+    /// until it has enough.
+    ///
+    /// # Errors
+    ///
+    /// `Interrupted` soon after `stop` was told.
+    pub(super) fn scan(
+        &self,
+        query: &Query,
+        part: Part,
+        stop: &CancellationToken,
+        each: impl FnMut(Hit<'_>) -> ControlFlow<()>,
+    ) -> io::Result<()> {
+        let mut scan = Scan {
+            query,
+            each,
+            line: part.from.line,
+            line_begun: 0,
+            line_matched: false,
+        };
+        let mut cursor = self.cursor()?;
+        let mut buffer = vec![0; BLOCK];
+        let mut filled = 0;
+        let mut offset = part.from.offset;
+        loop {
+            if stop.is_cancelled() {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+            let left = usize::try_from(part.to.offset - offset).unwrap_or(usize::MAX);
+            let wanted = left.min(BLOCK - filled);
+            let read = cursor.read_into(&mut buffer[filled..filled + wanted], offset)?;
+            offset += read as u64;
+            let fresh = filled;
+            filled += read;
+            let (flow, settled) = if read == 0 {
+                let _ = scan.lines(&buffer[..filled]);
+                return Ok(());
+            } else if let Some(newline) = memchr::memrchr(b'\n', &buffer[fresh..filled]) {
+                let end = fresh + newline + 1;
+                (scan.lines(&buffer[..end]), end)
+            } else if filled == BLOCK {
+                (scan.piece_of_line(&buffer), BLOCK - OVERLAP)
+            } else {
+                (ControlFlow::Continue(()), 0)
+            };
+            if flow.is_break() {
+                return Ok(());
+            }
+            buffer.copy_within(settled..filled, 0);
+            filled -= settled;
+        }
+    }
+}
+
+struct Scan<'a, F> {
+    query: &'a Query,
+    each: F,
+    /// The line at which the next bytes begin.
+    line: u64,
+    /// How much of that line was looked at already, when it is longer than a block. The next
+    /// piece begins with the last [`CONTEXT`] of those bytes.
+    line_begun: u64,
+    line_matched: bool,
+}
+
+impl<F: FnMut(Hit<'_>) -> ControlFlow<()>> Scan<'_, F> {
+    /// Where a match may begin in the next bytes.
+    fn first_start(&self) -> usize {
+        if self.line_begun > 0 { CONTEXT } else { 0 }
+    }
+
+    /// Searches bytes that end where a line ends.
+    fn lines(&mut self, bytes: &[u8]) -> ControlFlow<()> {
+        if bytes.is_empty() {
+            return ControlFlow::Continue(());
+        }
+        let text = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+        let mut line = self.line;
+        let mut counted = 0;
+        let mut position = self.first_start();
+        while position <= text.len()
+            && let Some(found) = self.query.regex.find_at(text, position)
+        {
+            let newline = memchr::memchr(b'\n', &text[found.start()..]);
+            let line_end = newline.map_or(text.len(), |at| found.start() + at);
+            line += count_newlines(&text[counted..found.start()]);
+            counted = found.start();
+            position = line_end + 1;
+            if line == self.line && self.line_matched {
+                continue;
+            }
+            (self.each)(Hit {
+                line,
+                text,
+                line_end,
+                found,
+                before_text: self.line_begun,
+            })?;
+        }
+        self.line = line + count_newlines(&bytes[counted..]);
+        self.line_begun = 0;
+        self.line_matched = false;
+        ControlFlow::Continue(())
+    }
+
+    /// Searches a block within a line that goes on after it.
+    fn piece_of_line(&mut self, piece: &[u8]) -> ControlFlow<()> {
+        let kept_from = piece.len() - OVERLAP;
+        let before_text = self.line_begun;
+        let first_start = self.first_start();
+        self.line_begun += kept_from as u64;
+        if self.line_matched {
+            return ControlFlow::Continue(());
+        }
+        let found = self.query.regex.find_at(piece, first_start);
+        // One that begins later is found in the next piece, with more of what follows it. One
+        // whose end depends on what follows must not take the piece's end for the line's.
+        let found = found.filter(|found| {
+            let sees_its_end = found.end() < piece.len() || !self.query.ends_with_look;
+            found.start() < kept_from + CONTEXT && sees_its_end
+        });
+        let Some(found) = found else {
+            return ControlFlow::Continue(());
+        };
+        self.line_matched = true;
+        (self.each)(Hit {
+            line: self.line,
+            text: piece,
+            line_end: piece.len(),
+            found,
+            before_text,
+        })
+    }
+}
