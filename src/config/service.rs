@@ -48,6 +48,7 @@ pub struct ServiceConfig {
     pub docker: Docker,
     pub builds: Builds,
     pub retention: Retention,
+    pub monitor: Monitor,
     pub redis: Option<Redis>,
     pub hub: Option<Hub>,
     pub artifacts: Artifacts,
@@ -217,6 +218,14 @@ pub struct Retention {
     pub published: Option<Duration>,
 }
 
+/// Who may watch.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Monitor {
+    /// Whether builds are shown only to who has the API token.
+    pub private: bool,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Redis {
     /// Secret, because it may hold a password.
@@ -328,6 +337,7 @@ impl Default for ServiceConfig {
             docker: Docker::default(),
             builds: Builds::default(),
             retention: Retention::default(),
+            monitor: Monitor::default(),
             redis: None,
             hub: None,
             artifacts: Artifacts::default(),

@@ -1,39 +1,116 @@
-//! Who may do what: the API token for whatever changes state, and the origin of WebSockets.
+//! Who may do what: the guard that every request passes, the API token or a session for whatever
+//! changes state, and the origin of pages.
+
+use std::sync::Arc;
 
 use subtle::ConstantTimeEq;
 use url::Url;
+use warp::filters::path::FullPath;
 use warp::http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, ORIGIN};
-use warp::http::{HeaderMap, HeaderValue, StatusCode};
+use warp::http::{HeaderMap, HeaderValue, Method, StatusCode};
+use warp::{Filter, Rejection};
 
 use super::failure::Failure;
+use super::session::Session;
+use super::{Web, filters};
 use crate::service::Service;
 
-/// Passes requests that bear the API token.
-///
-/// The comparison takes the same time wherever two tokens of one length differ.
+/// What a request proves its right with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Credential {
+    Token,
+    /// The cookie of a browser, which it sends with whatever page makes it ask.
+    Session,
+}
+
+/// What every request passes before it finds its route.
+pub fn guard(web: &Arc<Web>) -> impl Filter<Extract = (), Error = Rejection> + Clone + use<> {
+    filters::given(web)
+        .and(warp::method())
+        .and(warp::path::full())
+        .and(warp::header::headers_cloned())
+        .and_then(
+            |web: Arc<Web>, method: Method, path: FullPath, headers: HeaderMap| async move {
+                admit(&web.service, &method, path.as_str(), &headers).map_err(warp::reject::custom)
+            },
+        )
+        .untuple_one()
+}
+
+fn admit(
+    service: &Service,
+    method: &Method,
+    path: &str,
+    headers: &HeaderMap,
+) -> Result<(), Failure> {
+    let config = service.config.borrow().clone();
+    let is_closed = config.monitor.private && !is_open(method, path);
+    let is_change = !matches!(*method, Method::GET | Method::HEAD);
+    if is_change && credential(service, headers)? == Some(Credential::Session) {
+        check_own_page(headers, config.public_url.as_str())?;
+    }
+    match is_closed {
+        true => authorize(service, headers),
+        false => Ok(()),
+    }
+}
+
+/// What strangers may ask for where `monitor.private` is set: what shows no build, and what has a
+/// secret of its own. The description of the API says no more than the published source does, and
+/// programs are made from it. Everything that is not named here is closed.
+fn is_open(method: &Method, path: &str) -> bool {
+    let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+    match segments[..] {
+        [""] | ["healthz" | "readyz"] | ["monitor", ..] => true,
+        ["api", "v1", "session" | "openapi.json"] => true,
+        ["build", _, "hook"] | ["hook", _] => *method == Method::POST,
+        _ => false,
+    }
+}
+
+/// Passes requests that bear the API token, or come from a browser that was signed in with it.
 pub fn authorize(service: &Service, headers: &HeaderMap) -> Result<(), Failure> {
-    let refused = |error: &str| {
-        Err(Failure::new(
-            StatusCode::UNAUTHORIZED,
-            error,
-            "send `Authorization: Bearer <api_token>`; where the service file names no token, \
-             it is in the file api-token of the data directory",
-        ))
+    if credential(service, headers)?.is_some() {
+        return Ok(());
+    }
+    let error = match bearer(headers) {
+        Some(_) => "this is not the API token",
+        None if Session::is_named_in(headers) => "the session has ended",
+        None => "this needs the API token",
     };
-    let Some(given) = bearer(headers) else {
-        return refused("this needs the API token");
-    };
-    let configured = service.config.borrow().api_token.clone();
-    let expected = match configured {
-        Some(token) => token.expose().to_owned(),
+    Err(Failure::new(
+        StatusCode::UNAUTHORIZED,
+        error,
+        "sign in at /monitor, or send `Authorization: Bearer <api_token>`; where the service file \
+         names no token, it is in the file api-token of the data directory",
+    ))
+}
+
+/// What a request proves its right with. A token that is wrong is not made good by a cookie.
+pub fn credential(service: &Service, headers: &HeaderMap) -> Result<Option<Credential>, Failure> {
+    if let Some(given) = bearer(headers) {
+        let is_right = is_api_token(&api_token(service)?, given);
+        return Ok(is_right.then_some(Credential::Token));
+    }
+    if !Session::is_named_in(headers) {
+        return Ok(None);
+    }
+    let is_valid = Session::is_valid_in(headers, &api_token(service)?);
+    Ok(is_valid.then_some(Credential::Session))
+}
+
+/// The comparison takes the same time wherever two tokens of one length differ.
+pub fn is_api_token(token: &str, given: &str) -> bool {
+    given.as_bytes().ct_eq(token.as_bytes()).into()
+}
+
+pub fn api_token(service: &Service) -> Result<String, Failure> {
+    match &service.config.borrow().api_token {
+        Some(token) => Ok(token.expose().to_owned()),
         None => service
             .directory
             .api_token()
-            .map_err(|error| Failure::internal("the API token could not be read", &error))?,
-    };
-    match bool::from(given.as_bytes().ct_eq(expected.as_bytes())) {
-        true => Ok(()),
-        false => refused("this is not the API token"),
+            .map_err(|error| Failure::internal("the API token could not be read", &error)),
     }
 }
 
@@ -83,6 +160,23 @@ pub fn check_origin(headers: &HeaderMap, public_url: &str) -> Result<(), Failure
              address the monitor is opened at",
         )),
     }
+}
+
+/// Passes requests that a page of the monitor makes. Browsers say where each change comes from: by
+/// `Origin`, and to addresses they trust by `Sec-Fetch-Site`, neither of which a page can forge.
+pub fn check_own_page(headers: &HeaderMap, public_url: &str) -> Result<(), Failure> {
+    let site = headers.get("sec-fetch-site");
+    let is_same_origin = site.is_some_and(|site| site == "same-origin");
+    let is_ours = || headers.contains_key(ORIGIN) && check_origin(headers, public_url).is_ok();
+    if is_same_origin || is_ours() {
+        return Ok(());
+    }
+    Err(Failure::new(
+        StatusCode::FORBIDDEN,
+        "a change that a session permits has to come from the monitor's own page",
+        "open the monitor at `public_url`, or set that key of the service file to the address \
+         the monitor is opened at; a program sends `Authorization: Bearer <api_token>`",
+    ))
 }
 
 /// Whether an origin is that of the host a request was sent to, whatever the scheme: TLS may end

@@ -22,6 +22,9 @@ pub struct Failure {
     pub hint: String,
 }
 
+/// How the guard refuses what then finds no route.
+impl warp::reject::Reject for Failure {}
+
 /// The JSON of every error.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ErrorView {
@@ -117,7 +120,9 @@ pub async fn recover(rejection: Rejection) -> Result<Response, Infallible> {
         response.headers_mut().insert(ALLOW, allowed);
         return Ok(response);
     }
-    let failure = if rejection.is_not_found() {
+    let failure = if let Some(refused) = rejection.find::<Failure>() {
+        refused.clone()
+    } else if rejection.is_not_found() {
         Failure::not_found(
             "there is nothing at this address",
             "the addresses are listed at /api/v1/openapi.json; people start at /monitor",

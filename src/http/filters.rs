@@ -43,6 +43,12 @@ pub fn posting(
     method(&[Method::POST], allowed)
 }
 
+pub fn deleting(
+    allowed: &'static str,
+) -> impl Filter<Extract = (), Error = Rejection> + Clone + use<> {
+    method(&[Method::DELETE], allowed)
+}
+
 fn method(
     taken: &'static [Method],
     allowed: &'static str,

@@ -111,7 +111,7 @@ impl GcView {
     post,
     path = "/api/v1/gc",
     tag = "operations",
-    security(("token" = [])),
+    security(("token" = []), ("session" = [])),
     request_body = GcRequest,
     responses(
         (status = 200, description = "what went, or would go", body = GcView),

@@ -19,6 +19,7 @@ mod live;
 mod monitor;
 mod openapi;
 mod server;
+mod session;
 mod view;
 mod webhook;
 
@@ -150,6 +151,15 @@ impl Web {
 
 /// Everything this service answers.
 pub fn routes(web: &Arc<Web>) -> BoxedFilter<(Response,)> {
+    access::guard(web)
+        .and(rooms(web))
+        .recover(failure::recover)
+        .unify()
+        .map(answer::harden)
+        .boxed()
+}
+
+fn rooms(web: &Arc<Web>) -> BoxedFilter<(Response,)> {
     builds::routes(web)
         .or(live::routes(web))
         .unify()
@@ -171,8 +181,7 @@ pub fn routes(web: &Arc<Web>) -> BoxedFilter<(Response,)> {
         .unify()
         .or(openapi::routes())
         .unify()
-        .recover(failure::recover)
+        .or(session::routes(web))
         .unify()
-        .map(answer::harden)
         .boxed()
 }

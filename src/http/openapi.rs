@@ -2,14 +2,14 @@
 
 use std::sync::{Arc, LazyLock};
 
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::http::HeaderValue;
 
 use super::answer::{self, Response};
-use super::filters;
+use super::{filters, session};
 
 const READING: &str = "GET, HEAD";
 
@@ -47,6 +47,9 @@ const READING: &str = "GET, HEAD";
         super::configuration::configuration,
         super::github::github,
         super::gc::gc,
+        super::session::session,
+        super::session::sign_in,
+        super::session::sign_out,
         super::health::healthz,
         super::health::readyz,
         super::health::metrics,
@@ -65,6 +68,13 @@ impl Modify for Token {
             .build();
         if let Some(components) = &mut document.components {
             components.add_security_scheme("token", SecurityScheme::Http(bearer));
+            let cookie = ApiKeyValue::with_description(
+                session::SECURE_NAME,
+                "what `POST /api/v1/session` gives a browser; where that reaches the service by \
+                 plain HTTP from another machine, without the prefix `__Host-`",
+            );
+            let cookie = SecurityScheme::ApiKey(ApiKey::Cookie(cookie));
+            components.add_security_scheme("session", cookie);
         }
     }
 }

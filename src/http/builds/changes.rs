@@ -119,7 +119,7 @@ impl TryFrom<String> for AskedRef {
     post,
     path = "/api/v1/builds",
     tag = "changes",
-    security(("token" = [])),
+    security(("token" = []), ("session" = [])),
     request_body = AskedBuild,
     responses(
         (status = 202, description = "the builds are stored", body = CausedView),
@@ -233,7 +233,7 @@ async fn head(
     post,
     path = "/api/v1/builds/{id}/cancel",
     tag = "changes",
-    security(("token" = [])),
+    security(("token" = []), ("session" = [])),
     params(("id" = String, Path, description = "the build's id")),
     responses(
         (status = 200, description = "the build as it is now", body = BuildView),
@@ -292,7 +292,7 @@ fn ended_how(state: State) -> &'static str {
     post,
     path = "/api/v1/builds/{id}/rebuild",
     tag = "changes",
-    security(("token" = [])),
+    security(("token" = []), ("session" = [])),
     params(("id" = String, Path, description = "the build's id")),
     responses(
         (status = 202, description = "the new build is stored", body = CausedView),
