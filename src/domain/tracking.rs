@@ -78,18 +78,42 @@ impl Tracking<'_> {
 
     /// The repositories whose pushes are to be heard of.
     pub fn repositories(&self) -> BTreeSet<&RepositoryName> {
-        let dependencies = self
-            .catalog
-            .all()
-            .flat_map(|(_, _, recipe)| &recipe.dependencies);
+        let recipes = self.catalog.all();
+        let dependencies = recipes.flat_map(|(_, _, recipe)| &recipe.dependencies);
+        self.built().into_iter().chain(dependencies).collect()
+    }
+
+    /// The repositories whose own pushes cause builds.
+    pub fn built(&self) -> BTreeSet<&RepositoryName> {
+        let configuration = self
+            .configuration
+            .map(|configuration| &configuration.repository);
         self.catalog
             .repositories()
-            .chain(dependencies)
-            .chain(
-                self.configuration
-                    .map(|configuration| &configuration.repository),
-            )
+            .chain(configuration)
             .chain(self.kernels.keys().copied())
+            .collect()
+    }
+
+    pub fn is_built(&self, repository: &RepositoryName) -> bool {
+        self.catalog.is_tracked(repository)
+            || self
+                .configuration
+                .is_some_and(|configuration| configuration.repository == *repository)
+            || self.kernels.contains_key(repository)
+    }
+
+    /// The branches of a repository that are named: each push to them causes builds.
+    pub fn branches(&self, repository: &RepositoryName) -> BTreeSet<GitRef> {
+        let configuration = self
+            .configuration
+            .filter(|configuration| configuration.repository == *repository)
+            .map(|configuration| &configuration.branch);
+        self.catalog
+            .branches(repository)
+            .chain(configuration)
+            .cloned()
+            .map(GitRef::Branch)
             .collect()
     }
 
@@ -106,12 +130,7 @@ impl Tracking<'_> {
 
     pub fn is_watched(&self, repository: &RepositoryName) -> bool {
         let depends = |(_, _, recipe): (_, _, &Recipe)| recipe.dependencies.contains(repository);
-        self.catalog.is_tracked(repository)
-            || self
-                .configuration
-                .is_some_and(|configuration| configuration.repository == *repository)
-            || self.kernels.contains_key(repository)
-            || self.catalog.all().any(depends)
+        self.is_built(repository) || self.catalog.all().any(depends)
     }
 }
 

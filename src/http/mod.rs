@@ -18,7 +18,9 @@ mod legacy;
 mod live;
 mod monitor;
 mod openapi;
+mod repositories;
 mod server;
+mod service;
 mod session;
 mod view;
 mod webhook;
@@ -174,6 +176,10 @@ fn rooms(web: &Arc<Web>) -> BoxedFilter<(Response,)> {
         .or(configuration::routes(web))
         .unify()
         .or(github::routes(web))
+        .unify()
+        .or(repositories::routes(web))
+        .unify()
+        .or(service::routes(web))
         .unify()
         .or(gc::routes(web))
         .unify()

@@ -25,6 +25,7 @@ const READING: &str = "GET, HEAD";
     paths(
         super::builds::list,
         super::builds::one,
+        super::builds::lane,
         super::builds::log,
         super::builds::search,
         super::builds::marks,
@@ -46,6 +47,8 @@ const READING: &str = "GET, HEAD";
         super::badge::badge,
         super::configuration::configuration,
         super::github::github,
+        super::repositories::list,
+        super::service::service,
         super::gc::gc,
         super::session::session,
         super::session::sign_in,

@@ -1,6 +1,6 @@
 //! A build as the outside sees it: the one place where the domain's build becomes JSON.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -15,7 +15,7 @@ use crate::domain::names::{ArtifactName, BuildId};
 use crate::domain::push::Commit;
 use crate::domain::time::Timestamp;
 use crate::service::{Full, Service};
-use crate::store::{Delivery, Waiting};
+use crate::store::{Delivery, Usual, Waiting};
 
 /// A build.
 #[derive(Debug, Serialize, ToSchema)]
@@ -76,6 +76,9 @@ pub struct BuildView {
     /// How far GitHub has been told. Null where a newer build of the same script and commit speaks
     /// for both, and where the service has no credential for GitHub.
     pub status: Option<StatusView>,
+    /// How long its script usually takes. Null where it has never succeeded, and for a load of the
+    /// configuration.
+    pub usual: Option<UsualView>,
     /// Its page in the monitor.
     pub url: String,
 }
@@ -102,6 +105,29 @@ pub struct StatusView {
     pub next_try: Option<Timestamp>,
     /// GitHub refuses it for good; it is not sent any more.
     pub given_up: bool,
+}
+
+/// How long builds of a script usually take: the median over the newest builds, at most 10, of the
+/// same repository, ref, script and tag that succeeded; where there is none, of any ref.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(title = "Usual")]
+pub struct UsualView {
+    /// Seconds from when it leaves the queue to its end.
+    #[schema(example = 245.0)]
+    pub total: f64,
+    /// Seconds in each state between the queue and the end.
+    pub steps: BTreeMap<State, f64>,
+}
+
+impl UsualView {
+    fn of(usual: &Usual) -> Self {
+        let seconds = |millis: f64| millis / 1000.0;
+        let steps = usual.steps.iter();
+        Self {
+            total: seconds(usual.total),
+            steps: steps.map(|&(step, took)| (step, seconds(took))).collect(),
+        }
+    }
 }
 
 /// A stay in one state.
@@ -206,6 +232,7 @@ impl CausedView {
 pub async fn views(service: &Service, builds: Vec<Build>) -> Result<Vec<BuildView>, Failure> {
     let config = Arc::clone(&service.config.borrow());
     let waiting = service.store.waiting(&builds).await?;
+    let mut usual = service.store.usual(&builds).await?;
     let full = service.disk.borrow().full.clone();
     let mut deliveries = match service.reports_statuses() {
         true => service.store.deliveries(&builds).await?,
@@ -219,7 +246,8 @@ pub async fn views(service: &Service, builds: Vec<Build>) -> Result<Vec<BuildVie
             let status = deliveries
                 .remove(&build.id)
                 .map(|delivery| status(service, &build, delivery));
-            view(build, &config, log, waits_for, status)
+            let usual = usual.remove(&build.id).map(|usual| UsualView::of(&usual));
+            view(build, &config, log, waits_for, status, usual)
         })
         .collect();
     Ok(views)
@@ -303,6 +331,7 @@ fn view(
     log: LogView,
     waiting: Option<String>,
     status: Option<StatusView>,
+    usual: Option<UsualView>,
 ) -> BuildView {
     let limits = build.recipe().map(|recipe| LimitsView {
         memory: recipe.memory.unwrap_or(config.docker.memory),
@@ -350,6 +379,7 @@ fn view(
         artifacts,
         commits: build.commits,
         status,
+        usual,
     }
 }
 

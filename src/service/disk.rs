@@ -21,7 +21,10 @@ pub struct Disk {
 pub struct Folder {
     /// The key that says where it is; `docker` for what the engine keeps.
     pub name: &'static str,
+    pub path: PathBuf,
     pub free: u64,
+    /// How large the file system is.
+    pub total: u64,
 }
 
 /// The folder that has less than `min_free_disk`.
@@ -42,8 +45,13 @@ impl Disk {
             ("kernels.directory", config.kernels_directory()),
         ];
         places.extend(docker.map(|path| ("docker", path.to_owned())));
-        let found = places.into_iter().filter_map(|(name, path)| match free(&path) {
-            Ok(free) => Some(Folder { name, free }),
+        let found = places.into_iter().filter_map(|(name, path)| match room(&path) {
+            Ok((free, total)) => Some(Folder {
+                name,
+                path,
+                free,
+                total,
+            }),
             Err(error) => {
                 tracing::debug!(folder = name, path = %path.display(), %error, "cannot tell how much room is left");
                 None
@@ -73,7 +81,7 @@ fn full(folders: &[Folder], min: u64, before: Option<&Full>) -> Option<Full> {
 
 impl fmt::Display for Full {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Folder { name, free } = &self.folder;
+        let Folder { name, free, .. } = &self.folder;
         let (free, min) = (ByteSize(*free), ByteSize(self.min));
         write!(
             formatter,
@@ -82,12 +90,16 @@ impl fmt::Display for Full {
     }
 }
 
-/// Of a folder that is not made yet, what is left where it will be.
-fn free(path: &Path) -> io::Result<u64> {
+/// What its file system has left, and how large that is; of a folder that is not made yet, where
+/// it will be.
+fn room(path: &Path) -> io::Result<(u64, u64)> {
     let mut path = PathBuf::from(path);
     loop {
         match rustix::fs::statvfs(&path) {
-            Ok(found) => return Ok(found.f_bavail.saturating_mul(found.f_frsize)),
+            Ok(found) => {
+                let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
+                return Ok((bytes(found.f_bavail), bytes(found.f_blocks)));
+            }
             Err(rustix::io::Errno::NOENT) if path.pop() => {
                 if path.as_os_str().is_empty() {
                     path.push(".");
@@ -107,7 +119,12 @@ mod tests {
     fn folders(free: [u64; 2]) -> Vec<Folder> {
         let [data, docker] = free;
         [("data_directory", data), ("docker", docker)]
-            .map(|(name, free)| Folder { name, free })
+            .map(|(name, free)| Folder {
+                name,
+                path: PathBuf::from(name),
+                free,
+                total: free,
+            })
             .to_vec()
     }
 
@@ -135,8 +152,9 @@ mod tests {
     fn a_folder_that_is_not_made_yet_has_the_room_of_where_it_will_be() {
         let folder = tempfile::tempdir().unwrap();
         let deep = folder.path().join("not/made/yet");
-        assert!(free(&deep).unwrap() > 0);
-        assert!(free(Path::new("not-made-yet")).unwrap() > 0);
-        assert!(free(&folder.path().join("a\0b")).is_err());
+        let (free, total) = room(&deep).unwrap();
+        assert!(free > 0 && free < total);
+        assert!(room(Path::new("not-made-yet")).unwrap().0 > 0);
+        assert!(room(&folder.path().join("a\0b")).is_err());
     }
 }

@@ -21,7 +21,7 @@ use tokio::sync::watch;
 
 pub use configuration::{LoadedConfiguration, Source};
 pub use directory::{DataDirectory, DirectoryError};
-pub use disk::{Disk, Full};
+pub use disk::{Disk, Folder, Full};
 pub use legacy::Legacy;
 pub use logs::Logs;
 pub use obstacles::{Obstacle, Whom};

@@ -13,6 +13,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/006_zero_os.sql"),
     include_str!("migrations/007_maintenance.sql"),
     include_str!("migrations/008_shared_names.sql"),
+    include_str!("migrations/009_history.sql"),
 ];
 
 pub fn migrate(connection: &mut Connection) -> Result<()> {

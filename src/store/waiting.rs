@@ -19,7 +19,34 @@ pub struct Waiting {
     pub bases: HashMap<BuildId, BuildId>,
 }
 
+/// Builds of scripts that are not over. A load of the configuration needs no place.
+#[derive(Debug, Default)]
+pub struct Places {
+    pub running: u64,
+    pub waiting: u64,
+}
+
 impl Store {
+    /// How many builds have a place, and how many wait for one.
+    pub async fn places(&self) -> Result<Places> {
+        self.read(|connection| {
+            let places = connection
+                .prepare_cached(
+                    "SELECT count(*) FILTER (WHERE state != 'queued'), \
+                     count(*) FILTER (WHERE state = 'queued') FROM builds \
+                     WHERE ended IS NULL AND kind != 'configuration'",
+                )?
+                .query_row([], |row| {
+                    Ok(Places {
+                        running: row.get(0)?,
+                        waiting: row.get(1)?,
+                    })
+                })?;
+            Ok(places)
+        })
+        .await
+    }
+
     /// For those of the builds that are queued; asks nothing where none is.
     pub async fn waiting(&self, builds: &[Build]) -> Result<Waiting> {
         let queued: Vec<_> = builds

@@ -2,6 +2,7 @@
 
 mod artifacts;
 mod changes;
+mod lane;
 mod log;
 
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use warp::filters::BoxedFilter;
 pub use self::artifacts::__path_artifact;
 pub use self::artifacts::__path_list_artifacts;
 pub use self::changes::{__path_ask, __path_cancel, __path_rebuild};
+pub use self::lane::__path_lane;
 pub use self::log::{__path_log, __path_marks, __path_search, __path_times, stream_whole_log};
 use super::answer::{self, Answer, Response, respond};
 use super::failure::{ErrorView, Failure};
@@ -48,6 +50,8 @@ pub fn routes(web: &Arc<Web>) -> BoxedFilter<(Response,)> {
         .unify()
         .or(changes::routes(web, all.boxed(), READING_AND_ASKING))
         .unify()
+        .or(lane::routes(web))
+        .unify()
         .or(log::routes(web))
         .unify()
         .or(artifacts::routes(web))
@@ -68,6 +72,10 @@ pub struct ListQuery {
     /// `owner/name`.
     repository: Option<String>,
     branch: Option<String>,
+    /// Path of the script in the repository; `configuration` for loads of the configuration.
+    script: Option<String>,
+    /// The recipe's tag.
+    tag: Option<String>,
     /// States, separated by commas; also `running` (preparing to publishing) and `finished` (every end).
     state: Option<String>,
     /// Found in repository, branch, script, tag, commit id, or a commit's message or author.
@@ -87,13 +95,7 @@ pub struct ListQuery {
 )]
 async fn list(web: &Web, query: &str) -> Answer {
     let query: ListQuery = filters::parse_query(query)?;
-    let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
-    if !(1..=LARGEST_LIMIT).contains(&limit) {
-        return Err(Failure::bad_request(
-            format!("limit is {limit}"),
-            format!("it may be 1 to {LARGEST_LIMIT}"),
-        ));
-    }
+    let limit = checked_limit(query.limit, DEFAULT_LIMIT)?;
     let filter = filter_of(&query)?;
     let page = web.service.store.builds(filter, limit).await?;
     let next = match page.more {
@@ -105,19 +107,14 @@ async fn list(web: &Web, query: &str) -> Answer {
 }
 
 fn filter_of(query: &ListQuery) -> Result<BuildFilter, Failure> {
-    let text = query.text.as_deref().map(str::trim);
-    if text.is_some_and(|text| text.len() > LONGEST_TEXT) {
-        return Err(Failure::bad_request(
-            "text is too long",
-            format!("at most {LONGEST_TEXT} bytes are looked for"),
-        ));
-    }
     Ok(BuildFilter {
         repository: checked("repository", query.repository.as_deref())?,
         branch: checked("branch", query.branch.as_deref())?,
+        script: checked("script", query.script.as_deref())?,
+        tag: checked("tag", query.tag.as_deref())?,
         before: checked("before", query.before.as_deref())?,
         states: states(query.state.as_deref().unwrap_or(""))?,
-        text: text.filter(|text| !text.is_empty()).map(str::to_owned),
+        text: checked_text(query.text.as_deref())?.map(str::to_owned),
         ..BuildFilter::default()
     })
 }
@@ -132,6 +129,29 @@ where
         Some(value) => value.parse().map(Some).map_err(|error: T::Err| {
             Failure::bad_request(format!("{name}: {error}"), "see docs/http.md")
         }),
+    }
+}
+
+/// How many are wanted at most.
+pub fn checked_limit(limit: Option<usize>, default: usize) -> Result<usize, Failure> {
+    match limit.unwrap_or(default) {
+        limit if (1..=LARGEST_LIMIT).contains(&limit) => Ok(limit),
+        limit => Err(Failure::bad_request(
+            format!("limit is {limit}"),
+            format!("it may be 1 to {LARGEST_LIMIT}"),
+        )),
+    }
+}
+
+/// A text to look for, without the space around it; empty counts as left out.
+pub fn checked_text(text: Option<&str>) -> Result<Option<&str>, Failure> {
+    let text = text.map(str::trim).filter(|text| !text.is_empty());
+    match text {
+        Some(text) if text.len() > LONGEST_TEXT => Err(Failure::bad_request(
+            "text is too long",
+            format!("at most {LONGEST_TEXT} bytes are looked for"),
+        )),
+        text => Ok(text),
     }
 }
 

@@ -24,6 +24,8 @@ async fn a_build_is_shown_as_the_contract_says() {
     build["url"] = "…".into();
     assert_eq!(build["id"], id.as_str());
     build["id"] = "…".into();
+    assert!(build["usual"]["total"].is_f64());
+    build["usual"] = "…".into();
     insta::assert_snapshot!(serde_json::to_string_pretty(&build).unwrap(), @r###"
     {
       "artifacts": [],
@@ -107,6 +109,7 @@ async fn a_build_is_shown_as_the_contract_says() {
       ],
       "tag": null,
       "url": "…",
+      "usual": "…",
       "waiting": null
     }
     "###);

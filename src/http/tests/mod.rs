@@ -6,9 +6,12 @@ mod builds;
 mod configuration;
 mod github;
 mod health;
+mod history;
 mod legacy;
 mod live;
+mod repositories;
 mod routes;
+mod service;
 mod webhook;
 
 use std::path::Path;

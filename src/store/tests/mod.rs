@@ -1,4 +1,5 @@
 mod files;
+mod history;
 mod publications;
 mod pushes;
 mod statuses;
