@@ -64,7 +64,7 @@ impl LogReader {
     }
 
     /// The log as it was when it had so many bytes: what is written later is not seen.
-    pub fn as_of(mut self, bytes: u64) -> Self {
+    pub fn at_length(mut self, bytes: u64) -> Self {
         self.end = bytes;
         self
     }

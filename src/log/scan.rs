@@ -55,29 +55,33 @@ pub struct Match {
     pub excerpt_column: u64,
 }
 
-/// A match where it was found, of which only what is wanted is worked out.
+/// A line that matches; where in it is worked out only for who asks.
 pub(super) struct Hit<'a> {
     pub line: u64,
+    query: &'a Query,
     text: &'a [u8],
+    /// Somewhere in the line; nothing before it in the line matches.
+    from: usize,
     line_end: usize,
-    found: regex::bytes::Match<'a>,
     /// How much of the line stands before the text, if it begins there.
     before_text: u64,
 }
 
 impl Hit<'_> {
     pub fn to_match(&self) -> Match {
-        let newline = memchr::memrchr(b'\n', &self.text[..self.found.start()]);
+        let newline = memchr::memrchr(b'\n', &self.text[..self.from]);
         let line_start = newline.map_or(0, |at| at + 1);
+        let found = self.query.regex.find_at(self.text, self.from);
+        let found = found.expect("the line matches");
         let before = if line_start == 0 { self.before_text } else { 0 };
         let line = &self.text[line_start..self.line_end];
-        let start = self.found.start() - line_start;
+        let start = found.start() - line_start;
         let excerpt_start = start.saturating_sub(EXCERPT_BEFORE);
         let excerpt_end = line.len().min(excerpt_start + EXCERPT);
         Match {
             line: self.line,
             column: before + start as u64 + 1,
-            length: self.found.len() as u64,
+            length: found.len() as u64,
             excerpt: line[excerpt_start..excerpt_end].to_vec(),
             excerpt_column: before + excerpt_start as u64 + 1,
         }
@@ -166,21 +170,24 @@ impl<F: FnMut(Hit<'_>) -> ControlFlow<()>> Scan<'_, F> {
         let mut counted = 0;
         let mut position = self.first_start();
         while position <= text.len()
-            && let Some(found) = self.query.regex.find_at(text, position)
+            && let Some(end) = self.query.regex.shortest_match_at(text, position)
         {
-            let newline = memchr::memchr(b'\n', &text[found.start()..]);
-            let line_end = newline.map_or(text.len(), |at| found.start() + at);
-            line += count_newlines(&text[counted..found.start()]);
-            counted = found.start();
+            // No match has a newline in it: where one ends tells its line.
+            let line_end = memchr::memchr(b'\n', &text[end..]).map_or(text.len(), |at| end + at);
+            line += count_newlines(&text[counted..end]);
+            counted = end;
+            let newline = memchr::memrchr(b'\n', &text[position..end]);
+            let from = newline.map_or(position, |at| position + at + 1);
             position = line_end + 1;
             if line == self.line && self.line_matched {
                 continue;
             }
             (self.each)(Hit {
                 line,
+                query: self.query,
                 text,
+                from,
                 line_end,
-                found,
                 before_text: self.line_begun,
             })?;
         }
@@ -206,15 +213,16 @@ impl<F: FnMut(Hit<'_>) -> ControlFlow<()>> Scan<'_, F> {
             let sees_its_end = found.end() < piece.len() || !self.query.ends_with_look;
             found.start() < kept_from + CONTEXT && sees_its_end
         });
-        let Some(found) = found else {
+        if found.is_none() {
             return ControlFlow::Continue(());
-        };
+        }
         self.line_matched = true;
         (self.each)(Hit {
             line: self.line,
+            query: self.query,
             text: piece,
+            from: first_start,
             line_end: piece.len(),
-            found,
             before_text,
         })
     }

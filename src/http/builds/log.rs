@@ -65,9 +65,9 @@ async fn open_as_it_is(web: &Web, build: &Build) -> Result<Option<LogReader>, Fa
     };
     // The file may be a moment ahead of what was announced, which alone is never taken back.
     if let Some(bytes) = written {
-        return Ok(Some(log.as_of(bytes)));
+        return Ok(Some(log.at_length(bytes)));
     }
-    let log = web.read_disk(move || log.len().map(|bytes| log.as_of(bytes)));
+    let log = web.read_disk(move || log.len().map(|bytes| log.at_length(bytes)));
     log.await.map(Some)
 }
 

@@ -9,6 +9,7 @@ mod health;
 mod history;
 mod legacy;
 mod live;
+mod log_search;
 mod repositories;
 mod routes;
 mod service;

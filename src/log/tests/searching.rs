@@ -282,7 +282,7 @@ proptest! {
                 compress(folder.path()).unwrap();
             }
             let log = &log[..length];
-            let reader = LogReader::open(folder.path()).unwrap().as_of(length as u64);
+            let reader = LogReader::open(folder.path()).unwrap().at_length(length as u64);
             let expected = naive(log, &regex);
 
             let marks = marks(&reader, &query, buckets);

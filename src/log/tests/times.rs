@@ -58,7 +58,7 @@ proptest! {
                 compress(folder.path()).unwrap();
             }
             let known = (known * log.len() as f64) as u64;
-            let reader = LogReader::open(folder.path()).unwrap().as_of(known);
+            let reader = LogReader::open(folder.path()).unwrap().at_length(known);
             let lines = reader.lines().unwrap();
             let first = 1 + (first * lines as f64) as u64;
 
