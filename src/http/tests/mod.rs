@@ -12,6 +12,7 @@ mod live;
 mod repositories;
 mod routes;
 mod service;
+mod session;
 mod webhook;
 
 use std::path::Path;
