@@ -8,6 +8,9 @@ use url::Url;
 use super::output::Problem;
 use super::server::Server;
 
+const TOKEN_HINT: &str = "set AUTOBUILDER_TOKEN to `api_token` of the service file; where that \
+    names none, it is in the file api-token of the data directory";
+
 pub struct Client {
     server: Server,
     http: reqwest::Client,
@@ -57,8 +60,8 @@ impl Client {
         body: Option<&Value>,
     ) -> Result<Response, Problem> {
         let mut request = self.http.request(method, url);
-        // Watching is open; the token goes only where it is needed.
-        if let (Some(_), Some(token)) = (body, self.token()) {
+        // A service may be private: then watching needs it too.
+        if let Some(token) = self.token() {
             request = request.bearer_auth(token);
         }
         if let Some(body) = body {
@@ -96,13 +99,19 @@ impl Client {
             ),
         };
         let hint = match (status, answer["hint"].as_str()) {
-            (StatusCode::UNAUTHORIZED, _) => {
-                "set AUTOBUILDER_TOKEN to `api_token` of the service file; where that names none, \
-                 it is in the file api-token of the data directory"
-            }
+            (StatusCode::UNAUTHORIZED, _) => TOKEN_HINT,
             (_, hint) => hint.unwrap_or("see whether AUTOBUILDER_URL is the service's address"),
         };
         Problem::new(error, hint)
+    }
+
+    /// As [`Self::refused`] by a service that did not say why.
+    pub fn unauthorized(&self) -> Problem {
+        let error = match self.token() {
+            Some(_) => "this is not the API token",
+            None => "this needs the API token",
+        };
+        Problem::new(error, TOKEN_HINT)
     }
 }
 

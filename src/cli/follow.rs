@@ -7,6 +7,9 @@ use futures_util::{SinkExt, StreamExt};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::http::header::AUTHORIZATION;
+use tokio_tungstenite::tungstenite::http::{HeaderValue, StatusCode};
 use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
@@ -179,21 +182,53 @@ impl Follower<'_> {
     }
 }
 
-async fn connect(client: &Client) -> Result<Socket, Problem> {
-    let mut url = client.api(&["live"])?;
+/// Why there is no connection.
+enum NoConnection {
+    /// Trying again changes nothing.
+    Refused(Problem),
+    Unreachable(Problem),
+}
+
+impl std::convert::From<NoConnection> for Problem {
+    fn from(reason: NoConnection) -> Self {
+        match reason {
+            NoConnection::Refused(problem) | NoConnection::Unreachable(problem) => problem,
+        }
+    }
+}
+
+async fn connect(client: &Client) -> Result<Socket, NoConnection> {
+    let mut url = client.api(&["live"]).map_err(NoConnection::Refused)?;
     let scheme = if url.scheme() == "https" { "wss" } else { "ws" };
     // Both pairs are special schemes to the URL standard, between which a change is allowed.
     let _ = url.set_scheme(scheme);
-    match connect_async(url.as_str()).await {
-        Ok((socket, _)) => Ok(socket),
-        Err(tungstenite::Error::Http(response)) => Err(Problem::new(
-            format!("{url} answered {}", response.status()),
-            "see whether AUTOBUILDER_URL is the service's address, and what stands before it lets WebSockets through",
-        )),
-        Err(error) => Err(Problem::new(
+    let unreachable = |error: tungstenite::Error| {
+        NoConnection::Unreachable(Problem::new(
             format!("no service answers at {url}: {error}"),
             "start it with `autobuilder serve`, or set AUTOBUILDER_URL",
-        )),
+        ))
+    };
+    let mut request = url.as_str().into_client_request().map_err(unreachable)?;
+    if let Some(token) = client.token() {
+        let bearer = HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| {
+            NoConnection::Refused(Problem::new(
+                "the API token cannot be sent: it is more than one line of text",
+                "see AUTOBUILDER_TOKEN",
+            ))
+        })?;
+        request.headers_mut().insert(AUTHORIZATION, bearer);
+    }
+    match connect_async(request).await {
+        Ok((socket, _)) => Ok(socket),
+        Err(tungstenite::Error::Http(response)) => match response.status() {
+            StatusCode::UNAUTHORIZED => Err(NoConnection::Refused(client.unauthorized())),
+            status => Err(NoConnection::Unreachable(Problem::new(
+                format!("{url} answered {status}"),
+                "see whether AUTOBUILDER_URL is the service's address, and what stands before it \
+                 lets WebSockets through",
+            ))),
+        },
+        Err(error) => Err(unreachable(error)),
     }
 }
 
@@ -204,8 +239,11 @@ async fn connect_again(client: &Client) -> Result<Socket, Problem> {
         tokio::time::sleep(pause).await;
         match connect(client).await {
             Ok(socket) => return Ok(socket),
-            Err(problem) if lost.elapsed() > GIVE_UP_AFTER => return Err(problem),
-            Err(_) => pause = (pause * 2).min(LONGEST_PAUSE),
+            Err(NoConnection::Refused(problem)) => return Err(problem),
+            Err(NoConnection::Unreachable(problem)) if lost.elapsed() > GIVE_UP_AFTER => {
+                return Err(problem);
+            }
+            Err(NoConnection::Unreachable(_)) => pause = (pause * 2).min(LONGEST_PAUSE),
         }
     }
 }

@@ -11,7 +11,7 @@ use super::client::Client;
 use super::follow::{From, follow};
 use super::server::Server;
 use crate::domain::build::State;
-use crate::http::tests::{Fixture, serve_at};
+use crate::http::tests::{Fixture, TOKEN, serve_at};
 
 fn client(address: SocketAddr, token: Option<&str>) -> Client {
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -97,6 +97,39 @@ async fn refusals_say_what_to_do() {
         .await
         .unwrap_err();
     assert_eq!(problem.error, "there is no build 0123456789ab");
+}
+
+#[tokio::test]
+async fn a_private_service_is_watched_with_the_token() {
+    let fixture = Fixture::new();
+    fixture.configure(|config| config.monitor.private = true);
+    let id = fixture.built('a', b"text\n").await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (_stop, _served) = serve_at(listener, &fixture);
+    for (token, error) in [
+        (None, "this needs the API token"),
+        (Some("wrong"), "this is not the API token"),
+    ] {
+        let client = client(address, token);
+        let read = client.get(client.api(&["builds"]).unwrap()).await;
+        let followed = follow(&client, id.as_str(), From::Offset(0), &mut |_| Ok(())).await;
+        for problem in [read.unwrap_err(), followed.unwrap_err()] {
+            assert_eq!(problem.error, error);
+            assert!(problem.hint.starts_with("set AUTOBUILDER_TOKEN"));
+        }
+    }
+    let client = client(address, Some(TOKEN));
+    client.get(client.api(&["builds"]).unwrap()).await.unwrap();
+    let mut log = Vec::new();
+    let mut write = |bytes: &[u8]| {
+        log.extend_from_slice(bytes);
+        Ok(())
+    };
+    follow(&client, id.as_str(), From::Offset(0), &mut write)
+        .await
+        .unwrap();
+    assert_eq!(log, b"text\n");
 }
 
 #[tokio::test]

@@ -41,6 +41,7 @@ pub use finding::{Finding, Findings};
 pub use interpolation::Environment;
 pub use load::{text_of_bytes, too_large};
 pub use service::{Configuration, FirstSight, Github, GithubApp, Pull, ServiceConfig};
+pub use values::HttpUrl;
 
 /// The environment of this process, for [`ServiceConfig::load`]. A variable that is not UTF-8
 /// counts as not set.

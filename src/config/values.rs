@@ -217,6 +217,10 @@ impl HttpUrl {
         &self.0
     }
 
+    pub fn is_https(&self) -> bool {
+        url::Url::parse(&self.0).is_ok_and(|url| url.scheme() == "https")
+    }
+
     /// Whether only this machine can reach it.
     pub fn is_loopback(&self) -> bool {
         url::Url::parse(&self.0).is_ok_and(|url| match url.host() {

@@ -11,7 +11,8 @@ use warp::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use warp::{Filter, Rejection};
 
 use super::failure::Failure;
-use super::session::Session;
+use super::session::{self, Session};
+use super::tries::{self, Peer};
 use super::{Web, filters};
 use crate::service::Service;
 
@@ -23,43 +24,52 @@ pub enum Credential {
     Session,
 }
 
-/// What every request passes before it finds its route.
-pub fn guard(web: &Arc<Web>) -> impl Filter<Extract = (), Error = Rejection> + Clone + use<> {
+/// What every request passes before it finds its route. It tells whether everybody may see the
+/// answer.
+pub fn guard(web: &Arc<Web>) -> impl Filter<Extract = (bool,), Error = Rejection> + Clone + use<> {
     filters::given(web)
         .and(warp::method())
         .and(warp::path::full())
         .and(warp::header::headers_cloned())
+        .and(warp::ext::optional())
         .and_then(
-            |web: Arc<Web>, method: Method, path: FullPath, headers: HeaderMap| async move {
-                admit(&web.service, &method, path.as_str(), &headers).map_err(warp::reject::custom)
+            |web: Arc<Web>, method: Method, path: FullPath, headers: HeaderMap, peer| async move {
+                admit(&web, &method, path.as_str(), &headers, peer).map_err(warp::reject::custom)
             },
         )
-        .untuple_one()
 }
 
 fn admit(
-    service: &Service,
+    web: &Web,
     method: &Method,
     path: &str,
     headers: &HeaderMap,
-) -> Result<(), Failure> {
+    peer: Option<Peer>,
+) -> Result<bool, Failure> {
+    let service = &web.service;
     let config = service.config.borrow().clone();
     let is_closed = config.monitor.private && !is_open(method, path);
     let is_change = !matches!(*method, Method::GET | Method::HEAD);
+    let tells_right_from_wrong = is_closed || is_change || path == session::PATH;
+    if tells_right_from_wrong && let Some(given) = bearer(headers) {
+        let token = api_token(service)?;
+        let client = tries::client(peer, headers, &config.trusted_proxies);
+        web.tries.attempt(client, || is_api_token(&token, given))?;
+    }
     if is_change && credential(service, headers)? == Some(Credential::Session) {
         check_own_page(headers, config.public_url.as_str())?;
     }
-    match is_closed {
-        true => authorize(service, headers),
-        false => Ok(()),
+    if is_closed {
+        authorize(service, headers)?;
     }
+    Ok(!is_closed)
 }
 
 /// What strangers may ask for where `monitor.private` is set: what shows no build, and what has a
 /// secret of its own. The description of the API says no more than the published source does, and
 /// programs are made from it. Everything that is not named here is closed.
-fn is_open(method: &Method, path: &str) -> bool {
-    let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+pub fn is_open(method: &Method, path: &str) -> bool {
+    let segments: Vec<&str> = path.strip_prefix('/').unwrap_or(path).split('/').collect();
     match segments[..] {
         [""] | ["healthz" | "readyz"] | ["monitor", ..] => true,
         ["api", "v1", "session" | "openapi.json"] => true,

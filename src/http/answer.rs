@@ -72,6 +72,20 @@ pub fn set(response: &mut Response, name: HeaderName, value: impl ToString) {
     }
 }
 
+/// For what is not for everybody: no proxy keeps it for others, and no browser shows it after its
+/// session.
+pub fn ask_each_time(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    if headers
+        .get(CACHE_CONTROL)
+        .is_none_or(|value| value != "no-store")
+    {
+        let private = HeaderValue::from_static("private, no-cache");
+        headers.insert(CACHE_CONTROL, private);
+    }
+    response
+}
+
 /// What every answer carries, whatever it is.
 pub fn harden(mut response: Response) -> Response {
     let headers = response.headers_mut();

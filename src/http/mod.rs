@@ -22,6 +22,7 @@ mod repositories;
 mod server;
 mod service;
 mod session;
+mod tries;
 mod view;
 mod webhook;
 
@@ -43,6 +44,7 @@ use self::failure::Failure;
 pub use self::gc::GcView;
 pub use self::live::Changes;
 pub use self::server::serve;
+use self::tries::Tries;
 use crate::actors::Projects;
 use crate::domain::build::Build;
 use crate::log::LogReader;
@@ -73,6 +75,7 @@ pub struct Web {
     pub connections: TaskTracker,
     pub live_times: LiveTimes,
     pub changes: Changes,
+    tries: Tries,
     disk_reads: Semaphore,
     searches: Arc<Semaphore>,
     body_memory: Arc<Semaphore>,
@@ -104,6 +107,7 @@ impl Web {
             connections: TaskTracker::new(),
             live_times,
             changes: Changes::default(),
+            tries: Tries::default(),
             disk_reads: Semaphore::new(DISK_READS),
             searches: Arc::new(Semaphore::new(SEARCHES)),
             body_memory: Arc::new(Semaphore::new(BODY_MEMORY)),
@@ -155,6 +159,10 @@ impl Web {
 pub fn routes(web: &Arc<Web>) -> BoxedFilter<(Response,)> {
     access::guard(web)
         .and(rooms(web))
+        .map(|may_be_stored, response| match may_be_stored {
+            true => response,
+            false => answer::ask_each_time(response),
+        })
         .recover(failure::recover)
         .unify()
         .map(answer::harden)

@@ -3,11 +3,13 @@
 use std::sync::{Arc, LazyLock};
 
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{Content, Ref, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 use warp::Filter;
 use warp::filters::BoxedFilter;
-use warp::http::HeaderValue;
+use warp::http::{HeaderValue, Method};
 
+use super::access::is_open;
 use super::answer::{self, Response};
 use super::{filters, session};
 
@@ -65,6 +67,23 @@ struct Token;
 
 impl Modify for Token {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        for (path, item) in &mut document.paths.paths {
+            let operations = [
+                (Method::GET, &mut item.get),
+                (Method::POST, &mut item.post),
+                (Method::DELETE, &mut item.delete),
+            ];
+            for (method, operation) in operations {
+                if let Some(operation) = operation
+                    && !is_open(&method, path)
+                {
+                    let responses = &mut operation.responses.responses;
+                    responses
+                        .entry("401".to_owned())
+                        .or_insert_with(|| refusal().into());
+                }
+            }
+        }
         let bearer = HttpBuilder::new()
             .scheme(HttpAuthScheme::Bearer)
             .description(Some("`api_token` of the service file"))
@@ -80,6 +99,15 @@ impl Modify for Token {
             components.add_security_scheme("session", cookie);
         }
     }
+}
+
+/// The answer to strangers where `monitor.private` is set.
+fn refusal() -> utoipa::openapi::Response {
+    let error = Ref::from_schema_name("ErrorView");
+    ResponseBuilder::new()
+        .description("`monitor.private` is set, and the token or session is missing or wrong")
+        .content("application/json", Content::new(Some(error)))
+        .build()
 }
 
 pub fn document() -> utoipa::openapi::OpenApi {

@@ -15,6 +15,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 
 use super::answer::Response;
+use super::tries::Peer;
 use super::{LiveTimes, Web, routes};
 use crate::actors::Projects;
 use crate::service::Service;
@@ -90,6 +91,10 @@ where
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%client, %error, "cannot set TCP_NODELAY");
     }
+    let service = hyper::service::service_fn(move |mut request: hyper::Request<_>| {
+        request.extensions_mut().insert(Peer(client.ip()));
+        service.call(request)
+    });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)

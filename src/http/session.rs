@@ -9,7 +9,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
-use url::Url;
 use utoipa::ToSchema;
 use warp::Filter;
 use warp::filters::BoxedFilter;
@@ -21,7 +20,10 @@ use super::access::{api_token, check_own_page, credential, expect_json, is_api_t
 use super::answer::{self, Answer, Response, respond};
 use super::failure::{ErrorView, Failure};
 use super::filters::{self, Body};
+use super::tries::{self, Peer};
+use crate::config::HttpUrl;
 
+pub const PATH: &str = "/api/v1/session";
 const ALLOWED: &str = "GET, HEAD, POST, DELETE";
 const LARGEST_BODY: usize = 4096;
 
@@ -29,7 +31,8 @@ const LIFETIME: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// Browsers take this name only with `Secure`, for `/`, and from the host itself: neither a sister
 /// domain nor plain HTTP can put another in its place.
-/// Source: <https://www.rfc-editor.org/rfc/rfc6265#section-5>.
+/// Source: <https://datatracker.ietf.org/doc/html/draft-ietf-httpbis-rfc6265bis>, cookie name
+/// prefixes.
 pub const SECURE_NAME: &str = "__Host-autobuilder";
 const PLAIN_NAME: &str = "autobuilder";
 
@@ -49,7 +52,10 @@ pub fn routes(web: &Arc<Web>) -> BoxedFilter<(Response,)> {
         .and(filters::given(web))
         .and(headers())
         .and(filters::body(web, LARGEST_BODY))
-        .map(|web: Arc<Web>, headers: HeaderMap, body| respond(sign_in(&web, &headers, body)));
+        .and(warp::ext::optional())
+        .map(|web: Arc<Web>, headers: HeaderMap, body, peer| {
+            respond(sign_in(&web, &headers, body, peer))
+        });
     let ended = at
         .and(filters::deleting(ALLOWED))
         .and(filters::given(web))
@@ -103,11 +109,18 @@ fn view(web: &Web, signed_in: bool) -> Answer {
         (status = 401, description = "the token is wrong", body = ErrorView),
         (status = 403, description = "it is not the monitor's own page that asks", body = ErrorView),
         (status = 415, description = "the body is not JSON", body = ErrorView),
+        (status = 429, description = "too many wrong tokens came from this address", body = ErrorView),
     )
 )]
-fn sign_in(web: &Web, headers: &HeaderMap, body: Result<Body, Failure>) -> Answer {
-    let public_url = web.service.config.borrow().public_url.clone();
-    check_own_page(headers, public_url.as_str())?;
+fn sign_in(
+    web: &Web,
+    headers: &HeaderMap,
+    body: Result<Body, Failure>,
+    peer: Option<Peer>,
+) -> Answer {
+    let config = web.service.config.borrow().clone();
+    let public_url = config.public_url.as_str();
+    check_own_page(headers, public_url)?;
     let body = body?.bytes;
     expect_json(headers, &body)?;
     // What serde says of a token of the wrong type could hold a part of it.
@@ -117,9 +130,11 @@ fn sign_in(web: &Web, headers: &HeaderMap, body: Result<Body, Failure>) -> Answe
             "send {\"token\": \"<api_token>\"}",
         )
     })?;
-    let is_secure = is_secure(headers, public_url.as_str())?;
+    let is_secure = is_secure(headers, &config.public_url)?;
     let token = api_token(&web.service)?;
-    if !is_api_token(&token, asked.token.trim()) {
+    let given = asked.token.trim();
+    let client = tries::client(peer, headers, &config.trusted_proxies);
+    if !(web.tries).attempt(client, || is_api_token(&token, given))? {
         return Err(Failure::new(
             StatusCode::UNAUTHORIZED,
             "this is not the API token",
@@ -241,15 +256,13 @@ fn set_cookie(response: &mut Response, is_secure: bool, value: &str, lifetime: D
 
 /// Whether the browser takes a cookie that it never sends in the clear: over HTTPS, which may end
 /// at a proxy before us, and from its own machine. Where HTTPS is to be had, nothing else will do.
-fn is_secure(headers: &HeaderMap, public_url: &str) -> Result<bool, Failure> {
+fn is_secure(headers: &HeaderMap, public_url: &HttpUrl) -> Result<bool, Failure> {
     let origin = headers.get(ORIGIN).and_then(|origin| origin.to_str().ok());
+    let origin = origin.and_then(|origin| HttpUrl::try_from(origin.to_owned()).ok());
     // Without an origin it was `Sec-Fetch-Site` that passed the request: browsers send that to
     // such addresses only.
-    let takes_it = match origin.and_then(|origin| Url::parse(origin).ok()) {
-        Some(origin) => origin.scheme() == "https" || is_loopback(&origin),
-        None => true,
-    };
-    match !takes_it && public_url.starts_with("https:") {
+    let takes_it = origin.is_none_or(|origin| origin.is_https() || origin.is_loopback());
+    match !takes_it && public_url.is_https() {
         true => Err(Failure::new(
             StatusCode::FORBIDDEN,
             "nobody signs in over plain HTTP where the service is reached over HTTPS",
@@ -259,11 +272,48 @@ fn is_secure(headers: &HeaderMap, public_url: &str) -> Result<bool, Failure> {
     }
 }
 
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOKEN: &str = "open sesame";
+
+    #[test]
+    fn a_session_is_opened_by_the_token_that_sealed_it_and_by_no_other() {
+        let session = Session::until(Duration::from_secs(1_800_000_000));
+        let cookie = session.sealed(TOKEN);
+        assert_eq!(cookie.len(), "1800000000.".len() + 64);
+        assert_eq!(Session::open(&cookie, TOKEN), Some(session));
+        assert_eq!(Session::open(&cookie, "another"), None);
+        let prolonged = cookie.replacen("1800000000", "1900000000", 1);
+        for other in [
+            prolonged.as_str(),
+            &cookie[..cookie.len() - 1],
+            &cookie[..cookie.len() - 2],
+            "1800000000.",
+            "1800000000",
+            ".",
+            "",
+            TOKEN,
+        ] {
+            assert_eq!(Session::open(other, TOKEN), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_session_ends_when_it_says() {
+        let session = Session::until(Duration::from_secs(1_800_000_000));
+        assert!(session.holds_at(Duration::from_secs(1_799_999_999)));
+        assert!(!session.holds_at(Duration::from_secs(1_800_000_000)));
+        let cookie_of = |session: Session| {
+            let mut headers = HeaderMap::new();
+            let cookie = format!("{SECURE_NAME}={}", session.sealed(TOKEN));
+            headers.insert(COOKIE, cookie.parse().unwrap());
+            headers
+        };
+        let old = cookie_of(Session::until(now()));
+        assert!(Session::is_named_in(&old) && !Session::is_valid_in(&old, TOKEN));
+        let new = cookie_of(Session::until(now() + LIFETIME));
+        assert!(Session::is_valid_in(&new, TOKEN));
     }
 }

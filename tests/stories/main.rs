@@ -28,6 +28,7 @@ mod queue;
 mod reconcile;
 mod restart;
 mod secrets;
+mod session;
 mod statuses;
 mod tcp;
 mod webhook;

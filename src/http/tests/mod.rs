@@ -13,6 +13,7 @@ mod log_search;
 mod repositories;
 mod routes;
 mod service;
+mod session;
 mod webhook;
 
 use std::path::Path;
