@@ -22,8 +22,10 @@ check: web/node_modules/.package-lock.json ## formatting, lints, types, licences
 	cd web && npm run check && npm run lint
 
 test: web ## everything, with a real Docker engine
-	scripts/setup build docker image test-images registry redis chromium
-	cd web && npm test && npm run test:e2e
+	scripts/setup build docker image test-images registry redis chromium sqlite
+	cd web && npm test
+	cargo build --package autobuilder
+	scripts/with-docker npm --prefix web run test:e2e
 	cargo test --workspace --exclude autobuilder
 	scripts/with-docker cargo test --package autobuilder --no-fail-fast
 
