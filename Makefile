@@ -1,9 +1,9 @@
 # `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup build web check test bench demo
+.PHONY: help setup build web check test bench bench-monitor demo
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 8
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 setup: ## install what building and running needs (Debian and Ubuntu; as root or with sudo)
 	scripts/setup
@@ -31,6 +31,9 @@ test: web ## everything, with a real Docker engine
 
 bench: ## speed and memory, beside a raw Docker client; QUICK=1 for the version of a minute
 	scripts/bench
+
+bench-monitor: ## the monitor in Chromium, over a log of ten million lines; QUICK=1 for a million
+	scripts/bench-monitor
 
 demo: ## build real software by a push, and watch it
 	scripts/demo

@@ -10,7 +10,7 @@ import {
 } from 'playwright-core';
 import { Service, type Settings } from './service';
 
-const CHROMIUM = process.env['CHROMIUM'] ?? '/usr/bin/chromium';
+export const CHROMIUM = process.env['CHROMIUM'] ?? '/usr/bin/chromium';
 
 export function openBrowser(): Promise<Browser> {
   const page = fileURLToPath(new URL('../../dist/index.html', import.meta.url));
