@@ -1,9 +1,9 @@
 # `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup build web check test bench demo
+.PHONY: help setup build web check test bench bench-monitor demo
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 8
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 setup: ## install what building and running needs (Debian and Ubuntu; as root or with sudo)
 	scripts/setup
@@ -22,13 +22,18 @@ check: web/node_modules/.package-lock.json ## formatting, lints, types, licences
 	cd web && npm run check && npm run lint
 
 test: web ## everything, with a real Docker engine
-	scripts/setup build docker image test-images registry redis chromium
-	cd web && npm test && npm run test:e2e
+	scripts/setup build docker image test-images registry redis chromium sqlite
+	cd web && npm test
+	cargo build --package autobuilder
+	scripts/with-docker npm --prefix web run test:e2e
 	cargo test --workspace --exclude autobuilder
 	scripts/with-docker cargo test --package autobuilder --no-fail-fast
 
 bench: ## speed and memory, beside a raw Docker client; QUICK=1 for the version of a minute
 	scripts/bench
+
+bench-monitor: ## the monitor in Chromium, over a log of ten million lines; QUICK=1 for a million
+	scripts/bench-monitor
 
 demo: ## build real software by a push, and watch it
 	scripts/demo

@@ -13,7 +13,7 @@ export default ts.config(
     languageOptions: { globals: { ...globals.browser } },
   },
   {
-    files: ['dev/**', '*.config.*'],
+    files: ['e2e/*.mjs', '*.config.*'],
     languageOptions: { globals: { ...globals.node } },
   },
   {

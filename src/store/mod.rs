@@ -62,7 +62,7 @@ pub struct Store {
 struct Shared {
     writer: writer::Writer,
     readers: Mutex<Vec<Connection>>,
-    free_readers: Semaphore,
+    free_readers: Arc<Semaphore>,
     revision: watch::Sender<i64>,
     instance: String,
 }
@@ -130,7 +130,7 @@ impl Store {
             shared: Arc::new(Shared {
                 writer: writer::Writer::start(connection, revision.clone()),
                 readers: Mutex::new(readers),
-                free_readers: Semaphore::new(READERS),
+                free_readers: Arc::new(Semaphore::new(READERS)),
                 revision,
                 instance,
             }),
@@ -159,14 +159,14 @@ impl Store {
         &self,
         query: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let _place = self
-            .shared
-            .free_readers
-            .acquire()
+        let place = Arc::clone(&self.shared.free_readers)
+            .acquire_owned()
             .await
             .map_err(|_| StoreError::Closed)?;
         let shared = Arc::clone(&self.shared);
         let work = tokio::task::spawn_blocking(move || {
+            // The query's own, because it goes on when nobody waits for it any more.
+            let _place = place;
             let connection = lock(&shared.readers).pop().ok_or(StoreError::Closed)?;
             let result = query(&connection);
             lock(&shared.readers).push(connection);

@@ -4,9 +4,8 @@ export default defineConfig({
   test: {
     root: import.meta.dirname,
     include: ['*.test.ts'],
-    testTimeout: 30_000,
-    hookTimeout: 30_000,
-    // One browser and one fake service at a time.
-    fileParallelism: false,
+    // For a machine with two busy cores; nothing takes this long when all is well.
+    testTimeout: 90_000,
+    hookTimeout: 120_000,
   },
 });

@@ -2,6 +2,7 @@ mod files;
 mod history;
 mod publications;
 mod pushes;
+mod readers;
 mod statuses;
 
 use super::deliveries::Heard;

@@ -1,0 +1,66 @@
+import type { Page } from 'playwright-core';
+import { expect, it } from 'vitest';
+import { stage } from '../stage/current';
+import { goToLine, isLive, lastLine, linesOnScreen } from '../stage/screen';
+import { until } from '../stage/wait';
+import { counting, running, written } from './writer';
+
+/** The number in the last counted line on screen. */
+async function counted(page: Page): Promise<number> {
+  const lines = (await linesOnScreen(page)).filter(({ text }) => text.startsWith('counted'));
+  return Number(lines.at(-1)?.text.split(' ').at(-1) ?? 0);
+}
+
+/** That each counted line on screen is the one after that above it, from one that was seen before something happened. */
+async function isWholeFrom(page: Page, line: number): Promise<void> {
+  await goToLine(page, line);
+  await until(async () => {
+    const lines = (await linesOnScreen(page)).filter(({ text }) => text !== '');
+    expect(lines.map(({ number }) => number)).toContain(line);
+    const offset = lines[0] ? lines[0].number - Number(lines[0].text.split(' ').at(-1)) : 0;
+    expect(lines.length).toBeGreaterThan(10);
+    for (const { number, text } of lines) expect(text).toBe(written(number - offset));
+  });
+}
+
+export function liveStories(): void {
+  it('is followed until the reader scrolls up, who is told how much is new', async () => {
+    const page = await stage.page(`/builds/${await running(counting(100))}`);
+    await until(async () => expect(await counted(page)).toBeGreaterThan(60));
+    await page.locator('.scroller').hover();
+    await page.mouse.wheel(0, -300);
+    const pill = page.getByText(/new lines ↓/);
+    await pill.waitFor();
+    const held = await lastLine(page);
+    await page.waitForFunction(() => parseInt(document.querySelector('.pill')?.textContent ?? '') > 50);
+    expect(await lastLine(page)).toBe(held);
+    await pill.click();
+    await until(async () => expect(await lastLine(page)).toBeGreaterThan(held + 50));
+  });
+
+  it('goes on after a lost connection, without hole or repeat', async () => {
+    const page = await stage.page(`/builds/${await running(counting(100))}`);
+    await until(async () => expect(await counted(page)).toBeGreaterThan(20));
+    const before = await lastLine(page);
+    stage.service.link.goDown();
+    await page.locator('header .live', { hasText: 'reconnecting' }).waitFor();
+    stage.service.link.comeBack();
+    await isLive(page).waitFor();
+    await until(async () => expect(await lastLine(page)).toBeGreaterThan(before + 50));
+    await isWholeFrom(page, before);
+    stage.forgive(/ERR_CONNECTION|WebSocket/);
+  });
+
+  it('goes on after the service was killed and started again', async () => {
+    const page = await stage.page(`/builds/${await running(counting(100))}`);
+    await until(async () => expect(await counted(page)).toBeGreaterThan(20));
+    const before = await lastLine(page);
+    await stage.service.kill();
+    await page.locator('header .live', { hasText: 'reconnecting' }).waitFor();
+    await stage.service.start();
+    await isLive(page).waitFor();
+    await until(async () => expect(await lastLine(page)).toBeGreaterThan(before + 50));
+    await isWholeFrom(page, before);
+    stage.forgive(/ERR_CONNECTION|WebSocket/);
+  });
+}

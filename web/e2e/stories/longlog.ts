@@ -1,0 +1,49 @@
+import type { Page } from 'playwright-core';
+import { expect, it } from 'vitest';
+import { partOf } from '../stage/archive';
+import { MANY_LINES, archive, once, stage } from '../stage/current';
+import { firstLine, goToLine, lastLine } from '../stage/screen';
+import { until } from '../stage/wait';
+
+const longest = once(async () => {
+  const [build] = await (await archive()).list('limit=1');
+  return build?.id ?? '';
+});
+
+async function open(hash: string): Promise<Page> {
+  return stage.page(`/builds/${await longest()}${hash}`, { of: await archive() });
+}
+
+export function longLogStories(): void {
+  it('shows any place at once, with few lines in the page', async () => {
+    const page = await open('#L5000000');
+    await page.getByText(partOf(5_000_000)).waitFor();
+    expect(await page.locator('[data-line]').count()).toBeLessThan(150);
+    for (const line of [1, MANY_LINES - 1, 1_234_567]) {
+      const begun = performance.now();
+      await goToLine(page, line);
+      await page.getByText(partOf(line)).waitFor();
+      // Generous, for a machine that does other work.
+      expect(performance.now() - begun).toBeLessThan(5000);
+    }
+  });
+
+  it('reaches its very first and last line by the scroll bar', async () => {
+    const page = await open('#L5000000');
+    await page.getByText(partOf(5_000_000)).waitFor();
+    const scroller = page.locator('.scroller');
+    await scroller.evaluate((element) => (element.scrollTop = element.scrollHeight));
+    await until(async () => expect(await lastLine(page)).toBe(MANY_LINES));
+    await scroller.evaluate((element) => (element.scrollTop = 0));
+    await until(async () => expect(await firstLine(page)).toBe(1));
+  });
+
+  it('moves by single lines with the wheel', async () => {
+    const page = await open('#L5000000');
+    await page.getByText(partOf(5_000_000)).waitFor();
+    const first = await firstLine(page);
+    await page.locator('.scroller').hover();
+    await page.mouse.wheel(0, 180);
+    await until(async () => expect(await firstLine(page)).toBe(first + 10));
+  });
+}

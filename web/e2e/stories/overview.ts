@@ -1,0 +1,84 @@
+import { expect, it } from 'vitest';
+import { archive, once, stage } from '../stage/current';
+import { RESULT, hold } from '../stage/service';
+import { found, until } from '../stage/wait';
+import { counting, fresh, running } from './writer';
+
+/** Some builds that have ended in different ways. */
+const ended = once(async () => {
+  const { service } = stage;
+  const good = await service.build('acme/pager', 'main', `echo fine\n${RESULT}`, {
+    message: 'Fix the pager',
+  });
+  const bad = await service.build('acme/pager', 'topic', 'echo broken; exit 3', {
+    message: 'Break the pager',
+  });
+  const other = await service.build('acme/editor', 'main', `echo fine\n${RESULT}`, { message: 'Edit' });
+  await Promise.all([
+    service.reaches(good, 'succeeded'),
+    service.reaches(bad, 'failed'),
+    service.reaches(other, 'succeeded'),
+  ]);
+});
+
+export function overviewStories(): void {
+  it('shows what runs with its last lines moving, and why something waits', async () => {
+    await ended();
+    const first = await running(counting(20));
+    await running(hold('end'));
+    await stage.service.build(fresh(), 'main', hold('end'));
+    const page = await stage.page('');
+    await page.getByText('2 running · 1 waiting').waitFor();
+    await page.getByText('waits for a free place (2 of 2)').waitFor();
+    const card = page.locator('article', { has: page.locator(`a[href$="${first}"]`) });
+    const shown = async () =>
+      Number(/counted to (\d+)\s*$/.exec(await card.locator('.tail').innerText())?.[1] ?? 0);
+    const before = await found('a line', async () => (await shown()) || null);
+    await until(async () => expect(await shown()).toBeGreaterThan(before + 5));
+    expect(await page.getByRole('table', { name: 'History' }).getByRole('row').count()).toBeGreaterThan(3);
+  });
+
+  it('keeps its filter in the address', async () => {
+    await ended();
+    const page = await stage.page('');
+    await page.getByRole('table', { name: 'History' }).waitFor();
+    await page.keyboard.press('/');
+    await page.keyboard.type('pager');
+    await page.waitForURL('**/monitor?text=pager');
+    await page.getByLabel('State').selectOption('failed');
+    await page.waitForURL('**/monitor?state=failed&text=pager');
+    await page.reload();
+    expect(await page.getByLabel('Filter builds by text').inputValue()).toBe('pager');
+    await until(async () => {
+      const rows = await page.locator('.rows [role=row]').allInnerTexts();
+      expect(rows).toEqual([expect.stringContaining('failed')]);
+    });
+  });
+
+  it('is worked by keyboard', async () => {
+    await ended();
+    const page = await stage.page('');
+    await page.locator('.rows [role=row]').first().waitFor();
+    await page.keyboard.press('j');
+    await page.keyboard.press('Enter');
+    await page.waitForURL('**/builds/*');
+  });
+
+  it('scrolls through a long history with few rows in the page, and comes back to its place', async () => {
+    const page = await stage.page('', { of: await archive() });
+    const rows = page.locator('.rows [role=row]');
+    await rows.first().waitFor();
+    const depth = () => page.locator('.rows').evaluate((element) => element.clientHeight);
+    const begun = await depth();
+    await until(async () => {
+      await page.keyboard.press('G');
+      expect(await depth()).toBeGreaterThan(begun * 20);
+    });
+    expect(await rows.count()).toBeLessThan(150);
+    const place = await page.evaluate(() => scrollY);
+    await rows.locator('.name a').last().press('Enter');
+    await page.waitForURL('**/builds/*');
+    await page.goBack();
+    await until(async () => expect(Math.abs((await page.evaluate(() => scrollY)) - place)).toBeLessThan(300));
+  });
+}
