@@ -162,6 +162,10 @@ function makeBuild({ id, at, state, repository, branch, took = 0, ...rest }) {
       next_try: seed % 5 === 0 ? time(Date.now() + 41_000) : null,
       given_up: false,
     },
+    usual:
+      seed % 7 === 0
+        ? null
+        : { total: 245, steps: { preparing: 12, building: 200, collecting: 13, publishing: 20 } },
     url: `http://127.0.0.1:${PORT}/monitor/builds/${id}`,
     ...rest,
   };
@@ -327,8 +331,148 @@ async function sendFile(response, path) {
   }
 }
 
+const isSignedIn = (request) =>
+  request.headers.authorization === 'Bearer fake' || /fake-session/.test(request.headers.cookie ?? '');
+const sessionOf = (request) => ({ signed_in: isSignedIn(request), private: process.env.PRIVATE === 'yes' });
+
+async function sessions(request, response) {
+  if (request.method === 'GET') return sendJson(response, 200, sessionOf(request));
+  if (request.method === 'DELETE') {
+    response.setHeader('set-cookie', 'fake-session=; Path=/; Max-Age=0');
+    return sendJson(response, 200, { ...sessionOf(request), signed_in: false });
+  }
+  let body = '';
+  for await (const part of request) body += part;
+  if (JSON.parse(body).token !== 'fake')
+    return sendJson(response, 401, { error: 'the token is wrong', hint: 'It is fake.' });
+  response.setHeader('set-cookie', 'fake-session=yes; Path=/; HttpOnly; SameSite=Strict');
+  return sendJson(response, 200, { ...sessionOf(request), signed_in: true });
+}
+
+const inLane = (build, other) =>
+  ['repository', 'branch', 'script', 'tag'].every((key) => build[key] === other[key]);
+const byAge = () => [...builds.values()].sort((a, b) => (a.queued < b.queued ? -1 : 1));
+
+function lane(build) {
+  const all = byAge().filter((other) => inLane(build, other));
+  const at = all.indexOf(build);
+  return {
+    older: all[at - 1]?.id ?? null,
+    newer: all[at + 1]?.id ?? null,
+    builds: all.slice(-30).map(({ id, commit, state, queued, started, ended }) => ({
+      id,
+      commit,
+      state,
+      queued,
+      started,
+      ended,
+    })),
+  };
+}
+
+function repositories(query) {
+  const text = (query.get('text') ?? '').toLowerCase();
+  const names = [...REPOSITORIES.map(([name]) => name), 'acme/never-built']
+    .sort()
+    .filter((name) => name.includes(text) && name > (query.get('after') ?? ''));
+  const limit = Number(query.get('limit') ?? 100);
+  const newest = byAge().reverse();
+  return {
+    repositories: names.slice(0, limit).map((name) => {
+      const mine = newest.filter((build) => build.repository === name);
+      return {
+        name,
+        tracked: true,
+        branches: BRANCHES.map((branch, at) => {
+          const build = mine.find((other) => other.branch === branch);
+          return {
+            name: branch,
+            ref: `refs/heads/${branch}`,
+            tracked: at !== 2,
+            state: build?.state ?? null,
+            ended: build?.ended ?? null,
+            builds: build
+              ? [
+                  {
+                    id: build.id,
+                    script: build.script,
+                    tag: build.tag,
+                    state: build.state,
+                    queued: build.queued,
+                    started: build.started,
+                    ended: build.ended,
+                  },
+                ]
+              : [],
+          };
+        }),
+        durations: mine
+          .filter((build) => build.ended && build.started)
+          .slice(0, 20)
+          .reverse()
+          .map((build) => ({
+            id: build.id,
+            state: build.state,
+            seconds: (Date.parse(build.ended) - Date.parse(build.started)) / 1000,
+            ended: build.ended,
+          })),
+      };
+    }),
+    next: names.length > limit ? names[limit - 1] : null,
+  };
+}
+
+const CONFIGURATION = () => ({
+  source: { repository: 'acme/configuration', branch: 'main' },
+  commit: hexOf(3, 40),
+  build: 'showcase',
+  loaded: time(Date.now() - 3_600_000),
+  files: [
+    { path: 'acme/app/development.yaml', state: 'tracked', in_force: true },
+    { path: 'acme/app/main.yaml', state: 'broken', in_force: true },
+    { path: 'acme/kernel/main.yaml', state: 'unchanged', in_force: true },
+    { path: 'acme/lib/next.yaml', state: 'broken', in_force: false },
+    { path: 'acme/old/main.yaml', state: 'removed', in_force: false },
+  ],
+  findings: [
+    {
+      severity: 'error',
+      file: 'acme/app/main.yaml',
+      line: 2,
+      column: 12,
+      key: 'build.sh.artefact',
+      message: '`artefact` is not a known key',
+      expected: 'one of artifact, format, image',
+      hint: 'did you mean `artifact`?',
+      excerpt: { text: 'build.sh: {artefact: x}', start: 11, width: 8 },
+    },
+    {
+      severity: 'warning',
+      file: 'acme/app/main.yaml',
+      line: 3,
+      column: 3,
+      key: 'build.sh',
+      message: 'the script is listed and has no recipe',
+      excerpt: { text: '  - build.sh', start: 4, width: 8 },
+    },
+    {
+      severity: 'error',
+      file: 'acme/lib/next.yaml',
+      line: 0,
+      column: 0,
+      key: '',
+      message: 'the file is larger than 1 MiB',
+    },
+  ],
+});
+
+const DISK = [
+  { name: 'data', path: '/var/lib/autobuilder', free: 39e9, total: 100e9 },
+  { name: 'docker', path: '/var/lib/docker', free: 60e9, total: 100e9 },
+];
+
 function post(request, response, build, action) {
-  if (request.headers.authorization !== 'Bearer fake')
+  if (!isSignedIn(request))
     return sendJson(response, 401, { error: 'the token is wrong', hint: 'It is fake.' });
   if (action === 'cancel') {
     end(build, 'cancelled');
@@ -343,12 +487,26 @@ function post(request, response, build, action) {
     repository: [build.repository, build.script, build.tag],
   });
   run(again);
-  return sendJson(response, 202, again);
+  return sendJson(response, 202, { builds: [{ id: again.id, url: again.url }], reason: null });
 }
 
 const server = createServer((request, response) => {
   const url = new URL(request.url, 'http://localhost');
   const [, id, action] = /^\/api\/v1\/builds\/([^/]+)(?:\/(.+))?$/.exec(url.pathname) ?? [];
+  if (url.pathname === '/api/v1/session') return void sessions(request, response);
+  if (process.env.PRIVATE === 'yes' && url.pathname.startsWith('/api/') && !isSignedIn(request))
+    return sendJson(response, 401, { error: 'this service is private', hint: 'sign in' });
+  if (url.pathname === '/api/v1/service')
+    return sendJson(response, 200, {
+      version: 'fake',
+      instance,
+      places: { total: 2, running: 2, waiting: 2 },
+      disk: DISK,
+    });
+  if (url.pathname === '/api/v1/repositories') return sendJson(response, 200, repositories(url.searchParams));
+  if (url.pathname === '/api/v1/configuration') return sendJson(response, 200, CONFIGURATION());
+  if (url.pathname === '/api/v1/builds' && request.method === 'POST')
+    return post(request, response, builds.get('showcase'), 'rebuild');
   if (url.pathname === '/api/v1/builds') return sendJson(response, 200, list(url.searchParams));
   if (id) {
     const build = builds.get(decodeURIComponent(id));
@@ -358,6 +516,7 @@ const server = createServer((request, response) => {
         hint: 'It may have been removed by the retention rules.',
       });
     if (!action) return sendJson(response, 200, build);
+    if (action === 'lane') return sendJson(response, 200, lane(build));
     if (action === 'log') return sendLog(response, logs.get(build.id), url.searchParams);
     if (request.method === 'POST' && (action === 'cancel' || action === 'rebuild'))
       return post(request, response, build, action);
