@@ -1,4 +1,15 @@
-import type { ApiError, Build, BuildList } from './types';
+import type {
+  ApiError,
+  AskedBuild,
+  Build,
+  BuildList,
+  Caused,
+  Configuration,
+  Lane,
+  RepositoryList,
+  Service,
+  Session,
+} from './types';
 
 /** A request that did not work out, in words for the person who looks at the page. */
 export class RequestFailed extends Error {
@@ -24,28 +35,58 @@ export interface BuildsQuery {
 }
 
 export function listBuilds(query: BuildsQuery, signal?: AbortSignal): Promise<BuildList> {
-  const search = new URLSearchParams();
-  for (const [key, value] of Object.entries(query)) {
-    if (value !== undefined && value !== '') search.set(key, String(value));
-  }
-  return json<BuildList>(`/api/v1/builds?${search}`, { signal: signal ?? null });
+  return json(`/api/v1/builds${searchOf(query)}`, reading(signal));
 }
 
 export function getBuild(id: string, signal?: AbortSignal): Promise<Build> {
-  return json<Build>(buildPath(id), { signal: signal ?? null });
+  return json(buildPath(id), reading(signal));
 }
 
-export function cancelBuild(id: string, token: string): Promise<unknown> {
-  return json(`${buildPath(id)}/cancel`, { method: 'POST', headers: bearer(token) });
+/** The builds before and after one of the same branch, script and tag. */
+export function getLane(id: string, signal?: AbortSignal): Promise<Lane> {
+  return json(`${buildPath(id)}/lane`, reading(signal));
 }
 
-/** Asks for the build again; resolves to the new build's id where the answer names it. */
-export async function rebuild(id: string, token: string): Promise<string | null> {
-  const answer = await json<{ id?: string; builds?: { id: string }[] }>(`${buildPath(id)}/rebuild`, {
-    method: 'POST',
-    headers: bearer(token),
-  });
-  return answer.id ?? answer.builds?.[0]?.id ?? null;
+export interface RepositoriesQuery {
+  text?: string | undefined;
+  after?: string | undefined;
+  limit?: number;
+}
+
+export function listRepositories(query: RepositoriesQuery, signal?: AbortSignal): Promise<RepositoryList> {
+  return json(`/api/v1/repositories${searchOf(query)}`, reading(signal));
+}
+
+export function getConfiguration(): Promise<Configuration> {
+  return json('/api/v1/configuration', reading());
+}
+
+export function getService(): Promise<Service> {
+  return json('/api/v1/service', reading());
+}
+
+export function getSession(): Promise<Session> {
+  return json('/api/v1/session', reading());
+}
+
+export function signIn(token: string): Promise<Session> {
+  return json('/api/v1/session', posting({ token }));
+}
+
+export async function signOut(): Promise<void> {
+  await request('/api/v1/session', { method: 'DELETE' });
+}
+
+export function cancelBuild(id: string): Promise<unknown> {
+  return json(`${buildPath(id)}/cancel`, posting());
+}
+
+export function rebuild(id: string): Promise<Caused> {
+  return json(`${buildPath(id)}/rebuild`, posting());
+}
+
+export function startBuild(asked: AskedBuild): Promise<Caused> {
+  return json('/api/v1/builds', posting(asked));
 }
 
 export interface LogLines {
@@ -75,8 +116,21 @@ function buildPath(id: string): string {
   return `/api/v1/builds/${encodeURIComponent(id)}`;
 }
 
-function bearer(token: string): Record<string, string> {
-  return { Authorization: `Bearer ${token}` };
+function searchOf(query: object): string {
+  const search = new URLSearchParams();
+  for (const [key, value] of Object.entries(query)) {
+    if (value !== undefined && value !== '') search.set(key, String(value));
+  }
+  return search.size === 0 ? '' : `?${search}`;
+}
+
+function reading(signal?: AbortSignal): RequestInit {
+  return { signal: signal ?? null };
+}
+
+function posting(body?: object): RequestInit {
+  if (body === undefined) return { method: 'POST' };
+  return { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(body) };
 }
 
 async function json<T>(path: string, init: RequestInit): Promise<T> {
@@ -102,7 +156,19 @@ async function request(path: string, init: RequestInit): Promise<Response> {
     throw new RequestFailed('the service does not answer', 'See that it runs and that the network is up.', 0);
   }
   if (response.ok) return response;
+  if (response.status === 401 && isReading(init)) unauthorized();
   throw await failure(response);
+}
+
+function isReading(init: RequestInit): boolean {
+  return init.method === undefined;
+}
+
+let unauthorized: () => void = () => undefined;
+
+/** Watching needs the token now: what to do about it. */
+export function onUnauthorized(act: () => void): void {
+  unauthorized = act;
 }
 
 async function failure(response: Response): Promise<RequestFailed> {
@@ -117,6 +183,7 @@ async function failure(response: Response): Promise<RequestFailed> {
 }
 
 function hintFor(status: number): string {
+  if (status === 401) return 'Sign in, and try again.';
   if (status === 404) return 'It may have been removed by the retention rules; see the history.';
   if (status >= 500) return "Try again in a moment; the service's own log says more.";
   return 'Try again, or go back to the overview.';

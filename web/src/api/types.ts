@@ -1,126 +1,105 @@
-/** The shapes of the HTTP API and the live protocol, as docs/ describes them. */
+/**
+ * Names for the shapes of the HTTP API, which `npm run types` generates from docs/openapi.json, and the messages
+ * of the live protocol (docs/live-protocol.md), which that document cannot describe.
+ */
+import type { components } from './openapi';
 
-export type RunningState = 'preparing' | 'building' | 'collecting' | 'publishing';
-export type EndState =
-  'succeeded' | 'failed' | 'errored' | 'timed_out' | 'cancelled' | 'superseded' | 'skipped';
-export type BuildState = 'queued' | RunningState | EndState;
+type Schemas = components['schemas'];
 
-export type Cause =
-  | { type: 'push'; pusher?: string; forced: boolean }
-  | { type: 'dependency'; repository: string; commit: string }
-  | { type: 'manual' }
-  | { type: 'rebuild'; of: string }
-  | { type: 'reconcile' }
-  /** Another build needs the image that it makes. */
-  | { type: 'base'; of: string }
-  | { type: 'imported'; id: string }
-  | { type: 'pull_request'; number?: number };
+/**
+ * What is not known is null, never left out (docs/http.md); the document marks whatever may be null as optional.
+ */
+type Whole<T> = T extends readonly (infer Item)[]
+  ? Whole<Item>[]
+  : T extends object
+    ? { [Key in keyof T]-?: Whole<Exclude<T[Key], undefined>> }
+    : T;
 
-export interface Step {
-  /** The state that the build was in. */
-  name: string;
-  attempt: number;
-  started: string;
-  ended: string | null;
-  /** The log line at which the step began; the first line is 1. */
-  line: number;
+export type Build = Whole<Schemas['BuildView']> & { usual: Usual | null };
+export type BuildState = Build['state'];
+export type RunningState = Extract<BuildState, 'preparing' | 'building' | 'collecting' | 'publishing'>;
+export type EndState = Exclude<BuildState, 'queued' | RunningState>;
+export type Cause = Build['cause'];
+export type Step = Build['steps'][number];
+export type Artifact = Build['artifacts'][number];
+export type Commit = Build['commits'][number];
+export type Base = NonNullable<Build['base']>;
+export type Status = NonNullable<Build['status']>;
+export type BuildList = { builds: Build[]; next: string | null };
+export interface Usual {
+  total: number;
+  steps: Record<string, number>;
 }
+export type Caused = Whole<Schemas['CausedView']>;
+export type AskedBuild = Schemas['AskedBuild'];
 
-export interface Artifact {
-  name: string;
-  /** In bytes. */
-  size: number;
-  sha256: string;
-  url: string;
-}
-
-export interface Commit {
+export interface LaneBuild {
   id: string;
-  message: string;
-  author: string;
-  url: string | null;
-}
-
-export interface Limits {
-  /** Bytes. */
-  memory: number;
-  /** Cores' worth of time; null: all there are. */
-  cpus: number | null;
-  /** Processes and threads. */
-  pids: number;
-  /** Seconds from the start of the script. */
-  timeout: number;
-}
-
-/** What an incremental kernel is built upon. */
-export interface Base {
-  image: string;
-  /** The branch or tag that it was built from. */
-  branch: string;
-  /** Null for an image that another service made. */
-  commit: string | null;
-  match: 'same' | 'version' | 'prefix' | 'fallback';
-}
-
-/** How far GitHub has been told of a build. */
-export interface Status {
-  /** Under which name it is listed on the commit. */
-  context: string;
-  state: 'pending' | 'success' | 'failure' | 'error';
-  /** When GitHub took it; null: it waits, or was given up. */
-  reported: string | null;
-  attempts: number;
-  /** Why GitHub does not show it, in one line. */
-  problem: string | null;
-  next_try: string | null;
-  given_up: boolean;
-}
-
-export interface Build {
-  id: string;
-  repository: string;
-  branch: string;
-  ref: string;
   commit: string;
-  script: string;
-  tag: string | null;
-  kind: 'flist' | 'binary' | 'kernel' | 'configuration';
-  cause: Cause;
   state: BuildState;
-  /** Why the build is where it is, in one line. */
-  reason: string | null;
-  /** What a queued build waits for. */
-  waiting: string | null;
-  steps: Step[];
   queued: string;
   started: string | null;
   ended: string | null;
-  /** 2 after it lost its container once. */
-  attempt: number;
-  exit_code: number | null;
-  image: string | null;
-  /** Null for whatever is no incremental kernel, and until it is chosen. */
-  base: Base | null;
-  container: string | null;
-  limits: Limits | null;
-  log: { bytes: number; lines: number };
-  artifacts: Artifact[];
-  /** Newest last. */
-  commits: Commit[];
-  /** Null where nothing is told, or a newer build of the same commit speaks for this one. */
-  status: Status | null;
-  url: string;
+}
+export interface Lane {
+  older: string | null;
+  newer: string | null;
+  builds: LaneBuild[];
 }
 
-export interface BuildList {
-  builds: Build[];
+export interface RepositoryList {
+  repositories: Repository[];
   next: string | null;
 }
-
-export interface ApiError {
-  error: string;
-  hint?: string | null;
+export interface Repository {
+  name: string;
+  tracked: boolean;
+  branches: Branch[];
+  durations: Duration[];
 }
+export interface Branch {
+  name: string;
+  ref: string;
+  tracked: boolean;
+  state: BuildState | null;
+  ended: string | null;
+  builds: BranchBuild[];
+}
+export interface BranchBuild {
+  id: string;
+  script: string;
+  tag: string | null;
+  state: BuildState;
+  queued: string;
+  started: string | null;
+  ended: string | null;
+}
+export interface Duration {
+  id: string;
+  state: BuildState;
+  seconds: number;
+  ended: string;
+}
+
+export interface Service {
+  version: string;
+  instance: string;
+  places: { total: number; running: number; waiting: number };
+  disk: { name: string; path: string; free: number; total: number }[];
+}
+export type Disk = Service['disk'][number];
+
+export interface Session {
+  signed_in: boolean;
+  private: boolean;
+}
+
+/** Findings alone leave out what they do not have. */
+export type Finding = Schemas['Finding'];
+export type Configuration = Whole<Omit<Schemas['ConfigurationView'], 'findings'>> & { findings: Finding[] };
+export type ConfigurationFile = Configuration['files'][number];
+
+export type ApiError = Schemas['ErrorView'];
 
 export type ServerMessage =
   | { type: 'hello'; version: string; instance: string; revision: number }

@@ -14,6 +14,8 @@ class Connection {
   retryAt = $state<number | null>(null);
 
   private listeners = new Set<Listener>();
+  private started = false;
+  private told = false;
 
   readonly live = new LiveClient(
     {
@@ -26,22 +28,34 @@ class Connection {
       status: (status, retryIn) => {
         this.status = status;
         this.retryAt = retryIn === null ? null : Date.now() + retryIn;
+        // Where no live connection comes about, the page at least shows how things are now.
+        if (status === 'reconnecting' && !this.told) this.refresh();
       },
       build: (build) => {
         for (const listener of this.listeners) listener.build?.(build);
       },
-      refresh: () => {
-        for (const listener of this.listeners) listener.refresh?.();
-      },
+      refresh: () => this.refresh(),
     },
   );
 
   start(): void {
     this.live.start();
+    if (this.started) return;
+    this.started = true;
     addEventListener('online', () => this.live.retryNow());
     document.addEventListener('visibilitychange', () => {
       if (document.visibilityState === 'visible') this.live.retryNow();
     });
+  }
+
+  stop(): void {
+    this.live.stop();
+  }
+
+  /** Lets everything be asked for again. */
+  refresh(): void {
+    this.told = true;
+    for (const listener of this.listeners) listener.refresh?.();
   }
 
   /** Tells the listener until the returned function is called. */

@@ -1,7 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import type { Build, Status } from '../api/types';
+import type { Status } from '../api/types';
 import { baseInWords, bytes, deliveryInWords, duration, plural, relative } from './format';
-import { UsualDurations } from './usual';
 
 describe('durations', () => {
   it.each([
@@ -62,37 +61,6 @@ it('sizes and counts', () => {
   expect(bytes(1024 ** 3 * 8)).toBe('8.0 GiB');
   expect(plural(1, 'line')).toBe('1 line');
   expect(plural(1204, 'line')).toBe('1,204 lines');
-});
-
-describe('the usual duration', () => {
-  const ran = (values: Partial<Build>, seconds: number): Build =>
-    ({
-      repository: 'acme/app',
-      branch: 'main',
-      script: 's',
-      tag: null,
-      state: 'succeeded',
-      started: new Date(0).toISOString(),
-      ended: new Date(seconds * 1000).toISOString(),
-      ...values,
-    }) as Build;
-
-  it('is the median of successes on the same branch', () => {
-    const usual = new UsualDurations([
-      ran({}, 10),
-      ran({}, 30),
-      ran({}, 20),
-      ran({ state: 'failed' }, 1),
-      ran({ branch: 'x' }, 500),
-    ]);
-    expect(usual.of(ran({}, 0))).toBe(20_000);
-  });
-
-  it('falls back to other branches, and is unknown without any success', () => {
-    const usual = new UsualDurations([ran({ branch: 'x' }, 50), ran({ tag: 't' }, 9)]);
-    expect(usual.of(ran({}, 0))).toBe(50_000);
-    expect(usual.of(ran({ script: 'other' }, 0))).toBeNull();
-  });
 });
 
 describe('the base of a kernel', () => {

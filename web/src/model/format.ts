@@ -94,8 +94,9 @@ export function causeInWords(cause: Cause): string {
       return 'found to be behind its branch';
     case 'imported':
       return `built before, as ${cause.id}`;
-    case 'pull_request':
-      return cause.number === undefined ? 'pull request' : `pull request #${cause.number}`;
+    default:
+      // A service newer than this page may know more causes.
+      return String((cause as { type: unknown }).type);
   }
 }
 

@@ -44,6 +44,6 @@ export function isRunning(state: BuildState): state is RunningState {
   return RUNNING.includes(state);
 }
 
-export function hasEnded(build: Build): boolean {
+export function hasEnded(build: Pick<Build, 'state'>): boolean {
   return build.state !== 'queued' && !isRunning(build.state);
 }

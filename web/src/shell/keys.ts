@@ -5,19 +5,24 @@ export type Keys = Record<string, (event: KeyboardEvent) => void>;
 export interface KeyHelp {
   keys: string[];
   does: string;
-  where: 'everywhere' | 'overview' | 'build';
+  where: 'everywhere' | 'lists' | 'build';
 }
 
 export const KEY_HELP: readonly KeyHelp[] = [
   { keys: ['?'], does: 'this list', where: 'everywhere' },
-  { keys: ['/'], does: 'filter', where: 'overview' },
-  { keys: ['j', 'k'], does: 'next and previous build', where: 'overview' },
-  { keys: ['Enter'], does: 'open the build', where: 'overview' },
+  { keys: ['/'], does: 'filter, or search the log', where: 'everywhere' },
   { keys: ['g', 'G'], does: 'top and end', where: 'everywhere' },
+  { keys: ['j', 'k'], does: 'next and previous row', where: 'lists' },
+  { keys: ['Enter'], does: 'open it', where: 'lists' },
+  { keys: ['[', ']'], does: 'older and newer build of this branch', where: 'build' },
   { keys: ['j', 'k'], does: 'down and up a line', where: 'build' },
+  { keys: ['n', 'N'], does: 'next and previous hit', where: 'build' },
+  { keys: ['e', 'E'], does: 'next and previous error', where: 'build' },
+  { keys: [':'], does: 'go to a line', where: 'build' },
   { keys: ['f'], does: 'follow the end', where: 'build' },
   { keys: ['w'], does: 'wrap long lines', where: 'build' },
-  { keys: ['[', ']'], does: 'older and newer build of this branch', where: 'build' },
+  { keys: ['t'], does: 'times of the lines', where: 'build' },
+  { keys: ['z', 'Z'], does: 'fold this step, or all', where: 'build' },
 ];
 
 /** Listens until the returned function is called. */

@@ -2,11 +2,18 @@
 
 const BASE = '/monitor';
 
-export type Route = { page: 'overview' } | { page: 'build'; id: string } | { page: 'unknown' };
+export type Route =
+  | { page: 'overview' }
+  | { page: 'repositories' }
+  | { page: 'configuration' }
+  | { page: 'build'; id: string }
+  | { page: 'unknown' };
 
 export function routeOf(pathname: string): Route {
   const path = pathname.replace(/\/+$/, '');
   if (path === BASE || path === '') return { page: 'overview' };
+  if (path === `${BASE}/repositories`) return { page: 'repositories' };
+  if (path === `${BASE}/configuration`) return { page: 'configuration' };
   const id = /^\/monitor\/builds\/([^/]+)$/.exec(path)?.[1];
   if (id === undefined) return { page: 'unknown' };
   try {
@@ -18,6 +25,14 @@ export function routeOf(pathname: string): Route {
 
 export function overviewPath(search = ''): string {
   return `${BASE}${search}`;
+}
+
+export function repositoriesPath(search = ''): string {
+  return `${BASE}/repositories${search}`;
+}
+
+export function configurationPath(): string {
+  return `${BASE}/configuration`;
 }
 
 export function buildPath(id: string, hash = ''): string {
@@ -35,17 +50,23 @@ class Router {
   readonly search = $derived(this.url.search);
   readonly hash = $derived(this.url.hash);
 
+  private leaving = new Set<() => void>();
+
   start(): void {
+    // Each page puts itself where the reader was, once it has what was there.
+    history.scrollRestoration = 'manual';
     const read = () => (this.url = new URL(location.href));
     read();
     addEventListener('popstate', () => {
       read();
       this.visits += 1;
     });
+    addEventListener('pagehide', () => this.leave());
     document.addEventListener('click', (event) => this.onClick(event));
   }
 
   go(to: string): void {
+    this.leave();
     history.pushState(null, '', to);
     this.url = new URL(location.href);
   }
@@ -56,12 +77,31 @@ class Router {
     this.url = new URL(location.href);
   }
 
+  /** The reader's place in this page, as it was kept with this step of the history; null on a first visit. */
+  place(): unknown {
+    return history.state as unknown;
+  }
+
+  keep(place: unknown): void {
+    history.replaceState(place, '');
+  }
+
+  /** Calls before another page is gone to by a link, until the returned function is called. */
+  onLeave(act: () => void): () => void {
+    this.leaving.add(act);
+    return () => this.leaving.delete(act);
+  }
+
+  private leave(): void {
+    for (const act of this.leaving) act();
+  }
+
   /** Plain clicks on our own links stay in the page; everything else is the browser's. */
   private onClick(event: MouseEvent): void {
     if (event.defaultPrevented || event.button !== 0) return;
     if (event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
     const link = event.target instanceof Element ? event.target.closest('a') : null;
-    if (!link || link.target !== '' || link.hasAttribute('download')) return;
+    if (!link || !link.href || link.target !== '' || link.hasAttribute('download')) return;
     const url = new URL(link.href);
     const ours = url.pathname === BASE || url.pathname.startsWith(`${BASE}/`);
     if (url.origin !== location.origin || !ours) return;

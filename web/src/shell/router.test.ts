@@ -4,6 +4,8 @@ import { buildPath, routeOf } from './router.svelte';
 it.each([
   ['/monitor', { page: 'overview' }],
   ['/monitor/', { page: 'overview' }],
+  ['/monitor/repositories', { page: 'repositories' }],
+  ['/monitor/configuration/', { page: 'configuration' }],
   ['/monitor/builds/b1', { page: 'build', id: 'b1' }],
   ['/monitor/builds/b1/', { page: 'build', id: 'b1' }],
   ['/monitor/builds/', { page: 'unknown' }],
