@@ -203,7 +203,7 @@ function populate() {
   const colours = makeBuild({
     id: 'showcase',
     at: now - 300_000,
-    state: 'succeeded',
+    state: 'failed',
     took: 90_000,
     repository: REPOSITORIES[0],
   });
@@ -295,11 +295,76 @@ function sendJson(response, status, value) {
   response.end(JSON.stringify(value));
 }
 
+function* numbered(log) {
+  let line = 1;
+  while (line <= log.lines) {
+    const { bytes, next } = log.read(line, 10_000, MAX_ANSWER);
+    const texts = bytes.toString('latin1').split('\n');
+    if (texts.at(-1) === '') texts.pop();
+    for (const text of texts) yield [line++, text];
+    if (next === null) return;
+    line = next;
+  }
+}
+
+function sendFound(response, log, query, asMarks) {
+  const text = query.get('q');
+  let expression;
+  try {
+    const flags = query.get('case') === 'true' ? '' : 'i';
+    expression = new RegExp(
+      query.get('regex') === 'true' ? text : text.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&'),
+      flags,
+    );
+  } catch (error) {
+    return sendJson(response, 400, {
+      error: `the expression cannot be read: ${error.message}`,
+      hint: 'leave `regex` out',
+    });
+  }
+  const matches = [];
+  for (const [line, bytes] of numbered(log)) {
+    const found = expression.exec(bytes);
+    if (found) matches.push({ line, column: found.index + 1, length: found[0].length });
+  }
+  if (asMarks) {
+    const buckets = Number(query.get('buckets') ?? 500);
+    const bucket = Math.max(1, Math.ceil(log.lines / buckets));
+    const counts = new Array(Math.ceil(log.lines / bucket)).fill(0);
+    for (const { line } of matches) counts[Math.floor((line - 1) / bucket)] += 1;
+    return sendJson(response, 200, {
+      lines: log.lines,
+      bucket_lines: bucket,
+      counts,
+      matches: matches.length,
+    });
+  }
+  const limit = Number(query.get('limit') ?? 1000);
+  const before = query.get('before');
+  const list = before
+    ? matches.filter(({ line }) => line < Number(before)).reverse()
+    : matches.filter(({ line }) => line >= Number(query.get('from') ?? 1));
+  return sendJson(response, 200, { matches: list.slice(0, limit), next: null });
+}
+
+function sendTimes(response, build, query) {
+  const first = Number(query.get('line') ?? 1);
+  const last = Math.min(logs.get(build.id).lines, first + Number(query.get('lines') ?? 1000) - 1);
+  const times = [];
+  for (let line = first; line <= last; line += 3)
+    times.push({ line, time: time(Date.parse(build.started ?? build.queued) + line * 35) });
+  return sendJson(response, 200, { times, next: null });
+}
+
 function sendLog(response, log, query) {
+  if (query.has('offset'))
+    return response.end(log.slice(Number(query.get('offset')), Number(query.get('limit') ?? MAX_ANSWER)));
   const headers = { 'content-type': 'text/plain; charset=utf-8' };
   const first = Number(query.get('line') ?? 1);
   const wanted = query.has('lines') ? Number(query.get('lines')) : Math.min(log.lines, 100_000);
-  const { bytes, next } = log.read(first, wanted, MAX_ANSWER);
+  headers['x-log-offset'] = String(log.offsetOf(first));
+  const { bytes, next } =
+    wanted === 0 ? { bytes: Buffer.alloc(0), next: first } : log.read(first, wanted, MAX_ANSWER);
   response.writeHead(
     200,
     next !== null && query.has('lines') ? { ...headers, 'x-next-line': String(next) } : headers,
@@ -358,6 +423,9 @@ const server = createServer((request, response) => {
         hint: 'It may have been removed by the retention rules.',
       });
     if (!action) return sendJson(response, 200, build);
+    if (action === 'log/search') return sendFound(response, logs.get(build.id), url.searchParams, false);
+    if (action === 'log/search/marks') return sendFound(response, logs.get(build.id), url.searchParams, true);
+    if (action === 'log/times') return sendTimes(response, build, url.searchParams);
     if (action === 'log') return sendLog(response, logs.get(build.id), url.searchParams);
     if (request.method === 'POST' && (action === 'cancel' || action === 'rebuild'))
       return post(request, response, build, action);

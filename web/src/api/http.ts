@@ -48,30 +48,7 @@ export async function rebuild(id: string, token: string): Promise<string | null>
   return answer.id ?? answer.builds?.[0]?.id ?? null;
 }
 
-export interface LogLines {
-  bytes: Uint8Array;
-  /** The first line that is not in `bytes` (the first line of a log is 1). */
-  next: number | null;
-}
-
-export async function getLogLines(
-  id: string,
-  line: number,
-  lines: number,
-  signal?: AbortSignal,
-): Promise<LogLines> {
-  const response = await request(`${buildPath(id)}/log?line=${line}&lines=${lines}`, {
-    signal: signal ?? null,
-  });
-  const next = Number(response.headers.get('X-Next-Line'));
-  return { bytes: new Uint8Array(await response.arrayBuffer()), next: next > 0 ? next : null };
-}
-
-export function rawLogAddress(id: string): string {
-  return `${buildPath(id)}/log`;
-}
-
-function buildPath(id: string): string {
+export function buildPath(id: string): string {
   return `/api/v1/builds/${encodeURIComponent(id)}`;
 }
 
@@ -79,7 +56,7 @@ function bearer(token: string): Record<string, string> {
   return { Authorization: `Bearer ${token}` };
 }
 
-async function json<T>(path: string, init: RequestInit): Promise<T> {
+export async function json<T>(path: string, init: RequestInit): Promise<T> {
   const response = await request(path, init);
   try {
     return (await response.json()) as T;
@@ -93,7 +70,7 @@ async function json<T>(path: string, init: RequestInit): Promise<T> {
   }
 }
 
-async function request(path: string, init: RequestInit): Promise<Response> {
+export async function request(path: string, init: RequestInit): Promise<Response> {
   let response: Response;
   try {
     response = await fetch(path, init);

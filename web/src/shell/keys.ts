@@ -14,9 +14,15 @@ export const KEY_HELP: readonly KeyHelp[] = [
   { keys: ['j', 'k'], does: 'next and previous build', where: 'overview' },
   { keys: ['Enter'], does: 'open the build', where: 'overview' },
   { keys: ['g', 'G'], does: 'top and end', where: 'everywhere' },
+  { keys: ['/'], does: 'search in the log', where: 'build' },
+  { keys: ['n', 'N'], does: 'next and previous match', where: 'build' },
+  { keys: ['e', 'E'], does: 'next and previous error', where: 'build' },
   { keys: ['j', 'k'], does: 'down and up a line', where: 'build' },
+  { keys: [':'], does: 'go to a line', where: 'build' },
   { keys: ['f'], does: 'follow the end', where: 'build' },
   { keys: ['w'], does: 'wrap long lines', where: 'build' },
+  { keys: ['t'], does: 'times: none, since the start, by the clock', where: 'build' },
+  { keys: ['z', 'Z'], does: 'fold this step, or all', where: 'build' },
   { keys: ['[', ']'], does: 'older and newer build of this branch', where: 'build' },
 ];
 
