@@ -89,30 +89,7 @@ export function startBuild(asked: AskedBuild): Promise<Caused> {
   return json('/api/v1/builds', posting(asked));
 }
 
-export interface LogLines {
-  bytes: Uint8Array;
-  /** The first line that is not in `bytes` (the first line of a log is 1). */
-  next: number | null;
-}
-
-export async function getLogLines(
-  id: string,
-  line: number,
-  lines: number,
-  signal?: AbortSignal,
-): Promise<LogLines> {
-  const response = await request(`${buildPath(id)}/log?line=${line}&lines=${lines}`, {
-    signal: signal ?? null,
-  });
-  const next = Number(response.headers.get('X-Next-Line'));
-  return { bytes: new Uint8Array(await response.arrayBuffer()), next: next > 0 ? next : null };
-}
-
-export function rawLogAddress(id: string): string {
-  return `${buildPath(id)}/log`;
-}
-
-function buildPath(id: string): string {
+export function buildPath(id: string): string {
   return `/api/v1/builds/${encodeURIComponent(id)}`;
 }
 
@@ -133,7 +110,7 @@ function posting(body?: object): RequestInit {
   return { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(body) };
 }
 
-async function json<T>(path: string, init: RequestInit): Promise<T> {
+export async function json<T>(path: string, init: RequestInit): Promise<T> {
   const response = await request(path, init);
   try {
     return (await response.json()) as T;
@@ -147,7 +124,7 @@ async function json<T>(path: string, init: RequestInit): Promise<T> {
   }
 }
 
-async function request(path: string, init: RequestInit): Promise<Response> {
+export async function request(path: string, init: RequestInit): Promise<Response> {
   let response: Response;
   try {
     response = await fetch(path, init);

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { MAX_COLUMNS, parseLine, PLAIN, styleAfter, type Style } from './ansi';
+import { brokenSequenceAt, MAX_COLUMNS, parseLine, styleAfter } from './ansi';
+import { PLAIN, type Style } from './sgr';
 
 const ESC = '\x1b[';
 
@@ -128,16 +129,48 @@ describe('what is not shown', () => {
   });
 });
 
-describe('long lines', () => {
-  it('are drawn up to a limit', () => {
-    expect(shown('x'.repeat(MAX_COLUMNS * 3))).toHaveLength(MAX_COLUMNS);
-    expect(shown(`${ESC}31m${'x'.repeat(MAX_COLUMNS * 3)}`)).toHaveLength(MAX_COLUMNS);
+describe('what takes more than one column, or none', () => {
+  it('keeps tabs also beside colours', () => {
+    expect(shown(`${ESC}31ma\tb${ESC}0m\tc`)).toBe('a\tb\tc');
   });
 
-  it('cannot be made long by a number', () => {
-    expect(shown(`a${ESC}999999999Cb`).length).toBeLessThanOrEqual(MAX_COLUMNS);
-    expect(shown(`${ESC}999999999Gb`).length).toBeLessThanOrEqual(MAX_COLUMNS);
+  it('leaves blanks of a tab that is written into', () => {
+    expect(shown('a\tb\r\x1b[3Cx')).toBe('a  x    b');
   });
+
+  it('overwrites both halves of a wide character', () => {
+    expect(shown('漢字\r\x1b[1Cx')).toBe(' x字');
+    expect(shown('漢字\rab')).toBe('ab字');
+    expect(shown('漢字\ra')).toBe('a 字');
+  });
+
+  it('leaves accents with their letters', () => {
+    expect(shown('\x1b[32me\u0301x\x1b[2Dy')).toBe('yx');
+    expect(shown('\re\u0301')).toBe('e\u0301');
+  });
+
+  it('knows where each character came from', () => {
+    const { text, sources } = parseLine(`${ESC}31mab${ESC}0mc`);
+    expect(text).toBe('abc');
+    expect(sources).toEqual([5, 6, 11]);
+    expect(parseLine('plain').sources).toBeNull();
+  });
+});
+
+it('cannot be made long by a number', () => {
+  expect(shown(`a${ESC}999999999Cb`).length).toBeLessThanOrEqual(MAX_COLUMNS + 1);
+  expect(shown(`${ESC}999999999Gb`).length).toBeLessThanOrEqual(MAX_COLUMNS + 1);
+});
+
+it.each([
+  ['text', 4],
+  ['text\x1b', 4],
+  ['text\x1b[38;5', 4],
+  ['text\x1b]0;title', 4],
+  ['\x1b[1mtext', 8],
+  ['\x1b]0;title\x07text', 14],
+])('finds the sequence that the end of %j cuts off', (text, at) => {
+  expect(brokenSequenceAt(text)).toBe(at);
 });
 
 it('joins characters beyond the basic plane', () => {

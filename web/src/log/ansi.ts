@@ -2,70 +2,49 @@
  * One line of a log, as a terminal would show it: colours and weights from SGR sequences, overwriting by
  * carriage return, backspace and the cursor movements within a line that progress bars use. Sequences that
  * mean nothing within one line are left out.
- *
- * Our own, because the libraries at hand either make HTML, or emulate a whole screen (which a log of ten
- * million lines is not), or know colours only and break on everything else.
  */
-
-/** 0–15 is the terminal's palette, `#rrggbb` any other colour. */
-export type Colour = number | string;
-
-export interface Style {
-  readonly fg: Colour | null;
-  readonly bg: Colour | null;
-  readonly bold: boolean;
-  readonly dim: boolean;
-  readonly italic: boolean;
-  readonly underline: boolean;
-  readonly strike: boolean;
-  readonly inverse: boolean;
-}
-
-export const PLAIN: Style = {
-  fg: null,
-  bg: null,
-  bold: false,
-  dim: false,
-  italic: false,
-  underline: false,
-  strike: false,
-  inverse: false,
-};
+import { applySgr, PLAIN, type Style } from './sgr';
+import { charWidth, TAB_STOP } from './widths';
 
 export interface Span {
   readonly text: string;
   readonly style: Style;
 }
 
-export interface ParsedLine {
+export interface ShownLine {
+  /** What is to be seen, tabs kept: what a reader selects and copies. */
+  readonly text: string;
+  /** The same text in runs of one style each. */
   readonly spans: readonly Span[];
   /** In force after the line, and so at the start of the next. */
   readonly style: Style;
+  /** For each UTF-16 unit of `text`, where in the line as it came it stands; null: at the same place. */
+  readonly sources: readonly number[] | null;
 }
 
-/** Beyond this column nothing is drawn: a line of megabytes must not stall the page. */
-export const MAX_COLUMNS = 16_384;
+/** The cursor moves no further than this on command: a number in a sequence must not fill the memory. */
+export const MAX_COLUMNS = 65_536;
 
 const ESC = '\x1b';
 // Control characters, DEL and the C1 controls: what a line without any of them is needs no second look.
 // eslint-disable-next-line no-control-regex
 const CONTROL = /[\x00-\x08\x0b-\x1f\x7f-\x9f]/;
-const TAB_STOP = 8;
 
-export function parseLine(text: string, start: Style = PLAIN): ParsedLine {
+export function parseLine(raw: string, start: Style = PLAIN): ShownLine {
+  // The carriage return of a `\r\n` moves nothing that is seen; most logs have them everywhere or nowhere.
+  const text = raw.endsWith('\r') ? raw.slice(0, -1) : raw;
   if (!CONTROL.test(text)) {
-    return { spans: text === '' ? [] : [{ text: cut(text), style: start }], style: start };
+    return { text, spans: text === '' ? [] : [{ text, style: start }], style: start, sources: null };
   }
   const line = new TerminalLine(start);
   line.write(text);
-  return { spans: line.spans(), style: line.style };
+  return line.shown();
 }
 
 /** The style after a line, when only that is of interest: many lines are passed over for each one shown. */
 export function styleAfter(text: string, start: Style): Style {
-  if (!text.includes(ESC)) return start;
-  let style = start;
   let at = text.indexOf(ESC);
+  let style = start;
   while (at !== -1) {
     const sequence = readEscape(text, at);
     if (sequence.final === 'm' && sequence.kind === 'csi') style = applySgr(style, sequence.parameters);
@@ -74,16 +53,23 @@ export function styleAfter(text: string, start: Style): Style {
   return style;
 }
 
-function cut(text: string): string {
-  return text.length > MAX_COLUMNS ? text.slice(0, MAX_COLUMNS) : text;
+// eslint-disable-next-line no-control-regex
+const BROKEN = /\x1b(?:|\[[0-?]*[ -/]*|[\]PX^_][^\x07\x1b]*|[()*+#%])$/;
+
+/** Where a sequence begins that the text's end cuts off; the text's length if there is none. */
+export function brokenSequenceAt(text: string): number {
+  const at = text.search(BROKEN);
+  return at === -1 ? text.length : at;
 }
 
+/** Cells of a terminal's row. A tab or a wide character is in its first cell; the cells after it are empty. */
 class TerminalLine {
   private readonly cells: string[] = [];
   private readonly styles: Style[] = [];
+  private readonly sources: number[] = [];
   private column = 0;
 
-  constructor(public style: Style) {}
+  constructor(private style: Style) {}
 
   write(text: string): void {
     let at = 0;
@@ -94,53 +80,84 @@ class TerminalLine {
         if (sequence.kind === 'csi') this.control(sequence.final, sequence.parameters);
         at = sequence.end;
       } else if (code < 0x20 || (code >= 0x7f && code <= 0x9f)) {
-        this.controlCharacter(code);
+        this.controlCharacter(code, at);
         at += 1;
       } else {
-        const width = code >= 0xd800 && code <= 0xdbff ? 2 : 1;
-        this.put(text.slice(at, at + width));
-        at += width;
+        const point = text.codePointAt(at) ?? code;
+        const length = point > 0xffff ? 2 : 1;
+        this.put(text.slice(at, at + length), charWidth(point), at);
+        at += length;
       }
     }
   }
 
-  spans(): Span[] {
+  shown(): ShownLine {
     const spans: Span[] = [];
+    const sources: number[] = [];
     let begin = 0;
+    for (let at = 0; at < this.cells.length; at++) {
+      const length = this.cells[at]?.length ?? 0;
+      for (let unit = 0; unit < length; unit++) sources.push(this.sources[at] ?? 0);
+    }
     for (let at = 1; at <= this.cells.length; at++) {
       if (at < this.cells.length && this.styles[at] === this.styles[begin]) continue;
-      spans.push({ text: this.cells.slice(begin, at).join(''), style: this.styles[begin] ?? PLAIN });
+      const text = this.cells.slice(begin, at).join('');
+      if (text !== '') spans.push({ text, style: this.styles[begin] ?? PLAIN });
       begin = at;
     }
-    return spans;
+    return { text: this.cells.join(''), spans, style: this.style, sources };
   }
 
-  private put(character: string): void {
-    if (this.column >= MAX_COLUMNS) return;
-    while (this.cells.length < this.column) this.place(this.cells.length, ' ', PLAIN);
-    this.place(this.column, character, this.style);
-    this.column += 1;
+  private put(character: string, width: number, source: number): void {
+    if (width === 0) return this.combine(character);
+    while (this.cells.length < this.column) this.set(this.cells.length, ' ', PLAIN, source);
+    for (let cell = 0; cell < width; cell++) {
+      this.free(this.column);
+      this.set(this.column, cell === 0 ? character : '', this.style, source);
+      this.column += 1;
+    }
   }
 
-  private place(column: number, character: string, style: Style): void {
+  /** Accents and joiners belong to the character before them. */
+  private combine(mark: string): void {
+    let at = Math.min(this.column, this.cells.length) - 1;
+    while (at > 0 && this.cells[at] === '') at -= 1;
+    const base = this.cells[at];
+    if (base !== undefined && base !== '\t') this.cells[at] = base + mark;
+  }
+
+  private set(column: number, character: string, style: Style, source: number): void {
     this.cells[column] = character;
     this.styles[column] = style;
+    this.sources[column] = source;
   }
 
-  private controlCharacter(code: number): void {
+  /** What covers several cells and is overwritten in one of them leaves blanks in the others. */
+  private free(column: number): void {
+    if (column >= this.cells.length) return;
+    let first = column;
+    while (first > 0 && this.cells[first] === '') first -= 1;
+    if (first === column && this.cells[column + 1] !== '') return;
+    this.cells[first] = ' ';
+    for (let at = first + 1; this.cells[at] === ''; at++) this.cells[at] = ' ';
+  }
+
+  private controlCharacter(code: number, source: number): void {
     if (code === 0x0d) this.column = 0;
     else if (code === 0x08) this.column = Math.max(0, this.column - 1);
-    else if (code === 0x09) this.tab();
+    else if (code === 0x09) this.tab(source);
     else if (code === 0x07) return;
-    else if (code < 0x20) this.put(String.fromCharCode(0x2400 + code));
-    else this.put(code === 0x7f ? '\u2421' : '\ufffd');
+    else if (code < 0x20) this.put(String.fromCharCode(0x2400 + code), 1, source);
+    else this.put(code === 0x7f ? '\u2421' : '\ufffd', 1, source);
   }
 
-  private tab(): void {
+  /** Text that a tab passes over stays. */
+  private tab(source: number): void {
     const target = (Math.floor(this.column / TAB_STOP) + 1) * TAB_STOP;
-    // Appended spaces, so that overwriting later finds one cell for each column; passing over leaves text.
-    while (this.column < target && this.column < MAX_COLUMNS) {
-      if (this.column >= this.cells.length) this.place(this.column, ' ', this.style);
+    const isFresh = this.column >= this.cells.length;
+    if (isFresh) this.put('\t', 1, source);
+    while (this.column < target) {
+      if (this.column >= this.cells.length) this.set(this.column, isFresh ? '' : ' ', this.style, source);
       this.column += 1;
     }
   }
@@ -150,11 +167,15 @@ class TerminalLine {
     const count = Number.isNaN(first) || first === 0 ? 1 : first;
     if (final === 'm') this.style = applySgr(this.style, parameters);
     else if (final === 'K') this.erase(Number.isNaN(first) ? 0 : first);
-    else if (final === 'G' || final === '`') this.column = clampColumn(count - 1);
-    else if (final === 'C') this.column = clampColumn(this.column + count);
-    else if (final === 'D') this.column = clampColumn(this.column - count);
+    else if (final === 'G' || final === '`') this.moveTo(count - 1);
+    else if (final === 'C') this.moveTo(this.column + count);
+    else if (final === 'D') this.moveTo(this.column - count);
     else if (final === 'P') this.deleteCells(count);
     else if (final === 'X') this.blank(this.column, this.column + count);
+  }
+
+  private moveTo(column: number): void {
+    this.column = Math.max(0, Math.min(Math.max(MAX_COLUMNS, this.column), column));
   }
 
   private erase(mode: number): void {
@@ -165,22 +186,22 @@ class TerminalLine {
 
   private truncate(length: number): void {
     if (this.cells.length <= length) return;
-    this.cells.length = length;
-    this.styles.length = length;
+    this.free(length);
+    this.cells.length = this.styles.length = this.sources.length = length;
   }
 
   private blank(from: number, to: number): void {
-    for (let at = from; at < Math.min(to, this.cells.length); at++) this.place(at, ' ', PLAIN);
+    for (let at = from; at < Math.min(to, this.cells.length); at++) {
+      this.free(at);
+      this.set(at, ' ', PLAIN, this.sources[at] ?? 0);
+    }
   }
 
   private deleteCells(count: number): void {
-    this.cells.splice(this.column, count);
-    this.styles.splice(this.column, count);
+    this.free(this.column);
+    this.free(this.column + count);
+    for (const list of [this.cells, this.styles, this.sources]) list.splice(this.column, count);
   }
-}
-
-function clampColumn(column: number): number {
-  return Math.min(MAX_COLUMNS, Math.max(0, column));
 }
 
 interface Escape {
@@ -229,109 +250,4 @@ function endOfString(text: string, from: number): number {
     if (text[at] === ESC) return text[at + 1] === '\\' ? at + 2 : at;
   }
   return text.length;
-}
-
-/** The style after one SGR sequence, given what stands between `CSI` and `m`. */
-export function applySgr(style: Style, parameters: string): Style {
-  // Private sequences such as `CSI > 4 ; 2 m` set keyboard modes, not colours.
-  if (/[<=>?]/.test(parameters)) return style;
-  const codes = parameters.split(/[;:]/).map((code) => (code === '' ? 0 : Number(code)));
-  let next: Style = style;
-  for (let at = 0; at < codes.length; at++) {
-    const code = codes[at] ?? 0;
-    if (code === 38 || code === 48 || code === 58) {
-      // With colons there may be an empty colour space before the channels (38:2::r:g:b).
-      const spaced = codes[at + 1] === 2 && /^[34]8:2::/.test(parameters);
-      const [colour, used] = readColour(codes, at + 1, spaced ? 1 : 0);
-      if (code === 38 && colour !== null) next = { ...next, fg: colour };
-      if (code === 48 && colour !== null) next = { ...next, bg: colour };
-      at += used;
-    } else {
-      next = { ...next, ...attribute(code) };
-    }
-  }
-  return isPlain(next) ? PLAIN : next;
-}
-
-function attribute(code: number): Partial<Style> {
-  if (code >= 30 && code <= 37) return { fg: code - 30 };
-  if (code >= 40 && code <= 47) return { bg: code - 40 };
-  if (code >= 90 && code <= 97) return { fg: code - 82 };
-  if (code >= 100 && code <= 107) return { bg: code - 92 };
-  switch (code) {
-    case 0:
-      return PLAIN;
-    case 1:
-      return { bold: true };
-    case 2:
-      return { dim: true };
-    case 3:
-      return { italic: true };
-    case 4:
-    case 21:
-      return { underline: true };
-    case 7:
-      return { inverse: true };
-    case 9:
-      return { strike: true };
-    case 22:
-      return { bold: false, dim: false };
-    case 23:
-      return { italic: false };
-    case 24:
-      return { underline: false };
-    case 27:
-      return { inverse: false };
-    case 29:
-      return { strike: false };
-    case 39:
-      return { fg: null };
-    case 49:
-      return { bg: null };
-    default:
-      return {};
-  }
-}
-
-/** Reads `5;n` or `2;r;g;b`; returns the colour and how many codes it took. */
-function readColour(codes: number[], at: number, skip: number): [Colour | null, number] {
-  if (codes[at] === 5) return [paletteColour(codes[at + 1] ?? 0), 2];
-  if (codes[at] === 2) {
-    const [red = 0, green = 0, blue = 0] = codes.slice(at + 1 + skip);
-    return [hex(red, green, blue), 4 + skip];
-  }
-  return [null, 1];
-}
-
-function paletteColour(index: number): Colour | null {
-  if (!Number.isInteger(index) || index < 0 || index > 255) return null;
-  if (index < 16) return index;
-  if (index >= 232) {
-    const grey = 8 + (index - 232) * 10;
-    return hex(grey, grey, grey);
-  }
-  const cube = index - 16;
-  const level = (step: number) => (step === 0 ? 0 : 55 + step * 40);
-  return hex(level(Math.floor(cube / 36)), level(Math.floor(cube / 6) % 6), level(cube % 6));
-}
-
-function hex(...channels: number[]): string {
-  const parts = channels.map((channel) => {
-    const value = Number.isFinite(channel) ? Math.min(255, Math.max(0, Math.trunc(channel))) : 0;
-    return value.toString(16).padStart(2, '0');
-  });
-  return `#${parts.join('')}`;
-}
-
-function isPlain(style: Style): boolean {
-  return (
-    style.fg === null &&
-    style.bg === null &&
-    !style.bold &&
-    !style.dim &&
-    !style.italic &&
-    !style.underline &&
-    !style.strike &&
-    !style.inverse
-  );
 }

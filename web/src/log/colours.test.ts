@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { PLAIN } from './ansi';
+import { PLAIN } from './sgr';
 import { spanColours } from './colours';
 
 it('takes the palette from the theme', () => {

@@ -1,5 +1,5 @@
 /** A span's colours as CSS. */
-import type { Colour, Style } from './ansi';
+import type { Colour, Style } from './sgr';
 
 /** The terminal's sixteen as they are, for where a log sets the ground: theme colours would not go with it. */
 const FIXED = [

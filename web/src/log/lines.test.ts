@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { PLAIN } from './ansi';
+import { PLAIN } from './sgr';
 import { Lines, LineSplitter, MAX_LINE_LENGTH, shorten } from './lines';
 
 const encode = (text: string) => new TextEncoder().encode(text);

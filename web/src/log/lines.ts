@@ -1,10 +1,11 @@
-import { PLAIN, styleAfter, type Style } from './ansi';
+import { styleAfter } from './ansi';
+import { PLAIN, type Style } from './sgr';
 
 /** One line as it came, with the style in force at its start. */
 export interface LogLine {
   readonly text: string;
   readonly style: Style;
-  /** The line is longer than what is kept of it. */
+  /** The line goes on after what is kept of it. */
   readonly cut: boolean;
 }
 
@@ -42,7 +43,7 @@ export class Lines {
 
   push(text: string, cut = false): void {
     const kept = shorten(text);
-    if (cut || kept.length < text.length) this.cuts.add(this.dropped + this.texts.length);
+    if (cut || isBeginning(kept, text)) this.cuts.add(this.dropped + this.texts.length);
     this.texts.push(kept);
     this.styles.push(this.style);
     this.style = styleAfter(kept, this.style);
@@ -76,6 +77,11 @@ export function shorten(text: string): string {
   const redraw = text.lastIndexOf('\r', end - 1);
   const from = redraw > 0 && text.length - redraw <= MAX_LINE_LENGTH ? redraw : 0;
   return text.slice(from, from + MAX_LINE_LENGTH);
+}
+
+/** Whether what was kept of a text is its beginning only, rather than what it draws last. */
+export function isBeginning(kept: string, text: string): boolean {
+  return kept.length < text.length && text.startsWith(kept);
 }
 
 /**
@@ -127,6 +133,6 @@ export class LineSplitter {
   private extend(text: string): void {
     const whole = this.pending + text;
     this.pending = shorten(whole);
-    this.pendingCut ||= this.pending.length < whole.length;
+    if (this.pending.length < whole.length) this.pendingCut = isBeginning(this.pending, whole);
   }
 }

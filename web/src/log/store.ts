@@ -3,8 +3,8 @@
  * line range in blocks of which the least recently used are forgotten, and the live tail, of which the newest
  * part is kept. Memory does not grow with the log.
  */
-import type { LogLines } from '../api/http';
-import { PLAIN } from './ansi';
+import type { LogLines } from '../api/log';
+import { PLAIN } from './sgr';
 import { Lines, LineSplitter, type LogLine } from './lines';
 
 /** Fetches `lines` lines from `line` on (the first is 1); may answer with fewer and say where it stopped. */

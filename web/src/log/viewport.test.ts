@@ -2,25 +2,26 @@ import { describe, expect, it } from 'vitest';
 import {
   anchorAfterScroll,
   anchorOn,
+  drawn,
   endAnchor,
   isAtEnd,
   MAX_SCROLL_HEIGHT,
   moveBy,
   scrollHeight,
   scrollTopFor,
-  visibleRows,
+  type Anchor,
   type Geometry,
 } from './viewport';
 
-const START = { line: 1, offset: 0 };
+const START = { row: 1, offset: 0 };
 
-function plain(total: number): Geometry {
-  return { total, rowHeight: 18, viewport: 720, heightOf: null };
+function plain(rows: number): Geometry {
+  return { rows, rowHeight: 18, viewport: 720, heightOf: null };
 }
 
 /** Every third line wraps to three rows. */
-function wrapped(total: number): Geometry {
-  return { ...plain(total), heightOf: (line) => (line % 3 === 0 ? 54 : 18) };
+function wrapped(rows: number): Geometry {
+  return { ...plain(rows), heightOf: (row) => (row % 3 === 0 ? 54 : 18) };
 }
 
 describe('a log within the height of a scroll bar', () => {
@@ -28,20 +29,24 @@ describe('a log within the height of a scroll bar', () => {
 
   it('has one pixel of scroll bar for one of log', () => {
     expect(scrollHeight(geometry)).toBe(18_000);
-    expect(anchorAfterScroll(START, 0, 1805, geometry)).toEqual({ line: 101, offset: 5 });
-    expect(scrollTopFor({ line: 101, offset: 5 }, geometry)).toBe(1805);
+    expect(anchorAfterScroll(START, 0, 1805, geometry)).toEqual({ row: 101, offset: 5 });
+    expect(scrollTopFor({ row: 101, offset: 5 }, geometry)).toBe(1805);
   });
 
   it('ends with its last line at the bottom', () => {
-    expect(endAnchor(geometry)).toEqual({ line: 961, offset: 0 });
-    expect(isAtEnd({ line: 961, offset: 0 }, geometry)).toBe(true);
-    expect(isAtEnd({ line: 960, offset: 0 }, geometry)).toBe(false);
+    expect(endAnchor(geometry)).toEqual({ row: 961, offset: 0 });
+    expect(isAtEnd({ row: 961, offset: 0 }, geometry)).toBe(true);
+    expect(isAtEnd({ row: 960, offset: 0 }, geometry)).toBe(false);
   });
 
   it('draws what is in view and a little more', () => {
-    expect(visibleRows({ line: 101, offset: 5 }, geometry, 10)).toEqual({ first: 91, last: 151, top: -185 });
-    expect(visibleRows(START, geometry, 10)).toEqual({ first: 1, last: 50, top: 0 });
-    expect(visibleRows(endAnchor(geometry), geometry, 10).last).toBe(1000);
+    const rows = (anchor: Anchor) => {
+      const { strips, top } = drawn(anchor, geometry, 10);
+      return [strips[0]?.row, strips.at(-1)?.row, top];
+    };
+    expect(rows({ row: 101, offset: 5 })).toEqual([91, 151, -185]);
+    expect(rows(START)).toEqual([1, 50, 0]);
+    expect(rows(endAnchor(geometry))).toEqual([951, 1000, -180]);
   });
 });
 
@@ -54,26 +59,26 @@ describe('a log of ten million lines', () => {
   });
 
   it('moves line by line with the wheel', () => {
-    const place = { line: 5_000_000, offset: 0 };
+    const place = { row: 5_000_000, offset: 0 };
     const top = scrollTopFor(place, geometry);
-    expect(anchorAfterScroll(place, top, top + 54, geometry)).toEqual({ line: 5_000_003, offset: 0 });
-    expect(anchorAfterScroll(place, top, top - 18, geometry)).toEqual({ line: 4_999_999, offset: 0 });
+    expect(anchorAfterScroll(place, top, top + 54, geometry)).toEqual({ row: 5_000_003, offset: 0 });
+    expect(anchorAfterScroll(place, top, top - 18, geometry)).toEqual({ row: 4_999_999, offset: 0 });
   });
 
   it('goes to the same fraction when the thumb is dragged', () => {
     const middle = anchorAfterScroll(START, 0, max / 2, geometry);
-    expect(Math.abs(middle.line - 5_000_000)).toBeLessThan(50);
+    expect(Math.abs(middle.row - 5_000_000)).toBeLessThan(50);
   });
 
   it('reaches both ends', () => {
-    expect(anchorAfterScroll({ line: 9, offset: 0 }, 10, 0, geometry)).toEqual(START);
+    expect(anchorAfterScroll({ row: 9, offset: 0 }, 10, 0, geometry)).toEqual(START);
     expect(anchorAfterScroll(START, 0, max, geometry)).toEqual(endAnchor(geometry));
-    expect(endAnchor(geometry)).toEqual({ line: 9_999_961, offset: 0 });
+    expect(endAnchor(geometry)).toEqual({ row: 9_999_961, offset: 0 });
   });
 
   it('puts the scroll bar where the anchor is', () => {
     for (const line of [1, 1234, 5_000_000, 9_999_961]) {
-      const top = scrollTopFor({ line, offset: 0 }, geometry);
+      const top = scrollTopFor({ row: line, offset: 0 }, geometry);
       expect(top).toBeGreaterThanOrEqual(0);
       expect(top).toBeLessThanOrEqual(max + 1e-6);
       if (line === 5_000_000) expect(Math.abs(top - max / 2)).toBeLessThan(50);
@@ -85,7 +90,7 @@ describe('wrapped lines', () => {
   it('are passed by their own heights, down and up again', () => {
     const geometry = wrapped(1000);
     const down = moveBy(START, 100, geometry);
-    expect(down).toEqual({ line: 4, offset: 10 });
+    expect(down).toEqual({ row: 4, offset: 10 });
     expect(moveBy(down, -100, geometry)).toEqual(START);
   });
 
@@ -93,7 +98,7 @@ describe('wrapped lines', () => {
     const geometry = wrapped(1000);
     const end = endAnchor(geometry);
     let below = -end.offset;
-    for (let line = end.line; line <= 1000; line++) below += geometry.heightOf?.(line) ?? 0;
+    for (let row = end.row; row <= 1000; row++) below += geometry.heightOf?.(row) ?? 0;
     expect(below).toBe(geometry.viewport);
     expect(moveBy(end, 1000, geometry)).toEqual(end);
   });
@@ -103,17 +108,41 @@ describe('wrapped lines', () => {
   });
 });
 
+describe('a line of a megabyte, wrapped', () => {
+  /** The third of five lines takes ten thousand rows of the screen. */
+  const geometry: Geometry = { ...plain(5), heightOf: (row) => (row === 3 ? 180_000 : 18) };
+
+  it('is drawn in parts, of which only those in view are there', () => {
+    const { strips, top } = drawn({ row: 3, offset: 90_007 }, geometry, 2);
+    expect(strips[0]).toEqual({ row: 3, part: 4998 });
+    expect(top).toBe(-43);
+    expect(strips).toHaveLength(45);
+    expect(drawn({ row: 2, offset: 0 }, geometry, 3).strips.slice(0, 3)).toEqual([
+      { row: 1, part: 0 },
+      { row: 2, part: 0 },
+      { row: 3, part: 0 },
+    ]);
+  });
+
+  it('has its whole height on the scroll bar', () => {
+    expect(scrollHeight(geometry)).toBe(180_072);
+    const middle = anchorAfterScroll(START, 0, 90_036, geometry);
+    expect(middle).toEqual({ row: 3, offset: 90_000 });
+    expect(scrollTopFor(middle, geometry)).toBe(90_036);
+  });
+});
+
 describe('small logs', () => {
   it.each([0, 1, 39])('of %i lines do not move', (total) => {
     const geometry = plain(total);
     expect(endAnchor(geometry)).toEqual(START);
     expect(moveBy(START, 500, geometry)).toEqual(START);
-    expect(visibleRows(START, geometry, 10)).toEqual({ first: 1, last: total, top: 0 });
+    expect(drawn(START, geometry, 10).strips).toHaveLength(total);
   });
 });
 
 it('shows a line with a third of the view above it', () => {
-  expect(anchorOn(500, plain(1000))).toEqual({ line: 486, offset: 12 });
-  expect(anchorOn(3, plain(1000))).toEqual(START);
-  expect(anchorOn(1000, plain(1000))).toEqual(endAnchor(plain(1000)));
+  expect(anchorOn(500, 0, plain(1000))).toEqual({ row: 486, offset: 12 });
+  expect(anchorOn(3, 0, plain(1000))).toEqual(START);
+  expect(anchorOn(1000, 0, plain(1000))).toEqual(endAnchor(plain(1000)));
 });

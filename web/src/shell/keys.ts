@@ -16,12 +16,12 @@ export const KEY_HELP: readonly KeyHelp[] = [
   { keys: ['Enter'], does: 'open it', where: 'lists' },
   { keys: ['[', ']'], does: 'older and newer build of this branch', where: 'build' },
   { keys: ['j', 'k'], does: 'down and up a line', where: 'build' },
-  { keys: ['n', 'N'], does: 'next and previous hit', where: 'build' },
+  { keys: ['n', 'N'], does: 'next and previous match', where: 'build' },
   { keys: ['e', 'E'], does: 'next and previous error', where: 'build' },
   { keys: [':'], does: 'go to a line', where: 'build' },
   { keys: ['f'], does: 'follow the end', where: 'build' },
   { keys: ['w'], does: 'wrap long lines', where: 'build' },
-  { keys: ['t'], does: 'times of the lines', where: 'build' },
+  { keys: ['t'], does: 'times: none, since the start, by the clock', where: 'build' },
   { keys: ['z', 'Z'], does: 'fold this step, or all', where: 'build' },
 ];
 

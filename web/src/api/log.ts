@@ -1,0 +1,120 @@
+/** A build's log over HTTP: lines, bytes, search, times. Lines are numbered from 1, offsets count bytes from 0. */
+import { buildPath, json, request } from './http';
+
+export interface LogLines {
+  bytes: Uint8Array;
+  /** The first line that is not in `bytes`; null at the log's end. */
+  next: number | null;
+}
+
+export interface LogQuery {
+  text: string;
+  /** Whether upper and lower case differ. */
+  case: boolean;
+  /** Whether the text is a regular expression, in the syntax of Rust's regex crate. */
+  regex: boolean;
+}
+
+/** The first match in a line. Columns and lengths are in bytes, columns from 1. */
+export interface Match {
+  line: number;
+  column: number;
+  length: number;
+}
+
+export interface Found {
+  matches: Match[];
+  /** Where to go on; null when the log was searched to its end. */
+  next: number | null;
+}
+
+/** How many lines match, for each `bucket_lines` lines of the log. */
+export interface Marks {
+  lines: number;
+  bucket_lines: number;
+  counts: number[];
+  matches: number;
+}
+
+export interface LogTimes {
+  /** One for the first line asked for, and one for each line at which the time changes. */
+  times: { line: number; time: string }[];
+  next: number | null;
+}
+
+/** Which matches: those from a line on, or the last ones before a line, nearest first. */
+export type Where = { from: number } | { before: number };
+
+export async function getLogLines(
+  id: string,
+  line: number,
+  lines: number,
+  signal?: AbortSignal,
+): Promise<LogLines> {
+  const response = await askForLines(id, line, lines, signal);
+  const next = Number(response.headers.get('X-Next-Line'));
+  return { bytes: new Uint8Array(await response.arrayBuffer()), next: next > 0 ? next : null };
+}
+
+/** Where a line begins; the log's length for the line after its last. */
+export async function getLineOffset(id: string, line: number, signal?: AbortSignal): Promise<number> {
+  const response = await askForLines(id, line, 0, signal);
+  await response.arrayBuffer();
+  return Number(response.headers.get('X-Log-Offset'));
+}
+
+export async function getLogBytes(
+  id: string,
+  offset: number,
+  limit: number,
+  signal?: AbortSignal,
+): Promise<Uint8Array> {
+  const response = await request(`${rawLogAddress(id)}?offset=${offset}&limit=${limit}`, {
+    signal: signal ?? null,
+  });
+  return new Uint8Array(await response.arrayBuffer());
+}
+
+export function searchLog(
+  id: string,
+  query: LogQuery,
+  where: Where,
+  limit: number,
+  signal?: AbortSignal,
+): Promise<Found> {
+  const search = inAddress(query);
+  for (const [key, line] of Object.entries(where)) search.set(key, String(line));
+  search.set('limit', String(limit));
+  return json<Found>(`${rawLogAddress(id)}/search?${search}`, { signal: signal ?? null });
+}
+
+export function getMarks(id: string, query: LogQuery, buckets: number, signal?: AbortSignal): Promise<Marks> {
+  const search = inAddress(query);
+  search.set('buckets', String(buckets));
+  return json<Marks>(`${rawLogAddress(id)}/search/marks?${search}`, { signal: signal ?? null });
+}
+
+export function getLogTimes(
+  id: string,
+  line: number,
+  lines: number,
+  signal?: AbortSignal,
+): Promise<LogTimes> {
+  return json<LogTimes>(`${rawLogAddress(id)}/times?line=${line}&lines=${lines}`, { signal: signal ?? null });
+}
+
+export function rawLogAddress(id: string): string {
+  return `${buildPath(id)}/log`;
+}
+
+function askForLines(id: string, line: number, lines: number, signal?: AbortSignal): Promise<Response> {
+  return request(`${rawLogAddress(id)}?line=${line}&lines=${lines}`, { signal: signal ?? null });
+}
+
+function inAddress(query: LogQuery): URLSearchParams {
+  return new URLSearchParams({
+    q: query.text,
+    case: String(query.case),
+    regex: String(query.regex),
+  });
+}

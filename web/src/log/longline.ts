@@ -1,0 +1,196 @@
+/**
+ * A line that is too long to be kept: read in pieces by byte offset as they come on screen, of which the least
+ * recently used are forgotten. A piece that was not read yet counts one column for each byte.
+ *
+ * A place in such a line is `piece * PIECE + index into the piece's text`: it orders as the text does, and
+ * needs no knowledge of what was not read.
+ */
+import { brokenSequenceAt, parseLine, type ShownLine } from './ansi';
+import { PLAIN, type Style } from './sgr';
+import { columnAt, columnsOf, indexAt } from './widths';
+
+export type FetchBytes = (offset: number, limit: number, signal: AbortSignal) => Promise<Uint8Array>;
+
+/** Bytes. */
+export const PIECE = 32 * 1024;
+/** Read before and after a piece, so that no sequence and no character is torn. */
+const BEFORE = 64;
+const AFTER = 3;
+const MAX_KEPT = 64;
+const MAX_REQUESTS = 2;
+
+export interface Piece {
+  readonly shown: ShownLine;
+  /** The piece as it came. */
+  readonly raw: string;
+}
+
+/** Bytes of a line read around one piece of it, as text: what begins within the piece. */
+export function pieceOf(bytes: Uint8Array, before: number, length: number, style: Style = PLAIN): Piece {
+  let from = before;
+  while (from < bytes.length && isContinuation(bytes[from])) from += 1;
+  let to = Math.min(bytes.length, before + length);
+  while (to < bytes.length && isContinuation(bytes[to])) to += 1;
+  const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
+  const text = decoder.decode(bytes.subarray(from, to));
+  // A sequence that began in the piece before is left out there, and what is left of it here.
+  const lead = decoder.decode(bytes.subarray(0, from));
+  const broken = lead.slice(brokenSequenceAt(lead));
+  const rest = broken === '' ? 0 : endOfSequence(broken, text);
+  const raw = text.slice(rest);
+  return { shown: parseLine(raw, style), raw };
+}
+
+function isContinuation(byte: number | undefined): boolean {
+  return byte !== undefined && (byte & 0xc0) === 0x80;
+}
+
+/** How much of `text` ends the sequence that `begun` begins. */
+function endOfSequence(begun: string, text: string): number {
+  for (let at = 1; at <= Math.min(BEFORE, text.length); at++) {
+    const whole = begun + text.slice(0, at);
+    if (brokenSequenceAt(whole) === whole.length) return at;
+  }
+  return 0;
+}
+
+export class LongLine {
+  private pieces = new Map<number, Piece>();
+  /** Columns of the pieces that were read, where they are not as many as bytes. */
+  private columnsRead = new Map<number, number>();
+  /** The column at which each piece begins, and after the last the line's length. */
+  private starts: number[] | null = null;
+  private requests = new Map<number, AbortController>();
+  private needed = new Set<number>();
+  private failed = false;
+
+  constructor(
+    private readonly fetchBytes: FetchBytes,
+    /** Of its first byte in the log. */
+    private readonly offset: number,
+    /** Bytes, without the line's end. */
+    readonly length: number,
+    private readonly changed: () => void,
+  ) {}
+
+  get columns(): number {
+    return this.columnStarts().at(-1) ?? 0;
+  }
+
+  /** The pieces that cover these columns; null for one that is on its way. */
+  cut(fromColumn: number, toColumn: number): { piece: number; column: number; content: Piece | null }[] {
+    const starts = this.columnStarts();
+    const found = [];
+    for (let piece = this.pieceAt(fromColumn); piece < this.count; piece++) {
+      const column = starts[piece] ?? 0;
+      if (column >= toColumn) break;
+      found.push({ piece, column, content: this.piece(piece) });
+    }
+    return found;
+  }
+
+  /** The place of the character that covers a column. */
+  placeAt(column: number): number {
+    const piece = this.pieceAt(column);
+    const within = Math.max(0, column - (this.columnStarts()[piece] ?? 0));
+    const content = this.pieces.get(piece);
+    return piece * PIECE + (content ? indexAt(content.shown.text, within) : Math.min(PIECE - 1, within));
+  }
+
+  columnOf(place: number): number {
+    const piece = Math.min(this.count - 1, Math.floor(place / PIECE));
+    const content = this.pieces.get(piece);
+    const index = place - piece * PIECE;
+    const start = this.columnStarts()[piece] ?? 0;
+    return start + (content ? columnAt(content.shown.text, index) : Math.min(PIECE, index));
+  }
+
+  /** Drops requests for what is no longer looked at; called after each drawing. */
+  settle(): void {
+    for (const [piece, request] of this.requests) if (!this.needed.has(piece)) request.abort();
+    for (const piece of this.needed) {
+      if (this.requests.size < MAX_REQUESTS && !this.failed) void this.read(piece);
+    }
+    this.needed.clear();
+  }
+
+  retry(): void {
+    this.failed = false;
+    this.changed();
+  }
+
+  close(): void {
+    for (const request of this.requests.values()) request.abort();
+  }
+
+  private get count(): number {
+    return Math.max(1, Math.ceil(this.length / PIECE));
+  }
+
+  private piece(piece: number): Piece | null {
+    const content = this.pieces.get(piece);
+    if (!content) {
+      this.needed.add(piece);
+      return null;
+    }
+    this.pieces.delete(piece);
+    this.pieces.set(piece, content);
+    return content;
+  }
+
+  private columnStarts(): number[] {
+    if (this.starts) return this.starts;
+    const starts = [0];
+    for (let piece = 0; piece < this.count; piece++) {
+      const bytes = Math.min(PIECE, this.length - piece * PIECE);
+      starts.push((starts[piece] ?? 0) + (this.columnsRead.get(piece) ?? bytes));
+    }
+    this.starts = starts;
+    return starts;
+  }
+
+  private pieceAt(column: number): number {
+    const starts = this.columnStarts();
+    let low = 0;
+    let high = this.count - 1;
+    while (low < high) {
+      const middle = (low + high + 1) >> 1;
+      if ((starts[middle] ?? 0) <= column) low = middle;
+      else high = middle - 1;
+    }
+    return low;
+  }
+
+  private async read(piece: number): Promise<void> {
+    if (this.requests.has(piece) || this.pieces.has(piece)) return;
+    const request = new AbortController();
+    this.requests.set(piece, request);
+    const begin = piece * PIECE;
+    const before = Math.min(BEFORE, begin);
+    const length = Math.min(PIECE, this.length - begin);
+    const limit = Math.min(before + length + AFTER, this.length - begin + before);
+    try {
+      const bytes = await this.fetchBytes(this.offset + begin - before, limit, request.signal);
+      const style = this.pieces.get(piece - 1)?.shown.style ?? PLAIN;
+      this.keep(piece, pieceOf(bytes, before, length, style), length);
+    } catch {
+      // Tried again when it is next looked at, unless that is at once.
+      this.failed = !request.signal.aborted;
+    }
+    this.requests.delete(piece);
+    this.changed();
+  }
+
+  private keep(piece: number, content: Piece, bytes: number): void {
+    this.pieces.set(piece, content);
+    const columns = columnsOf(content.shown.text);
+    if (columns !== bytes) {
+      this.columnsRead.set(piece, columns);
+      this.starts = null;
+    }
+    for (const oldest of this.pieces.keys()) {
+      if (this.pieces.size <= MAX_KEPT) break;
+      this.pieces.delete(oldest);
+    }
+  }
+}

@@ -1,0 +1,446 @@
+/** What the log view shows of one build's log: its rows, what is marked in them, and how the reader gets about. */
+import { SvelteSet } from 'svelte/reactivity';
+import { asFailure } from '../api/http';
+import {
+  getLineOffset,
+  getLogBytes,
+  getLogLines,
+  getLogTimes,
+  getMarks,
+  searchLog,
+  type LogQuery,
+  type Match,
+} from '../api/log';
+import type { Build } from '../api/types';
+import { hasEnded } from '../model/states';
+import { preferences } from '../shell/preferences.svelte';
+import { parseLine } from './ansi';
+import type { Hit } from './drawing';
+import { ERRORS, isError } from './errors';
+import { Finder, type SearchService } from './finder.svelte';
+import { parseLineHash, type LineRange } from './hash';
+import { Matcher, shownRanges } from './hits';
+import { Layout, sectionsOf, stepOfKey } from './layout';
+import { LineHits } from './linehits';
+import type { LogLine } from './lines';
+import { LongLines } from './longlines';
+import { Place, ROW_HEIGHT } from './place.svelte';
+import { Selecting } from './selecting.svelte';
+import { endsSelected, selectedIn, type Place as TextPlace } from './selection';
+import { LogStore } from './store';
+import { KeptText, type LineText, type Part } from './text';
+import { clockTime, LineTimes, sinceStart } from './times';
+import { drawn } from './viewport';
+
+export interface StepRow {
+  readonly key: string;
+  readonly kind: 'step';
+  readonly step: number;
+  readonly name: string;
+  readonly attempt: number;
+  readonly started: string | null;
+  readonly ended: string | null;
+  readonly lines: number;
+  readonly folded: boolean;
+}
+
+export interface LineRow {
+  readonly key: string;
+  readonly kind: 'line';
+  readonly line: number;
+  readonly part: number;
+  /** Null while the line is on its way. */
+  readonly text: Part | null;
+  readonly error: boolean;
+  readonly marked: boolean;
+  /** Whether its end is selected with it. */
+  readonly ended: boolean;
+  readonly time: string;
+}
+
+export type Row = StepRow | LineRow;
+
+interface Known {
+  readonly raw: LogLine;
+  readonly text: LineText;
+  readonly error: boolean;
+}
+
+const OVERSCAN = 10;
+const BUCKETS = 1_000;
+const MAX_KNOWN = 3_000;
+const TIME_COLUMNS = 10;
+
+export class LogModel {
+  private version = $state(0);
+  /** Why the service does not send this log live. */
+  notFollowed = $state<string | null>(null);
+  /** The log's length when the reader left its end. */
+  private leftAt = $state(0);
+  private searchQuery = $state.raw<LogQuery | null>(null);
+
+  readonly store: LogStore;
+  readonly place: Place;
+  readonly errors: Finder;
+  readonly search: Finder;
+  readonly selecting: Selecting;
+  readonly folded = new SvelteSet<number>();
+  private readonly times: LineTimes;
+  private readonly long: LongLines;
+  private readonly lineHits: LineHits;
+  // These remember what was worked out from what is reactive, and are read together with it.
+  /* eslint-disable svelte/prefer-svelte-reactivity */
+  private known = new Map<number, Known>();
+  private drawnRows = new Map<string, Row>();
+  /* eslint-enable svelte/prefer-svelte-reactivity */
+  private scheduled = false;
+
+  readonly live = $derived.by(() => !hasEnded(this.build()));
+  readonly failed = $derived.by(() => ['failed', 'errored', 'timed_out'].includes(this.build().state));
+  readonly total = $derived.by(() => {
+    void this.version;
+    return this.store.total;
+  });
+  readonly bytes = $derived.by(() => {
+    void this.version;
+    return Math.max(this.build().log.bytes, this.store.bytes ?? 0);
+  });
+  readonly failure = $derived.by(() => {
+    void this.version;
+    return this.store.error === null ? null : asFailure(this.store.error);
+  });
+  readonly layout = $derived.by(() => {
+    const begins = this.build().steps.map((step) => step.line);
+    return new Layout(sectionsOf(begins, this.total), this.folded);
+  });
+  readonly marked = $derived.by<LineRange | null>(() => parseLineHash(this.hash()));
+  readonly following = $derived.by(() => this.live && this.place.atEnd);
+  readonly news = $derived.by(() => (this.place.atEnd ? 0 : Math.max(0, this.total - this.leftAt)));
+  readonly digits = $derived(Math.max(3, String(this.total).length));
+  readonly timeColumns = $derived.by(() => (preferences.times === 'off' ? 0 : TIME_COLUMNS));
+  private readonly matcher = $derived.by(() => (this.searchQuery ? new Matcher(this.searchQuery) : null));
+  private readonly view = $derived.by(() => drawn(this.place.anchor, this.place.geometry, OVERSCAN));
+  readonly top = $derived(this.view.top);
+  readonly rows = $derived.by<Row[]>(() => this.draw());
+  /** The lines on screen and a few around them. */
+  readonly lines = $derived.by(() => {
+    const { strips } = this.view;
+    return this.layout.linesIn(strips[0]?.row ?? 1, strips.at(-1)?.row ?? 0);
+  });
+
+  constructor(
+    private readonly build: () => Build,
+    private readonly hash: () => string,
+  ) {
+    const { id, log } = build();
+    const update = () => this.scheduleUpdate();
+    const service: SearchService = {
+      search: (query, where, limit, signal) => searchLog(id, query, where, limit, signal),
+      marks: (query, signal) => getMarks(id, query, BUCKETS, signal),
+    };
+    this.store = new LogStore(
+      (line, lines, signal) => getLogLines(id, line, lines, signal),
+      log.lines,
+      update,
+    );
+    const fetchBytes = (offset: number, limit: number, signal?: AbortSignal) =>
+      getLogBytes(id, offset, limit, signal);
+    this.times = new LineTimes((line, lines, signal) => getLogTimes(id, line, lines, signal), update);
+    this.long = new LongLines((line, signal) => getLineOffset(id, line, signal), fetchBytes, update);
+    this.errors = new Finder(service);
+    this.search = new Finder(service);
+    this.lineHits = new LineHits(service, update);
+    this.place = new Place(this.asLines());
+    this.selecting = new Selecting(this.asText(id));
+  }
+
+  /** Asks for what is on screen and not here; called after each drawing. */
+  fetch(): void {
+    void this.version;
+    const { lines, total } = this;
+    if (!lines) return;
+    this.store.want(lines.first, lines.last);
+    this.long.settle();
+    if (preferences.times !== 'off') this.times.want(lines.first, lines.last, total);
+    if (this.matcher?.needsService) this.lineHits.want(lines.first, lines.last, total);
+    this.errors.grown(total);
+    this.search.grown(total);
+  }
+
+  retry(): void {
+    this.store.retry();
+    this.long.retry();
+  }
+
+  close(): void {
+    for (const part of [this.store, this.place, this.errors, this.search, this.selecting]) part.close();
+    for (const part of [this.times, this.long, this.lineHits]) part.close();
+  }
+
+  // Getting about.
+
+  follow(): void {
+    this.place.toEnd();
+  }
+
+  toggleFollow(): void {
+    if (!this.following) this.follow();
+    else this.leave(() => this.place.letGo());
+  }
+
+  /** Does what takes the reader elsewhere, and notes where the log ended if that was from its end. */
+  leave(go: () => void): void {
+    const wasAtEnd = this.place.atEnd || this.leftAt === 0;
+    go();
+    if (wasAtEnd) this.left();
+  }
+
+  /** The reader has left the log's end. */
+  left(): void {
+    this.leftAt = this.total;
+  }
+
+  goTo(line: number, at = 0): void {
+    const target = Math.max(1, Math.min(this.total, line));
+    const step = this.layout.stepOfLine(target);
+    if (step !== null) this.folded.delete(step);
+    this.leave(() => this.place.toLine(target, at, this.textOf(target)?.columnOf(at) ?? 0));
+  }
+
+  goToMatch(match: Match | null, query: LogQuery): void {
+    if (match) this.goTo(match.line, this.startOf(match, query));
+  }
+
+  async find(finder: Finder, direction: 1 | -1): Promise<void> {
+    const { query } = finder;
+    const top = this.place.heldLine ?? this.lines?.first ?? 1;
+    const match = await (direction === 1 ? finder.next(top - 1) : finder.previous(top));
+    if (query) this.goToMatch(match, query);
+  }
+
+  /** Searches for something else, and goes to the first match from here on. */
+  async searchFor(query: LogQuery | null, jump: boolean): Promise<void> {
+    const from = this.search.current?.line ?? this.place.heldLine ?? this.lines?.first ?? 1;
+    this.searchQuery = query;
+    this.lineHits.ask(query);
+    this.search.ask(query);
+    if (query && jump) this.goToMatch(await this.search.first(from), query);
+  }
+
+  /** Where the first error is looked for: in the last attempt's script, if it came so far. */
+  async findFirstError(): Promise<Match | null> {
+    const { steps } = this.build();
+    const step = steps.findLast(({ name }) => name === 'building') ?? steps.at(-1);
+    return this.errors.first(step?.line ?? 1);
+  }
+
+  findErrors(): void {
+    this.errors.ask(ERRORS);
+  }
+
+  toggleFold(step: number): void {
+    if (!this.folded.delete(step)) this.folded.add(step);
+  }
+
+  /** Folds or unfolds the step that the reader is in. */
+  toggleFoldHere(): void {
+    const key = this.layout.keyOf(this.place.anchor.row);
+    const step = stepOfKey(key) ?? this.layout.stepOfLine(this.place.heldLine ?? key);
+    if (step !== null) this.toggleFold(step);
+  }
+
+  toggleAllFolds(): void {
+    const steps = this.build().steps.map((_, step) => step);
+    const open = steps.filter((step) => !this.folded.has(step));
+    if (open.length > 0) for (const step of open) this.folded.add(step);
+    else this.folded.clear();
+  }
+
+  /** The place in the text at a point of the view, from its top and from the text's left edge. */
+  placeAt(x: number, y: number): TextPlace | null {
+    const { strips, top } = this.view;
+    const at = Math.max(0, Math.min(strips.length - 1, Math.floor((y - top) / ROW_HEIGHT)));
+    const strip = strips[at];
+    if (!strip) return null;
+    const key = this.layout.keyOf(strip.row);
+    const step = stepOfKey(key);
+    if (step !== null) return { line: this.build().steps[step]?.line ?? 1, at: 0 };
+    const column = Math.max(0, Math.round((x + this.place.x) / this.place.charWidth));
+    return this.placeInRow(key, strip.part, column);
+  }
+
+  /** The place in a row of the screen at a column of it. */
+  placeInRow(line: number, part: number, column: number): TextPlace {
+    const text = this.textOf(line);
+    if (!text) return { line, at: 0 };
+    const { columns } = this.place;
+    return { line, at: preferences.wrap ? text.placeIn(part, column, columns) : text.placeAt(column) };
+  }
+
+  columnsOf(line: number): number {
+    return this.textOf(line)?.columns ?? 0;
+  }
+
+  private startOf(match: Match, query: LogQuery): number {
+    const known = this.knownLine(match.line);
+    if (!known) return 0;
+    const found = new Matcher(query).find(known.raw.text, match);
+    const shown = parseLine(known.raw.text, known.raw.style);
+    return shownRanges(shown, found)[0]?.from ?? 0;
+  }
+
+  private scheduleUpdate(): void {
+    if (this.scheduled) return;
+    this.scheduled = true;
+    // A tab in the background has no animation frames; it draws once when it is looked at again.
+    requestAnimationFrame(() => {
+      this.scheduled = false;
+      this.version += 1;
+    });
+  }
+
+  private asLines() {
+    const layout = () => this.layout;
+    const textOf = (line: number) => this.textOf(line);
+    return {
+      get layout() {
+        return layout();
+      },
+      get wrap() {
+        return preferences.wrap;
+      },
+      parts: (line: number, columns: number) => textOf(line)?.parts(columns) ?? 1,
+      partOf: (line: number, place: number, columns: number) => textOf(line)?.partOf(place, columns) ?? 0,
+    };
+  }
+
+  private asText(id: string) {
+    const total = () => this.total;
+    return {
+      get total() {
+        return total();
+      },
+      offset: (line: number) => getLineOffset(id, line),
+      bytes: (offset: number, limit: number) => getLogBytes(id, offset, limit),
+      textAt: (line: number) => {
+        const text = this.textOf(line);
+        return text instanceof KeptText && !this.knownLine(line)?.raw.cut ? text.shown.text : null;
+      },
+    };
+  }
+
+  private textOf(line: number): LineText | null {
+    const known = this.knownLine(line);
+    if (!known) return null;
+    // Of a line that is still being written, its beginning is all that can be read.
+    const isWhole = !known.raw.cut || (this.live && line === this.total);
+    return isWhole ? known.text : (this.long.get(line) ?? known.text);
+  }
+
+  private knownLine(line: number): Known | null {
+    void this.version;
+    const raw = this.store.line(line);
+    const before = this.known.get(line);
+    if (before && (raw === null || (raw.text === before.raw.text && raw.style === before.raw.style))) {
+      return raw === null ? null : before;
+    }
+    if (raw === null) return null;
+    const text = new KeptText(parseLine(raw.text, raw.style), raw.text);
+    const known = { raw, text, error: isError(raw.text) };
+    if (this.known.size >= MAX_KNOWN) this.known.clear();
+    this.known.set(line, known);
+    return known;
+  }
+
+  private draw(): Row[] {
+    const rows = this.view.strips.map(({ row, part }) => {
+      const key = this.layout.keyOf(row);
+      const step = stepOfKey(key);
+      return step === null ? this.lineRow(key, part) : this.stepRow(step);
+    });
+    this.drawnRows.clear();
+    for (const row of rows) this.drawnRows.set(row.key, row);
+    return rows;
+  }
+
+  /** The row as it was, if nothing about it has changed: then nothing is drawn again. */
+  private same<R extends Row>(row: R): R {
+    const before = this.drawnRows.get(row.key);
+    return before && isSame(before, row) ? (before as R) : row;
+  }
+
+  private stepRow(index: number): StepRow {
+    const build = this.build();
+    const step = build.steps[index];
+    const section = this.layout.sections.find((one) => one.step === index);
+    return this.same({
+      key: `step ${index}`,
+      kind: 'step',
+      step: index,
+      name: step?.name ?? '',
+      attempt: step?.attempt ?? 1,
+      started: step?.started ?? null,
+      ended: step?.ended ?? build.ended,
+      lines: section ? section.last - section.first + 1 : 0,
+      folded: this.folded.has(index),
+    });
+  }
+
+  private lineRow(line: number, part: number): LineRow {
+    const text = this.textOf(line);
+    const { marked } = this;
+    return this.same({
+      key: `${line}.${part}`,
+      kind: 'line',
+      line,
+      part,
+      text: text && this.partOf(line, text, part),
+      error: this.knownLine(line)?.error ?? false,
+      marked: marked !== null && line >= marked.first && line <= marked.last,
+      ended: endsSelected(this.selecting.selection, line),
+      time: this.timeOf(line),
+    });
+  }
+
+  private partOf(line: number, text: LineText, part: number): Part {
+    const marks = {
+      find: this.finderOf(line),
+      selected: selectedIn(this.selecting.selection, line),
+    };
+    const { place } = this;
+    if (preferences.wrap) return text.wrapped(part, place.columns, marks);
+    const from = Math.floor(place.x / place.charWidth);
+    return text.window(from, from + place.columns, marks);
+  }
+
+  private finderOf(line: number): ((raw: string, shown: ReturnType<typeof parseLine>) => Hit[]) | null {
+    const { matcher } = this;
+    if (!matcher) return null;
+    const current = this.search.current?.line === line;
+    const first = this.lineHits.at(line);
+    return (raw, shown) =>
+      shownRanges(shown, matcher.find(raw, first)).map((range, at) => ({
+        ...range,
+        current: current && at === 0,
+      }));
+  }
+
+  private timeOf(line: number): string {
+    const { times } = preferences;
+    const at = times === 'off' ? null : this.times.at(line);
+    if (at === null) return '';
+    if (times === 'clock') return clockTime(at);
+    const { started, queued } = this.build();
+    return sinceStart(at, Date.parse(started ?? queued));
+  }
+}
+
+function isSame(one: unknown, two: unknown): boolean {
+  if (one === two) return true;
+  if (typeof one !== 'object' || typeof two !== 'object' || one === null || two === null) return false;
+  const keys = Object.keys(one);
+  return (
+    keys.length === Object.keys(two).length &&
+    keys.every((key) => isSame((one as Record<string, unknown>)[key], (two as Record<string, unknown>)[key]))
+  );
+}

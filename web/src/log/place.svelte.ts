@@ -1,0 +1,201 @@
+/**
+ * Where the reader is in the log, and the scroll bars that say so. The place is held at the log's end, or on a
+ * line that was gone to, whatever becomes of the rows around it; or it is free, as scrolled.
+ */
+import type { Layout, RowKey } from './layout';
+import {
+  anchorAfterScroll,
+  anchorOn,
+  endAnchor,
+  isAtEnd,
+  moveBy,
+  scrollHeight,
+  scrollTopFor,
+  START,
+  type Anchor,
+  type Geometry,
+} from './viewport';
+
+/** As --log-row in tokens.css. */
+export const ROW_HEIGHT = 18;
+/** After the last scroll event the scroll bars are put where the place really is. */
+const SETTLE_MS = 150;
+/** Columns of air at the right of the widest line. */
+const AIR = 2;
+
+type Hold = { readonly at: 'end' } | { readonly at: 'line'; readonly line: number; readonly place: number };
+
+export interface Lines {
+  readonly layout: Layout;
+  readonly wrap: boolean;
+  /** Rows of the screen that a line takes at so many columns. */
+  parts(line: number, columns: number): number;
+  /** In which of those a place in the line is. */
+  partOf(line: number, place: number, columns: number): number;
+}
+
+export class Place {
+  /** Pixels of the view, and of the part of it that shows text. */
+  viewport = $state(0);
+  textWidth = $state(0);
+  charWidth = $state(7);
+  /** Columns of the widest line that was seen. */
+  widest = $state(0);
+
+  private hold = $state.raw<Hold | null>(null);
+  private free = $state.raw<{ key: RowKey; offset: number }>({ key: 1, offset: 0 });
+  private left = $state.raw<Anchor>(START);
+  private scrolling = $state(false);
+  private lastTop = 0;
+  private lastLeft = 0;
+  private settling: ReturnType<typeof setTimeout> | undefined;
+
+  readonly columns = $derived(Math.max(10, Math.floor(this.textWidth / this.charWidth)));
+  readonly geometry = $derived.by<Geometry>(() => ({
+    rows: this.lines.layout.rows,
+    rowHeight: ROW_HEIGHT,
+    viewport: this.viewport,
+    heightOf: this.lines.wrap ? (row) => this.heightOf(row) : null,
+  }));
+  readonly anchor = $derived.by(() => this.anchorFor(this.geometry));
+  readonly height = $derived(scrollHeight(this.geometry));
+  private readonly across = $derived.by<Geometry>(() => ({
+    rows: this.lines.wrap ? 0 : this.widest + AIR,
+    rowHeight: this.charWidth,
+    viewport: this.textWidth,
+    heightOf: null,
+  }));
+  readonly width = $derived(scrollHeight(this.across));
+  /** Pixels of text to the left of the view. */
+  readonly x = $derived.by(() =>
+    this.lines.wrap ? 0 : (this.left.row - 1) * this.charWidth + this.left.offset,
+  );
+
+  constructor(private readonly lines: Lines) {}
+
+  get atEnd(): boolean {
+    return this.hold?.at === 'end';
+  }
+
+  /** The line that was gone to, as long as the reader stays there. */
+  get heldLine(): number | null {
+    return this.hold?.at === 'line' ? this.hold.line : null;
+  }
+
+  toEnd(): void {
+    this.hold = { at: 'end' };
+  }
+
+  toStart(): void {
+    this.settleAt(START);
+  }
+
+  /** Stays where it is when the log grows. */
+  letGo(): void {
+    this.settleAt(this.anchor);
+  }
+
+  /** Shows a place in a line, with some lines above it. */
+  toLine(line: number, place: number, column: number): void {
+    this.hold = { at: 'line', line, place };
+    const view = Math.floor(this.textWidth / this.charWidth);
+    const from = this.left.row - 1;
+    if (column < from || column >= from + view - AIR) {
+      this.left = { row: 1 + Math.max(0, column - Math.floor(view / 3)), offset: 0 };
+      this.widest = Math.max(this.widest, column + view);
+    }
+  }
+
+  /** Moves by pixels; past the end the place stays there. */
+  moveBy(pixels: number): void {
+    this.moved(moveBy(this.anchor, pixels, this.geometry), pixels < 0);
+  }
+
+  toFraction(fraction: number): void {
+    const row = 1 + Math.floor(fraction * this.geometry.rows);
+    this.moved(moveBy({ row, offset: 0 }, -this.viewport / 2, this.geometry), true);
+  }
+
+  isOnScreen(line: number): boolean {
+    const row = this.lines.layout.rowOf(line);
+    const below = moveBy(this.anchor, this.viewport - ROW_HEIGHT, { ...this.geometry, viewport: 0 });
+    return row >= this.anchor.row && row <= below.row;
+  }
+
+  /** The reader has scrolled. */
+  scrolled(scroller: HTMLElement): void {
+    const { scrollTop: top, scrollLeft: left } = scroller;
+    if (Math.abs(left - this.lastLeft) >= 1) {
+      this.left = anchorAfterScroll(this.left, this.lastLeft, left, this.across);
+      this.lastLeft = left;
+      this.settleLater();
+    }
+    // Our own doing comes back as an event too.
+    if (Math.abs(top - this.lastTop) < 1 || this.isCut(scroller)) return;
+    const before = this.anchor;
+    const after = anchorAfterScroll(before, this.lastTop, top, this.geometry);
+    this.lastTop = top;
+    this.moved(after, after.row < before.row || (after.row === before.row && after.offset < before.offset));
+    this.settleLater();
+  }
+
+  /** Puts the scroll bars where the place is, unless the reader is at them. */
+  sync(scroller: HTMLElement): void {
+    const top = scrollTopFor(this.anchor, this.geometry);
+    const left = scrollTopFor(this.left, this.across);
+    if (this.scrolling) return;
+    // Scrolled on, and the event is on its way: the reader's is the newer place.
+    const isNewer =
+      Math.abs(scroller.scrollTop - this.lastTop) >= 1 || Math.abs(scroller.scrollLeft - this.lastLeft) >= 1;
+    if (isNewer && !this.isCut(scroller)) return;
+    scroller.scrollTop = top;
+    scroller.scrollLeft = left;
+    this.lastTop = scroller.scrollTop;
+    this.lastLeft = scroller.scrollLeft;
+  }
+
+  close(): void {
+    clearTimeout(this.settling);
+  }
+
+  /** Whether the browser moved the scroll bars because there is less to scroll than there was. */
+  private isCut(scroller: HTMLElement): boolean {
+    const down = scroller.scrollHeight - scroller.clientHeight;
+    const across = scroller.scrollWidth - scroller.clientWidth;
+    return this.lastTop > down + 1 || this.lastLeft > across + 1;
+  }
+
+  private settleLater(): void {
+    this.scrolling = true;
+    clearTimeout(this.settling);
+    this.settling = setTimeout(() => (this.scrolling = false), SETTLE_MS);
+  }
+
+  private moved(anchor: Anchor, up: boolean): void {
+    if (isAtEnd(anchor, this.geometry) && !up) this.toEnd();
+    else this.settleAt(anchor);
+  }
+
+  private settleAt(anchor: Anchor): void {
+    this.hold = null;
+    this.free = { key: this.lines.layout.keyOf(anchor.row), offset: anchor.offset };
+  }
+
+  private anchorFor(geometry: Geometry): Anchor {
+    const { hold, free } = this;
+    if (hold?.at === 'end') return endAnchor(geometry);
+    if (hold) {
+      const row = this.lines.layout.rowOf(hold.line);
+      const part = geometry.heightOf ? this.lines.partOf(hold.line, hold.place, this.columns) : 0;
+      return anchorOn(row, part * ROW_HEIGHT, geometry);
+    }
+    const row = this.lines.layout.rowOf(free.key);
+    const height = geometry.heightOf?.(row) ?? ROW_HEIGHT;
+    return moveBy({ row, offset: Math.min(free.offset, height - 1) }, 0, geometry);
+  }
+
+  private heightOf(row: number): number {
+    const key = this.lines.layout.keyOf(row);
+    return key < 1 ? ROW_HEIGHT : this.lines.parts(key, this.columns) * ROW_HEIGHT;
+  }
+}

@@ -1,0 +1,162 @@
+/**
+ * A line's text as the view needs it, whether the line is kept as a whole or read in pieces: how wide it is,
+ * where it wraps, and its runs for a part of the screen. A place in a line is a number that orders as the text
+ * does; of a kept line it is the index into its text.
+ */
+import type { ShownLine } from './ansi';
+import { runsOf, type Hit, type Run, type TextRange } from './drawing';
+import { PIECE, type LongLine } from './longline';
+import { columnAt, columnsOf, indexAt, wrapAt } from './widths';
+
+/** Beyond so many columns a line that does not wrap is drawn where it is looked at only. */
+const DRAWN_WHOLE = 1_000;
+/** Columns drawn on either side of those in view. */
+const MARGIN = 100;
+
+export interface Part {
+  readonly runs: readonly Run[];
+  /** The column at which the runs begin. */
+  readonly column: number;
+}
+
+/** What to mark in a line. */
+export interface LineMarks {
+  /** Finds hits in what is shown of `raw`. */
+  readonly find: ((raw: string, shown: ShownLine) => readonly Hit[]) | null;
+  /** In places of the line. */
+  readonly selected: TextRange | null;
+}
+
+export interface LineText {
+  readonly columns: number;
+  /** How many rows of the screen it takes when wrapped at so many columns. */
+  parts(columns: number): number;
+  wrapped(part: number, columns: number, marks: LineMarks): Part;
+  window(fromColumn: number, toColumn: number, marks: LineMarks): Part;
+  placeAt(column: number): number;
+  columnOf(place: number): number;
+  /** The place of a point in a wrapped line. */
+  placeIn(part: number, column: number, columns: number): number;
+  /** The part that a place is in when wrapped. */
+  partOf(place: number, columns: number): number;
+}
+
+export class KeptText implements LineText {
+  readonly columns: number;
+  private starts: number[] = [0];
+  private wrappedAt = 0;
+
+  constructor(
+    readonly shown: ShownLine,
+    private readonly raw: string,
+  ) {
+    this.columns = columnsOf(shown.text);
+  }
+
+  parts(columns: number): number {
+    return this.wrap(columns).length;
+  }
+
+  wrapped(part: number, columns: number, marks: LineMarks): Part {
+    return { runs: this.runs(this.range(part, columns), marks), column: 0 };
+  }
+
+  window(fromColumn: number, toColumn: number, marks: LineMarks): Part {
+    const { text } = this.shown;
+    if (this.columns <= DRAWN_WHOLE)
+      return { runs: this.runs({ from: 0, to: text.length }, marks), column: 0 };
+    const from = indexAt(text, Math.max(0, fromColumn - MARGIN));
+    const to = indexAt(text, toColumn + MARGIN);
+    return { runs: this.runs({ from, to }, marks), column: columnAt(text, from) };
+  }
+
+  placeAt(column: number): number {
+    return indexAt(this.shown.text, column);
+  }
+
+  columnOf(place: number): number {
+    return columnAt(this.shown.text, place);
+  }
+
+  placeIn(part: number, column: number, columns: number): number {
+    const range = this.range(part, columns);
+    const start = columnAt(this.shown.text, range.from);
+    return Math.min(range.to, indexAt(this.shown.text, start + column));
+  }
+
+  partOf(place: number, columns: number): number {
+    const starts = this.wrap(columns);
+    let part = starts.length - 1;
+    while (part > 0 && (starts[part] ?? 0) > place) part -= 1;
+    return part;
+  }
+
+  private runs(range: TextRange, { find, selected }: LineMarks): Run[] {
+    return runsOf(this.shown, range, find?.(this.raw, this.shown) ?? [], selected);
+  }
+
+  private range(part: number, columns: number): TextRange {
+    const starts = this.wrap(columns);
+    return { from: starts[part] ?? 0, to: starts[part + 1] ?? this.shown.text.length };
+  }
+
+  private wrap(columns: number): number[] {
+    if (this.wrappedAt !== columns) this.starts = wrapAt(this.shown.text, columns);
+    this.wrappedAt = columns;
+    return this.starts;
+  }
+}
+
+export class PiecedText implements LineText {
+  constructor(private readonly line: LongLine) {}
+
+  get columns(): number {
+    return this.line.columns;
+  }
+
+  parts(columns: number): number {
+    return Math.max(1, Math.ceil(this.columns / columns));
+  }
+
+  wrapped(part: number, columns: number, marks: LineMarks): Part {
+    const { runs, column } = this.between(part * columns, (part + 1) * columns, marks);
+    return { runs, column: column - part * columns };
+  }
+
+  window(fromColumn: number, toColumn: number, marks: LineMarks): Part {
+    return this.between(Math.max(0, fromColumn - MARGIN), toColumn + MARGIN, marks);
+  }
+
+  placeAt(column: number): number {
+    return this.line.placeAt(column);
+  }
+
+  columnOf(place: number): number {
+    return this.line.columnOf(place);
+  }
+
+  placeIn(part: number, column: number, columns: number): number {
+    return this.line.placeAt(part * columns + Math.min(columns, column));
+  }
+
+  partOf(place: number, columns: number): number {
+    return Math.floor(this.line.columnOf(place) / columns);
+  }
+
+  private between(fromColumn: number, toColumn: number, { find, selected }: LineMarks): Part {
+    const runs: Run[] = [];
+    let begin: number | null = null;
+    for (const { piece, column, content } of this.line.cut(fromColumn, toColumn)) {
+      if (!content) continue;
+      const { text } = content.shown;
+      const from = indexAt(text, Math.max(0, fromColumn - column));
+      const to = indexAt(text, toColumn - column);
+      begin ??= column + columnAt(text, from);
+      const first = piece * PIECE;
+      const within = selected && { from: selected.from - first, to: selected.to - first };
+      const hits = find?.(content.raw, content.shown) ?? [];
+      runs.push(...runsOf(content.shown, { from, to }, hits, within));
+    }
+    return { runs, column: begin ?? fromColumn };
+  }
+}
