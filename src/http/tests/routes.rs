@@ -94,7 +94,7 @@ async fn the_document_describes_routes_that_are_there() {
     let id = fixture.built('a', b"text\n").await;
     let document = json(&fixture.get("/api/v1/openapi.json").await);
     let paths = document["paths"].as_object().unwrap();
-    assert_eq!(paths.len(), 24);
+    assert_eq!(paths.len(), 27);
     for (path, operations) in paths {
         let path = path
             .replace("{id}", id.as_str())
