@@ -85,11 +85,14 @@ pub struct Finding {
     /// What is wrong, in one sentence without its place.
     pub message: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub expected: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub hint: Option<String>,
     /// The source line, or what of it may be shown.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub excerpt: Option<Excerpt>,
     /// The text at this place is a secret.
     #[serde(skip)]

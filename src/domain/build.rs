@@ -163,7 +163,8 @@ impl FromStr for State {
 
 /// The four states of a commit status on GitHub.
 /// Source: <https://docs.github.com/en/rest/commits/statuses>.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum CommitStatus {
     Pending,
     Success,
@@ -212,7 +213,7 @@ impl FromStr for CommitStatus {
 pub enum Cause {
     /// A webhook told of a push.
     Push {
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        /// Null where it was not told.
         pusher: Option<String>,
         forced: bool,
     },

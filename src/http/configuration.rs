@@ -66,11 +66,21 @@ pub enum SourceView {
 pub struct FileView {
     #[schema(example = "acme/hello/main.yaml")]
     pub path: String,
-    /// What the load made of it: `tracked` (new or changed), `unchanged`, `broken` or `removed`.
-    #[schema(example = "tracked")]
-    pub state: &'static str,
+    /// What the load made of it.
+    pub state: FileStateView,
     /// Whether a version of it is in force; of a broken file the last good one.
     pub in_force: bool,
+}
+
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[schema(title = "ConfigurationFileState")]
+#[serde(rename_all = "snake_case")]
+pub enum FileStateView {
+    /// New or changed.
+    Tracked,
+    Unchanged,
+    Broken,
+    Removed,
 }
 
 /// The configuration in force: where from, each file, and what is wrong.
@@ -145,10 +155,10 @@ impl ConfigurationView {
 impl FileView {
     fn of(file: &FileOutcome) -> Option<Self> {
         let state = match file.state {
-            FileState::Tracked => "tracked",
-            FileState::Unchanged => "unchanged",
-            FileState::Broken { .. } => "broken",
-            FileState::Removed => "removed",
+            FileState::Tracked => FileStateView::Tracked,
+            FileState::Unchanged => FileStateView::Unchanged,
+            FileState::Broken { .. } => FileStateView::Broken,
+            FileState::Removed => FileStateView::Removed,
             FileState::Ignored => return None,
         };
         Some(Self {

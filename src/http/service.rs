@@ -9,6 +9,7 @@ use warp::filters::BoxedFilter;
 
 use super::answer::{self, Answer, Response, respond};
 use super::{Web, filters};
+use crate::service::Folder;
 
 const READING: &str = "GET, HEAD";
 
@@ -72,12 +73,6 @@ async fn service(web: &Web) -> Answer {
     let places = service.store.places().await?;
     let total = service.config.borrow().builds.concurrency;
     let folders = service.disk.borrow().folders.clone();
-    let disk = folders.into_iter().map(|folder| DiskView {
-        name: folder.name,
-        path: folder.path.display().to_string(),
-        free: folder.free,
-        total: folder.total,
-    });
     answer::ok(&ServiceView {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         instance: service.store.instance().to_owned(),
@@ -86,6 +81,15 @@ async fn service(web: &Web) -> Answer {
             running: places.running,
             waiting: places.waiting,
         },
-        disk: disk.collect(),
+        disk: folders.into_iter().map(disk).collect(),
     })
+}
+
+fn disk(folder: Folder) -> DiskView {
+    DiskView {
+        name: folder.name,
+        path: folder.path.display().to_string(),
+        free: folder.free,
+        total: folder.total,
+    }
 }

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use super::failure::Failure;
 use crate::config::ServiceConfig;
-use crate::domain::build::{Build, Cause, Kind, State};
+use crate::domain::build::{Build, Cause, CommitStatus, Kind, State};
 use crate::domain::kernel::Base;
 use crate::domain::names::{ArtifactName, BuildId};
 use crate::domain::push::Commit;
@@ -91,8 +91,7 @@ pub struct StatusView {
     #[schema(example = "autobuilder/build.sh")]
     pub context: String,
     /// What GitHub is to show.
-    #[schema(value_type = String, example = "success")]
-    pub state: &'static str,
+    pub state: CommitStatus,
     /// When GitHub took it; null: it waits, or was given up.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub reported: Option<Timestamp>,
@@ -195,6 +194,7 @@ pub struct CausedView {
     pub builds: Vec<CausedBuildView>,
     /// Why there are none.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub reason: Option<String>,
 }
 
@@ -284,7 +284,7 @@ fn status(service: &Service, build: &Build, delivery: Delivery) -> StatusView {
     let not_before = (is_waiting && delivery.attempts > 0).then_some(delivery.not_before);
     StatusView {
         context: delivery.context,
-        state: delivery.state.as_str(),
+        state: delivery.state,
         reported: delivery.reported,
         attempts: delivery.attempts,
         problem,

@@ -1,5 +1,7 @@
 //! Reading builds: one, a page of them, those that changed.
 
+use memchr::memmem::Finder;
+use rusqlite::functions::FunctionFlags;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params_from_iter};
 
@@ -68,7 +70,8 @@ impl Store {
         self.read(move |connection| {
             let condition = "b.repository = ?1 AND b.sequence > ?2 AND b.ended IS NULL \
                              AND b.kind != 'configuration'";
-            let query = format!("{} WHERE {condition} ORDER BY b.sequence", rows::BUILD);
+            let build = rows::BUILD.replace("builds b", "builds b INDEXED BY builds_unfinished");
+            let query = format!("{build} WHERE {condition} ORDER BY b.sequence");
             let values = vec![text(repository.as_str()), Value::Integer(sequence)];
             select(connection, &query, values)
         })
@@ -80,7 +83,8 @@ impl Store {
         self.read(|connection| {
             let repositories = connection
                 .prepare_cached(
-                    "SELECT DISTINCT repository FROM builds WHERE ended IS NULL AND kind != 'configuration'",
+                    "SELECT DISTINCT repository FROM builds INDEXED BY builds_unfinished \
+                     WHERE ended IS NULL AND kind != 'configuration'",
                 )?
                 .query_map([], |row| rows::parsed(row, 0))?
                 .collect::<rusqlite::Result<_>>()?;
@@ -110,7 +114,8 @@ impl Store {
         self.read(|connection| {
             let counts = connection
                 .prepare_cached(
-                    "SELECT state, count(*) FROM builds WHERE ended IS NULL GROUP BY state",
+                    "SELECT state, count(*) FROM builds INDEXED BY builds_unfinished \
+                     WHERE ended IS NULL GROUP BY state",
                 )?
                 .query_map([], |row| Ok((rows::parsed(row, 0)?, row.get(1)?)))?
                 .collect::<rusqlite::Result<_>>()?;
@@ -166,12 +171,8 @@ fn page(connection: &Connection, filter: &BuildFilter, limit: usize) -> Result<P
         conditions.push(format!("b.state IN ({})", states.join(", ")));
     }
     if let Some(wanted) = &filter.text {
-        values.push(text(&format!("%{}%", escape_like(wanted))));
-        let place = values.len();
-        conditions.push(format!(
-            "(b.repository || ' ' || b.branch || ' ' || b.script || ' ' || b.tag || ' ' || b.sha || ' ' || \
-             b.commits) LIKE ?{place} ESCAPE '\\'"
-        ));
+        values.push(text(&wanted.to_ascii_lowercase()));
+        conditions.push(format!("holds(t.text, ?{})", values.len()));
     }
     if let Some(before) = &filter.before {
         values.push(text(before.as_str()));
@@ -186,9 +187,12 @@ fn page(connection: &Connection, filter: &BuildFilter, limit: usize) -> Result<P
         conditions.join(" AND ")
     };
     values.push(limit_value(limit + 1));
+    // First which builds these are, by what is short; their rows are long.
     let query = format!(
-        "{} WHERE {condition} ORDER BY b.sequence DESC LIMIT ?{}",
+        "{} WHERE b.sequence IN (SELECT b.sequence FROM {} WHERE {condition} \
+         ORDER BY b.sequence DESC LIMIT ?{}) ORDER BY b.sequence DESC",
         rows::BUILD,
+        listed(filter),
         values.len()
     );
     let mut builds = select(connection, &query, values)?;
@@ -197,10 +201,38 @@ fn page(connection: &Connection, filter: &BuildFilter, limit: usize) -> Result<P
     Ok(Page { builds, more })
 }
 
-fn escape_like(text: &str) -> String {
-    text.replace('\\', "\\\\")
-        .replace('%', "\\%")
-        .replace('_', "\\_")
+/// Where a page's builds are looked up. What an index leads to at once is taken from there; all
+/// else is looked for in the list of what builds are filtered by.
+fn listed(filter: &BuildFilter) -> &'static str {
+    let by_branch = filter.branch.is_some() || filter.reference.is_some();
+    let by_script = filter.script.is_some() || filter.tag.is_some();
+    let has_index = filter.repository.is_some()
+        && filter.states.is_empty()
+        && (filter.reference.is_some() || !by_script);
+    let by_state_only = filter.repository.is_none() && !by_branch && !by_script;
+    let only_running = !filter.states.is_empty() && filter.states.iter().all(|it| !it.is_end());
+    match &filter.text {
+        Some(_) => {
+            "builds b INDEXED BY builds_listed CROSS JOIN build_texts t ON t.build = b.sequence"
+        }
+        None if has_index || filter.reference.is_some() || (by_state_only && only_running) => {
+            "builds b"
+        }
+        None => "builds b INDEXED BY builds_listed",
+    }
+}
+
+/// `holds(text, part)`: many bytes at once, where `LIKE` and `instr` go one by one.
+pub fn add_functions(connection: &Connection) -> Result<()> {
+    let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
+    connection.create_scalar_function("holds", 2, flags, |context| {
+        let part = context.get_or_create_aux(1, |value| {
+            value.as_str().map(|part| Finder::new(part).into_owned())
+        })?;
+        let text = context.get_raw(0).as_bytes()?;
+        Ok(part.find(text).is_some())
+    })?;
+    Ok(())
 }
 
 fn text(value: &str) -> Value {

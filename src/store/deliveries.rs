@@ -140,7 +140,8 @@ impl Store {
             let reference = GitRef::Branch(branch);
             let is_unfinished = connection
                 .prepare_cached(
-                    "SELECT 1 FROM builds WHERE ended IS NULL AND kind = 'configuration' \
+                    "SELECT 1 FROM builds INDEXED BY builds_unfinished \
+                     WHERE ended IS NULL AND kind = 'configuration' \
                      AND repository = ?1 AND ref = ?2",
                 )?
                 .exists(params![repository.as_str(), reference.to_string()])?;
@@ -226,7 +227,8 @@ impl Store {
             let heard = head.as_ref().map_or(&push.after, |head| &head.commit);
             let unfinished: Option<BuildId> = connection
                 .prepare_cached(
-                    "SELECT id FROM builds WHERE ended IS NULL AND repository = ?1 AND ref = ?2 \
+                    "SELECT id FROM builds INDEXED BY builds_unfinished \
+                     WHERE ended IS NULL AND repository = ?1 AND ref = ?2 \
                      AND script = ?3 AND kind = ?4 AND push >= ?5 AND sha IN (?6, ?7) \
                      ORDER BY push DESC, sequence DESC LIMIT 1",
                 )?

@@ -197,6 +197,7 @@ fn open_reader(file: &Path) -> Result<Connection> {
     let connection = Connection::open_with_flags(file, flags)?;
     connection.busy_timeout(std::time::Duration::from_secs(10))?;
     connection.set_prepared_statement_cache_capacity(64);
+    builds::add_functions(&connection)?;
     Ok(connection)
 }
 

@@ -90,14 +90,16 @@ impl Store {
             for repository in known.difference(&watched) {
                 note.execute(params![repository.as_str(), Timestamp::now().as_millis()])?;
             }
-            let mut back = connection.prepare_cached("DELETE FROM unwatched WHERE repository = ?1")?;
+            let mut back =
+                connection.prepare_cached("DELETE FROM unwatched WHERE repository = ?1")?;
             for repository in &watched {
                 back.execute([repository.as_str()])?;
             }
             let unwatched = connection
                 .prepare_cached(
                     "SELECT repository FROM unwatched u WHERE since < ?1 AND NOT EXISTS \
-                     (SELECT 1 FROM builds b WHERE b.repository = u.repository AND b.ended IS NULL)",
+                     (SELECT 1 FROM builds b INDEXED BY builds_unfinished \
+                     WHERE b.repository = u.repository AND b.ended IS NULL)",
                 )?
                 .query_map([time.as_millis()], |row| rows::parsed(row, 0))?
                 .collect::<rusqlite::Result<_>>()?;

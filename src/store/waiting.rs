@@ -34,7 +34,7 @@ impl Store {
                 .prepare_cached(
                     "SELECT count(*) FILTER (WHERE state != 'queued'), \
                      count(*) FILTER (WHERE state = 'queued') FROM builds \
-                     WHERE ended IS NULL AND kind != 'configuration'",
+                     INDEXED BY builds_unfinished WHERE ended IS NULL AND kind != 'configuration'",
                 )?
                 .query_row([], |row| {
                     Ok(Places {
@@ -74,7 +74,8 @@ impl Store {
                 )?
                 .query_row([], |row| row.get(0))?;
             let mut first_of_lane = connection.prepare_cached(
-                "SELECT state FROM builds WHERE ended IS NULL AND repository = ?1 AND ref = ?2 \
+                "SELECT state FROM builds INDEXED BY builds_unfinished \
+                 WHERE ended IS NULL AND repository = ?1 AND ref = ?2 \
                  AND script = ?3 AND tag = ?4 AND sequence < ?5 ORDER BY sequence LIMIT 1",
             )?;
             let mut unfinished = connection

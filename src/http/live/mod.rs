@@ -25,6 +25,7 @@ use warp::{Filter, Reply};
 pub use self::changes::Changes;
 use self::connection::Connection;
 pub use self::connection::{FAREWELL, Socket};
+pub use self::protocol::{ClientMessage, ServerMessage};
 use super::access::check_origin;
 use super::answer::{Answer, Response, respond};
 use super::failure::{ErrorView, Failure};

@@ -3,6 +3,9 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
+use utoipa::openapi::schema::{Object, ObjectBuilder, OneOfBuilder, Type};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 use crate::domain::names::BuildId;
 use crate::http::failure::Failure;
@@ -12,19 +15,26 @@ use crate::http::view::BuildView;
 /// may cost, and larger frames were no faster.
 pub const LARGEST_PIECE: usize = 32 * 1024;
 
-#[derive(Debug, PartialEq, Deserialize)]
+/// What a client may send on a live connection.
+#[derive(Debug, PartialEq, Deserialize, ToSchema)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub enum ClientMessage {
+    /// Send every change of a build after this revision.
     Builds {
+        /// Left out or null: from now on.
         #[serde(default)]
         since: Option<i64>,
     },
+    /// Send this build's log from this place.
     Follow {
+        #[schema(value_type = String)]
         build: BuildId,
         #[serde(flatten)]
         place: PlaceFields,
     },
+    /// Stop that.
     Unfollow {
+        #[schema(value_type = String)]
         build: BuildId,
     },
 }
@@ -34,6 +44,32 @@ pub struct PlaceFields {
     offset: Option<u64>,
     line: Option<u64>,
     tail: Option<u64>,
+}
+
+impl ToSchema for PlaceFields {}
+
+impl PartialSchema for PlaceFields {
+    fn schema() -> RefOr<Schema> {
+        let places = [
+            ("offset", "The first byte; the log begins with 0."),
+            ("line", "The first line; the log begins with 1."),
+            ("tail", "So many of the last lines."),
+        ];
+        let place = |(name, description): (&str, &str)| -> Object {
+            let number = ObjectBuilder::new()
+                .schema_type(Type::Integer)
+                .description(Some(description))
+                .minimum(Some(0));
+            let object = ObjectBuilder::new().property(name, number);
+            object.required(name).into()
+        };
+        let one_of = OneOfBuilder::new().description(Some("Where in a log to begin."));
+        let one_of = places
+            .into_iter()
+            .map(place)
+            .fold(one_of, OneOfBuilder::item);
+        one_of.into()
+    }
 }
 
 /// Where in a log to begin.
@@ -71,30 +107,44 @@ pub fn parse(text: &str) -> Result<ClientMessage, Failure> {
     })
 }
 
-#[derive(Debug, Serialize)]
+/// The text that the service sends on a live connection.
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub enum ServerMessage<'a> {
+    /// Once, first.
     Hello {
         version: &'a str,
+        /// Id of the data directory.
         instance: &'a str,
+        /// Of the newest change.
         revision: i64,
     },
+    /// A build was created or changed.
     Build {
         revision: i64,
         build: Box<BuildView>,
     },
+    /// The log comes on this channel.
     Following {
+        #[schema(value_type = String)]
         build: &'a BuildId,
         channel: u32,
+        /// Of the first byte that will be sent.
         offset: u64,
+        /// The line it is in.
         line: u64,
     },
+    /// The build has ended, and every byte of its log was sent.
     End {
+        #[schema(value_type = String)]
         build: &'a BuildId,
         channel: u32,
+        /// The log's length.
         offset: u64,
     },
+    /// A message could not be carried out; the connection stays.
     Error {
+        #[schema(value_type = Option<String>)]
         build: Option<&'a BuildId>,
         error: &'a str,
         hint: &'a str,
