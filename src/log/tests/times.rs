@@ -32,16 +32,16 @@ fn a_line_has_the_time_of_its_first_byte() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(40))]
+    #![proptest_config(ProptestConfig::with_cases(20))]
 
     /// Whatever is appended when, and however much of it is known: each line's time is that of
     /// the byte with which it begins.
     #[test]
     fn each_line_has_the_time_of_its_first_byte(
-        appends in prop::collection::vec(("[a\n]{0,6}\n?", 0u64..300, 1usize..3_000), 1..60),
+        appends in prop::collection::vec(("[a\n]{0,6}\n?", 0u64..300, 1usize..3_000), 1..20),
         known in 0.0..=1.0f64,
         first in 0.0..=1.0f64,
-        count in 1u64..10_000,
+        count in 1u64..400,
     ) {
         let folder = folder();
         let mut writer = LogWriter::create(folder.path(), Masker::none()).unwrap();
