@@ -14,6 +14,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/007_maintenance.sql"),
     include_str!("migrations/008_shared_names.sql"),
     include_str!("migrations/009_history.sql"),
+    include_str!("migrations/010_lists.sql"),
 ];
 
 pub fn migrate(connection: &mut Connection) -> Result<()> {
