@@ -27,7 +27,7 @@ const READING: &str = "GET, HEAD";
         license(name = "Apache-2.0"),
     ),
     paths(
-        super::builds::list,
+        super::builds::list_builds,
         super::builds::one,
         super::builds::lane,
         super::builds::log,
@@ -51,7 +51,7 @@ const READING: &str = "GET, HEAD";
         super::badge::badge,
         super::configuration::configuration,
         super::github::github,
-        super::repositories::list,
+        super::repositories::list_repositories,
         super::service::service,
         super::gc::gc,
         super::session::session,

@@ -46,7 +46,9 @@ pub fn routes(web: &Arc<Web>) -> BoxedFilter<(Response,)> {
         .and(filters::reading(READING))
         .and(filters::given(web))
         .and(filters::query())
-        .then(|web: Arc<Web>, query: String| async move { respond(list(&web, &query).await) })
+        .then(|web: Arc<Web>, query: String| async move {
+            respond(list_repositories(&web, &query).await)
+        })
         .boxed()
 }
 
@@ -152,7 +154,7 @@ pub struct DurationView {
         (status = 400, description = "a parameter is wrong", body = ErrorView),
     )
 )]
-async fn list(web: &Web, query: &str) -> Answer {
+async fn list_repositories(web: &Web, query: &str) -> Answer {
     let query: RepositoriesQuery = filters::parse_query(query)?;
     let limit = checked_limit(query.limit, DEFAULT_LIMIT)?;
     let after: Option<RepositoryName> = checked("after", query.after.as_deref())?;

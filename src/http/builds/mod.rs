@@ -40,7 +40,9 @@ pub fn routes(web: &Arc<Web>) -> BoxedFilter<(Response,)> {
         .and(filters::reading(READING_AND_ASKING))
         .and(filters::given(web))
         .and(filters::query())
-        .then(|web: Arc<Web>, query: String| async move { respond(list(&web, &query).await) });
+        .then(
+            |web: Arc<Web>, query: String| async move { respond(list_builds(&web, &query).await) },
+        );
     let one_build = warp::path!("api" / "v1" / "builds" / String)
         .and(filters::reading(READING))
         .and(filters::given(web))
@@ -93,7 +95,7 @@ pub struct ListQuery {
         (status = 400, description = "a parameter is wrong", body = ErrorView),
     )
 )]
-async fn list(web: &Web, query: &str) -> Answer {
+async fn list_builds(web: &Web, query: &str) -> Answer {
     let query: ListQuery = filters::parse_query(query)?;
     let limit = checked_limit(query.limit, DEFAULT_LIMIT)?;
     let filter = filter_of(&query)?;

@@ -1,5 +1,7 @@
 //! What holds for every address, and which addresses there are.
 
+use std::collections::HashSet;
+
 use super::*;
 
 #[tokio::test]
@@ -95,7 +97,12 @@ async fn the_document_describes_routes_that_are_there() {
     let document = json(&fixture.get("/api/v1/openapi.json").await);
     let paths = document["paths"].as_object().unwrap();
     assert_eq!(paths.len(), 30);
+    let mut names = HashSet::new();
     for (path, operations) in paths {
+        for operation in operations.as_object().unwrap().values() {
+            let name = operation["operationId"].as_str().unwrap();
+            assert!(names.insert(name), "two operations are called {name}");
+        }
         let path = path
             .replace("{id}", id.as_str())
             .replace("{owner}", "acme")
