@@ -241,7 +241,7 @@ mod tests {
     fn what_we_say_is_never_both_null_and_left_out() {
         let document = document();
         let told = told_to_us(&document);
-        assert_eq!(told, ["AskedBuild", "GcRequest", "ClientMessage"]);
+        assert_eq!(told, ["AskedBuild", "GcRequest", "SignIn", "ClientMessage"]);
         let document = serde_json::to_value(document).unwrap();
         let schemas = document["components"]["schemas"].as_object().unwrap();
         for field in ["tag", "exit_code", "base", "limits", "usual", "started"] {
