@@ -165,7 +165,8 @@ export class Finder {
           return found.matches[0] ?? null;
         }
         // A service that stopped for the time it took says where to go on.
-        next = found.next === null || 'before' in next ? null : { from: found.next };
+        if (found.next === null) next = null;
+        else next = 'before' in next ? { before: found.next } : { from: found.next };
       }
     }
     return null;
@@ -182,7 +183,7 @@ export class Finder {
     let before = line;
     try {
       while (before > first) {
-        const { matches } = await this.service.search(query, { before }, MAX_MATCHES, signal);
+        const { matches }: Found = await this.service.search(query, { before }, MAX_MATCHES, signal);
         const inside = matches.filter((match) => match.line >= first);
         position += inside.length;
         before = inside.length === MAX_MATCHES ? (inside.at(-1)?.line ?? first) : first;

@@ -162,7 +162,8 @@ export class LogModel {
     this.store.want(lines.first, lines.last);
     this.long.settle();
     if (preferences.times !== 'off') this.times.want(lines.first, lines.last, total);
-    if (this.matcher?.needsService) this.lineHits.want(lines.first, lines.last, total);
+    // What cannot be searched for at all is told once, by the search itself.
+    if (this.matcher?.needsService && this.search.marks) this.lineHits.want(lines.first, lines.last, total);
     this.errors.grown(total);
     this.search.grown(total);
   }

@@ -191,7 +191,8 @@ export class Place {
     }
     const row = this.lines.layout.rowOf(free.key);
     const height = geometry.heightOf?.(row) ?? ROW_HEIGHT;
-    return moveBy({ row, offset: Math.min(free.offset, height - 1) }, 0, geometry);
+    const offset = free.offset < height ? free.offset : height - ROW_HEIGHT;
+    return moveBy({ row, offset }, 0, geometry);
   }
 
   private heightOf(row: number): number {
