@@ -7,6 +7,8 @@ import { applySgr, PLAIN, type Style } from './sgr';
 import { charWidth, TAB_STOP } from './widths';
 
 export interface Span {
+  /** Where it begins in the line's text. */
+  readonly from: number;
   readonly text: string;
   readonly style: Style;
 }
@@ -34,7 +36,7 @@ export function parseLine(raw: string, start: Style = PLAIN): ShownLine {
   // The carriage return of a `\r\n` moves nothing that is seen; most logs have them everywhere or nowhere.
   const text = raw.endsWith('\r') ? raw.slice(0, -1) : raw;
   if (!CONTROL.test(text)) {
-    return { text, spans: text === '' ? [] : [{ text, style: start }], style: start, sources: null };
+    return { text, spans: text === '' ? [] : [{ from: 0, text, style: start }], style: start, sources: null };
   }
   const line = new TerminalLine(start);
   line.write(text);
@@ -95,6 +97,7 @@ class TerminalLine {
     const spans: Span[] = [];
     const sources: number[] = [];
     let begin = 0;
+    let from = 0;
     for (let at = 0; at < this.cells.length; at++) {
       const length = this.cells[at]?.length ?? 0;
       for (let unit = 0; unit < length; unit++) sources.push(this.sources[at] ?? 0);
@@ -102,7 +105,8 @@ class TerminalLine {
     for (let at = 1; at <= this.cells.length; at++) {
       if (at < this.cells.length && this.styles[at] === this.styles[begin]) continue;
       const text = this.cells.slice(begin, at).join('');
-      if (text !== '') spans.push({ text, style: this.styles[begin] ?? PLAIN });
+      if (text !== '') spans.push({ from, text, style: this.styles[begin] ?? PLAIN });
+      from += text.length;
       begin = at;
     }
     return { text: this.cells.join(''), spans, style: this.style, sources };

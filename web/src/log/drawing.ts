@@ -1,7 +1,7 @@
 /** A part of a line as the runs of text that are put on screen. */
-import type { ShownLine } from './ansi';
-import { PLAIN, type Style } from './sgr';
-import { columnAt, isSimple, measure } from './widths';
+import type { ShownLine, Span } from './ansi';
+import type { Style } from './sgr';
+import { Grid, isSimple, measure } from './widths';
 
 /** UTF-16 units of a line's text, `to` excluded. */
 export interface TextRange {
@@ -29,52 +29,45 @@ export function runsOf(
   part: TextRange,
   hits: readonly Hit[] = [],
   selected: TextRange | null = null,
+  grid: Grid = new Grid(shown.text),
 ): Run[] {
   const runs: Run[] = [];
-  const edges = edgesOf(shown, part, hits, selected);
-  let column = isSimple(shown.text) ? part.from : columnAt(shown.text, part.from);
-  for (let at = 0; at + 1 < edges.length; at++) {
-    const from = edges[at] ?? 0;
-    const text = shown.text.slice(from, edges[at + 1]);
-    const hit = hits.find((one) => one.from <= from && from < one.to);
-    const looks = {
-      style: styleAt(shown, from),
-      hit: hit ? (hit.current ? 'current' : 'hit') : null,
-      selected: selected !== null && selected.from <= from && from < selected.to,
-    } as const;
-    column = onGrid(text, column, (piece, wide) => runs.push({ text: piece, ...looks, wide }));
+  let column = grid.columnAt(part.from);
+  for (let at = spanAt(shown.spans, part.from); at < shown.spans.length; at++) {
+    const span = shown.spans[at];
+    if (!span || span.from >= part.to) break;
+    const to = Math.min(part.to, span.from + span.text.length);
+    const edges = edgesWithin(Math.max(part.from, span.from), to, selected ? [...hits, selected] : hits);
+    for (let edge = 0; edge + 1 < edges.length; edge++) {
+      const from = edges[edge] ?? 0;
+      const hit = hits.find((one) => one.from <= from && from < one.to);
+      const looks = {
+        style: span.style,
+        hit: hit ? (hit.current ? 'current' : 'hit') : null,
+        selected: selected !== null && selected.from <= from && from < selected.to,
+      } as const;
+      const give = (text: string, wide: boolean) => runs.push({ text, ...looks, wide });
+      column = onGrid(shown.text.slice(from, edges[edge + 1]), column, give);
+    }
   }
   return runs;
 }
 
-function edgesOf(
-  shown: ShownLine,
-  part: TextRange,
-  hits: readonly Hit[],
-  selected: TextRange | null,
-): number[] {
-  const edges = new Set([part.from, Math.min(part.to, shown.text.length)]);
-  const add = (at: number) => at > part.from && at < part.to && at < shown.text.length && edges.add(at);
-  let begin = 0;
-  for (const span of shown.spans) {
-    add(begin);
-    begin += span.text.length;
-    if (begin >= part.to) break;
+/** The span that an index is in. */
+function spanAt(spans: readonly Span[], index: number): number {
+  let low = 0;
+  let high = spans.length - 1;
+  while (low < high) {
+    const middle = (low + high + 1) >> 1;
+    if ((spans[middle]?.from ?? 0) <= index) low = middle;
+    else high = middle - 1;
   }
-  for (const range of selected ? [...hits, selected] : hits) {
-    add(range.from);
-    add(range.to);
-  }
-  return [...edges].sort((one, two) => one - two);
+  return low;
 }
 
-function styleAt(shown: ShownLine, index: number): Style {
-  let end = 0;
-  for (const span of shown.spans) {
-    end += span.text.length;
-    if (index < end) return span.style;
-  }
-  return PLAIN;
+function edgesWithin(from: number, to: number, ranges: readonly TextRange[]): number[] {
+  const inside = ranges.flatMap((range) => [range.from, range.to]).filter((at) => at > from && at < to);
+  return [...new Set([from, ...inside, to])].sort((one, two) => one - two);
 }
 
 /** Gives out text with tabs as the blanks that they are, wide characters one by one; returns the next column. */

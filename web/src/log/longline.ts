@@ -7,7 +7,7 @@
  */
 import { brokenSequenceAt, parseLine, type ShownLine } from './ansi';
 import { PLAIN, type Style } from './sgr';
-import { columnAt, columnsOf, indexAt } from './widths';
+import { Grid } from './widths';
 
 export type FetchBytes = (offset: number, limit: number, signal: AbortSignal) => Promise<Uint8Array>;
 
@@ -21,6 +21,7 @@ const MAX_REQUESTS = 2;
 
 export interface Piece {
   readonly shown: ShownLine;
+  readonly grid: Grid;
   /** The piece as it came. */
   readonly raw: string;
 }
@@ -38,7 +39,8 @@ export function pieceOf(bytes: Uint8Array, before: number, length: number, style
   const broken = lead.slice(brokenSequenceAt(lead));
   const rest = broken === '' ? 0 : endOfSequence(broken, text);
   const raw = text.slice(rest);
-  return { shown: parseLine(raw, style), raw };
+  const shown = parseLine(raw, style);
+  return { shown, grid: new Grid(shown.text), raw };
 }
 
 function isContinuation(byte: number | undefined): boolean {
@@ -94,7 +96,7 @@ export class LongLine {
     const piece = this.pieceAt(column);
     const within = Math.max(0, column - (this.columnStarts()[piece] ?? 0));
     const content = this.pieces.get(piece);
-    return piece * PIECE + (content ? indexAt(content.shown.text, within) : Math.min(PIECE - 1, within));
+    return piece * PIECE + (content ? content.grid.indexAt(within) : Math.min(PIECE - 1, within));
   }
 
   columnOf(place: number): number {
@@ -102,7 +104,7 @@ export class LongLine {
     const content = this.pieces.get(piece);
     const index = place - piece * PIECE;
     const start = this.columnStarts()[piece] ?? 0;
-    return start + (content ? columnAt(content.shown.text, index) : Math.min(PIECE, index));
+    return start + (content ? content.grid.columnAt(index) : Math.min(PIECE, index));
   }
 
   /** Drops requests for what is no longer looked at; called after each drawing. */
@@ -183,7 +185,7 @@ export class LongLine {
 
   private keep(piece: number, content: Piece, bytes: number): void {
     this.pieces.set(piece, content);
-    const columns = columnsOf(content.shown.text);
+    const { columns } = content.grid;
     if (columns !== bytes) {
       this.columnsRead.set(piece, columns);
       this.starts = null;

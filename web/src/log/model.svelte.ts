@@ -22,7 +22,7 @@ import { parseLineHash, type LineRange } from './hash';
 import { Matcher, shownRanges } from './hits';
 import { Layout, sectionsOf, stepOfKey } from './layout';
 import { LineHits } from './linehits';
-import type { LogLine } from './lines';
+import { MAX_LINE_LENGTH, type LogLine } from './lines';
 import { LongLines } from './longlines';
 import { Place, ROW_HEIGHT } from './place.svelte';
 import { Selecting } from './selecting.svelte';
@@ -157,6 +157,7 @@ export class LogModel {
   /** Asks for what is on screen and not here; called after each drawing. */
   fetch(): void {
     void this.version;
+    void this.rows;
     const { lines, total } = this;
     if (!lines) return;
     this.store.want(lines.first, lines.last);
@@ -285,6 +286,9 @@ export class LogModel {
   private startOf(match: Match, query: LogQuery): number {
     const known = this.knownLine(match.line);
     if (!known) return 0;
+    const byte = match.column - 1;
+    // Of a line that is read in pieces, a byte is the nearest to a place that is known before they are here.
+    if (known.raw.cut && byte >= MAX_LINE_LENGTH) return byte;
     const found = new Matcher(query).find(known.raw.text, match);
     const shown = parseLine(known.raw.text, known.raw.style);
     return shownRanges(shown, found)[0]?.from ?? 0;

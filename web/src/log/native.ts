@@ -1,7 +1,7 @@
 /** What is selected by the browser's own means, as by a finger, in places of the log. */
 import type { LogModel } from './model.svelte';
 import type { Place, Selection } from './selection';
-import { columnsOf } from './widths';
+import { Grid } from './widths';
 
 export function nativeSelection(within: HTMLElement, model: LogModel): Selection | null {
   const native = document.getSelection();
@@ -21,6 +21,6 @@ function placeOf(within: HTMLElement, node: Node, offset: number, model: LogMode
   before.selectNodeContents(text ?? row);
   if (text?.contains(node)) before.setEnd(node, offset);
   else before.collapse(true);
-  const column = columnsOf(before.toString());
+  const column = new Grid(before.toString()).columns;
   return model.placeInRow(Number(row.dataset['line']), Number(row.dataset['part']), column);
 }

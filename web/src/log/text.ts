@@ -6,7 +6,7 @@
 import type { ShownLine } from './ansi';
 import { runsOf, type Hit, type Run, type TextRange } from './drawing';
 import { PIECE, type LongLine } from './longline';
-import { columnAt, columnsOf, indexAt, wrapAt } from './widths';
+import { Grid } from './widths';
 
 /** Beyond so many columns a line that does not wrap is drawn where it is looked at only. */
 const DRAWN_WHOLE = 1_000;
@@ -42,19 +42,21 @@ export interface LineText {
 }
 
 export class KeptText implements LineText {
-  readonly columns: number;
-  private starts: number[] = [0];
-  private wrappedAt = 0;
+  private readonly grid: Grid;
 
   constructor(
     readonly shown: ShownLine,
     private readonly raw: string,
   ) {
-    this.columns = columnsOf(shown.text);
+    this.grid = new Grid(shown.text);
+  }
+
+  get columns(): number {
+    return this.grid.columns;
   }
 
   parts(columns: number): number {
-    return this.wrap(columns).length;
+    return this.grid.wrapAt(columns).length;
   }
 
   wrapped(part: number, columns: number, marks: LineMarks): Part {
@@ -62,48 +64,39 @@ export class KeptText implements LineText {
   }
 
   window(fromColumn: number, toColumn: number, marks: LineMarks): Part {
-    const { text } = this.shown;
-    if (this.columns <= DRAWN_WHOLE)
-      return { runs: this.runs({ from: 0, to: text.length }, marks), column: 0 };
-    const from = indexAt(text, Math.max(0, fromColumn - MARGIN));
-    const to = indexAt(text, toColumn + MARGIN);
-    return { runs: this.runs({ from, to }, marks), column: columnAt(text, from) };
+    const to = this.shown.text.length;
+    if (this.columns <= DRAWN_WHOLE) return { runs: this.runs({ from: 0, to }, marks), column: 0 };
+    const range = { from: this.placeAt(fromColumn - MARGIN), to: this.placeAt(toColumn + MARGIN) };
+    return { runs: this.runs(range, marks), column: this.columnOf(range.from) };
   }
 
   placeAt(column: number): number {
-    return indexAt(this.shown.text, column);
+    return this.grid.indexAt(column);
   }
 
   columnOf(place: number): number {
-    return columnAt(this.shown.text, place);
+    return this.grid.columnAt(place);
   }
 
   placeIn(part: number, column: number, columns: number): number {
-    const range = this.range(part, columns);
-    const start = columnAt(this.shown.text, range.from);
-    return Math.min(range.to, indexAt(this.shown.text, start + column));
+    const { from, to } = this.range(part, columns);
+    return Math.min(to, this.placeAt(this.columnOf(from) + column));
   }
 
   partOf(place: number, columns: number): number {
-    const starts = this.wrap(columns);
+    const starts = this.grid.wrapAt(columns);
     let part = starts.length - 1;
     while (part > 0 && (starts[part] ?? 0) > place) part -= 1;
     return part;
   }
 
   private runs(range: TextRange, { find, selected }: LineMarks): Run[] {
-    return runsOf(this.shown, range, find?.(this.raw, this.shown) ?? [], selected);
+    return runsOf(this.shown, range, find?.(this.raw, this.shown) ?? [], selected, this.grid);
   }
 
   private range(part: number, columns: number): TextRange {
-    const starts = this.wrap(columns);
+    const starts = this.grid.wrapAt(columns);
     return { from: starts[part] ?? 0, to: starts[part + 1] ?? this.shown.text.length };
-  }
-
-  private wrap(columns: number): number[] {
-    if (this.wrappedAt !== columns) this.starts = wrapAt(this.shown.text, columns);
-    this.wrappedAt = columns;
-    return this.starts;
   }
 }
 
@@ -148,14 +141,14 @@ export class PiecedText implements LineText {
     let begin: number | null = null;
     for (const { piece, column, content } of this.line.cut(fromColumn, toColumn)) {
       if (!content) continue;
-      const { text } = content.shown;
-      const from = indexAt(text, Math.max(0, fromColumn - column));
-      const to = indexAt(text, toColumn - column);
-      begin ??= column + columnAt(text, from);
+      const { grid } = content;
+      const from = grid.indexAt(fromColumn - column);
+      const to = grid.indexAt(toColumn - column);
+      begin ??= column + grid.columnAt(from);
       const first = piece * PIECE;
       const within = selected && { from: selected.from - first, to: selected.to - first };
       const hits = find?.(content.raw, content.shown) ?? [];
-      runs.push(...runsOf(content.shown, { from, to }, hits, within));
+      runs.push(...runsOf(content.shown, { from, to }, hits, within, grid));
     }
     return { runs, column: begin ?? fromColumn };
   }

@@ -17,11 +17,19 @@ export function isSimple(text: string): boolean {
   return SIMPLE.test(text);
 }
 
+/** Widths that were found out: a log has few different characters beyond the Latin ones. */
+const known = new Map<number, 0 | 1 | 2>();
+
 export function charWidth(point: number): 0 | 1 | 2 {
   if (point < 0x300) return point === 0xad ? 0 : 1;
-  const character = String.fromCodePoint(point);
-  if (ZERO.test(character)) return 0;
-  return WIDE.test(character) && !HALFWIDTH.test(character) ? 2 : 1;
+  let width = known.get(point);
+  if (width === undefined) {
+    const character = String.fromCodePoint(point);
+    const isWide = WIDE.test(character) && !HALFWIDTH.test(character);
+    width = ZERO.test(character) ? 0 : isWide ? 2 : 1;
+    known.set(point, width);
+  }
+  return width;
 }
 
 /** The columns that the character at `index` takes when it begins in `column`, and its length in units. */
@@ -32,53 +40,70 @@ export function measure(text: string, index: number, column: number): { width: n
   return { width: charWidth(point), length };
 }
 
-export function columnsOf(text: string): number {
-  return isSimple(text) ? text.length : columnAt(text, text.length);
-}
+/** A text on the terminal's grid. */
+export class Grid {
+  /** The column at which each UTF-16 unit begins, and last the text's width; null where that is its index. */
+  private readonly starts: Uint32Array | null = null;
+  private rows: number[] = [0];
+  private rowsAt = 0;
 
-/** The column in which the character at `index` begins; the first is 0. */
-export function columnAt(text: string, index: number): number {
-  let column = 0;
-  for (let at = 0; at < Math.min(index, text.length);) {
-    const { width, length } = measure(text, at, column);
-    column += width;
-    at += length;
-  }
-  return column;
-}
-
-/** The character that covers a column, or the text's length beyond its end. Nothing is parted from its accents. */
-export function indexAt(text: string, column: number): number {
-  if (isSimple(text)) return Math.max(0, Math.min(text.length, column));
-  let reached = 0;
-  let at = 0;
-  while (at < text.length) {
-    const { width, length } = measure(text, at, reached);
-    if (width > 0 && reached + width > column) return at;
-    reached += width;
-    at += length;
-  }
-  return at;
-}
-
-/** Where the rows begin that a text takes when it is wrapped at so many columns: `[0]` for a short one. */
-export function wrapAt(text: string, columns: number): number[] {
-  const starts = [0];
-  if (isSimple(text)) {
-    for (let at = columns; at < text.length; at += columns) starts.push(at);
-    return starts;
-  }
-  let inRow = 0;
-  let column = 0;
-  for (let at = 0; at < text.length;) {
-    const { width, length } = measure(text, at, column);
-    if (inRow + width > columns && inRow > 0) {
-      starts.push(at);
-      inRow = 0;
+  constructor(private readonly text: string) {
+    if (isSimple(text)) return;
+    this.starts = new Uint32Array(text.length + 1);
+    let column = 0;
+    for (let at = 0; at < text.length;) {
+      const { width, length } = measure(text, at, column);
+      this.starts.fill(column, at, at + length);
+      column += width;
+      at += length;
     }
-    inRow += width;
-    column += width;
-    at += length;
+    this.starts[text.length] = column;
   }
-  return starts;
+
+  get columns(): number {
+    return this.columnAt(this.text.length);
+  }
+
+  /** The column in which the character at `index` begins; the first is 0. */
+  columnAt(index: number): number {
+    const at = Math.min(index, this.text.length);
+    return this.starts?.[at] ?? at;
+  }
+
+  /** The character that covers a column, or the text's length beyond its end. */
+  indexAt(column: number): number {
+    const { starts, text } = this;
+    if (!starts || column <= 0) return Math.max(0, Math.min(text.length, column));
+    if (column >= this.columns) return text.length;
+    // The last one that begins there or before has accents and the second halves of pairs behind it.
+    let low = 0;
+    let high = text.length - 1;
+    while (low < high) {
+      const middle = (low + high + 1) >> 1;
+      if ((starts[middle] ?? 0) <= column) low = middle;
+      else high = middle - 1;
+    }
+    while (low > 0 && starts[low - 1] === starts[low]) low -= 1;
+    return low;
+  }
+
+  /** Where the rows begin that the text takes when it is wrapped at so many columns: `[0]` for a short one. */
+  wrapAt(columns: number): readonly number[] {
+    if (this.rowsAt === columns) return this.rows;
+    this.rowsAt = columns;
+    this.rows = [0];
+    const { starts, text } = this;
+    if (starts) {
+      let begin = 0;
+      for (let at = 1; at < text.length; at++) {
+        const end = starts[at + 1] ?? 0;
+        if (end - begin <= columns || starts[at] === begin || starts[at] === end) continue;
+        this.rows.push(at);
+        begin = starts[at] ?? 0;
+      }
+    } else {
+      for (let at = columns; at < text.length; at += columns) this.rows.push(at);
+    }
+    return this.rows;
+  }
 }
