@@ -209,6 +209,14 @@ export class LogModel {
     this.leave(() => this.place.toLine(target, at, this.textOf(target)?.columnOf(at) ?? 0));
   }
 
+  /** Goes to the line in the address, unless it is in view already. */
+  goToMarked(): void {
+    const first = this.marked?.first;
+    if (first === undefined) return;
+    const step = this.layout.stepOfLine(first);
+    if ((step !== null && this.folded.has(step)) || !this.place.isOnScreen(first)) this.goTo(first);
+  }
+
   goToMatch(match: Match | null, query: LogQuery): void {
     if (match) this.goTo(match.line, this.startOf(match, query));
   }

@@ -20,6 +20,8 @@ import {
 export const ROW_HEIGHT = 18;
 /** After the last scroll event the scroll bars are put where the place really is. */
 const SETTLE_MS = 150;
+/** Who scrolls to where the end was so short a time ago has come to the end, however fast the log grows. */
+const END_MS = 600;
 /** Columns of air at the right of the widest line. */
 const AIR = 2;
 
@@ -49,6 +51,8 @@ export class Place {
   private lastTop = 0;
   private lastLeft = 0;
   private settling: ReturnType<typeof setTimeout> | undefined;
+  /** How many rows there were at times of the last moment, oldest first. */
+  private grown: { readonly time: number; readonly rows: number }[] = [];
 
   readonly columns = $derived(Math.max(10, Math.floor(this.textWidth / this.charWidth)));
   readonly geometry = $derived.by<Geometry>(() => ({
@@ -132,6 +136,7 @@ export class Place {
     }
     // Our own doing comes back as an event too.
     if (Math.abs(top - this.lastTop) < 1 || this.isCut(scroller)) return;
+    this.noteRows();
     const before = this.anchor;
     const after = anchorAfterScroll(before, this.lastTop, top, this.geometry);
     this.lastTop = top;
@@ -141,6 +146,7 @@ export class Place {
 
   /** Puts the scroll bars where the place is, unless the reader is at them. */
   sync(scroller: HTMLElement): void {
+    this.noteRows();
     const top = scrollTopFor(this.anchor, this.geometry);
     const left = scrollTopFor(this.left, this.across);
     if (this.scrolling) return;
@@ -165,6 +171,14 @@ export class Place {
     return this.lastTop > down + 1 || this.lastLeft > across + 1;
   }
 
+  private noteRows(): void {
+    const time = performance.now();
+    const { rows } = this.geometry;
+    if (this.grown.at(-1)?.rows !== rows) this.grown.push({ time, rows });
+    // The last one that is older still held at the beginning of the moment.
+    while ((this.grown[1]?.time ?? Infinity) < time - END_MS) this.grown.shift();
+  }
+
   private settleLater(): void {
     this.scrolling = true;
     clearTimeout(this.settling);
@@ -172,7 +186,8 @@ export class Place {
   }
 
   private moved(anchor: Anchor, up: boolean): void {
-    if (isAtEnd(anchor, this.geometry) && !up) this.toEnd();
+    const rows = Math.min(this.geometry.rows, this.grown[0]?.rows ?? Infinity);
+    if (!up && isAtEnd(anchor, { ...this.geometry, rows })) this.toEnd();
     else this.settleAt(anchor);
   }
 

@@ -29,10 +29,13 @@ export class LineTimes {
     private readonly changed: () => void,
   ) {}
 
-  /** Milliseconds since the epoch; null while it is not known. */
+  /**
+   * Milliseconds since the epoch; null while it is not known. Of a line that was written after the last
+   * answer, the time of the line before it, until the next answer comes.
+   */
   at(line: number): number | null {
     const block = this.blocks.get(blockOf(line));
-    if (!block || line > block.upTo) return null;
+    if (!block) return null;
     let low = 0;
     let high = block.lines.length - 1;
     if (high < 0 || (block.lines[0] ?? 0) > line) return null;
