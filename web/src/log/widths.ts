@@ -42,7 +42,10 @@ export function measure(text: string, index: number, column: number): { width: n
 
 /** A text on the terminal's grid. */
 export class Grid {
-  /** The column at which each UTF-16 unit begins, and last the text's width; null where that is its index. */
+  /**
+   * The column at which the character of each UTF-16 unit begins, accents counted to their letters, and last
+   * the text's width; null where that is its index.
+   */
   private readonly starts: Uint32Array | null = null;
   private rows: number[] = [0];
   private rowsAt = 0;
@@ -53,7 +56,8 @@ export class Grid {
     let column = 0;
     for (let at = 0; at < text.length;) {
       const { width, length } = measure(text, at, column);
-      this.starts.fill(column, at, at + length);
+      const isJoined = width === 0 && at > 0;
+      this.starts.fill(isJoined ? (this.starts[at - 1] ?? 0) : column, at, at + length);
       column += width;
       at += length;
     }
@@ -75,7 +79,6 @@ export class Grid {
     const { starts, text } = this;
     if (!starts || column <= 0) return Math.max(0, Math.min(text.length, column));
     if (column >= this.columns) return text.length;
-    // The last one that begins there or before has accents and the second halves of pairs behind it.
     let low = 0;
     let high = text.length - 1;
     while (low < high) {
@@ -95,11 +98,14 @@ export class Grid {
     const { starts, text } = this;
     if (starts) {
       let begin = 0;
-      for (let at = 1; at < text.length; at++) {
-        const end = starts[at + 1] ?? 0;
-        if (end - begin <= columns || starts[at] === begin || starts[at] === end) continue;
-        this.rows.push(at);
-        begin = starts[at] ?? 0;
+      let character = 0;
+      for (let at = 1; at <= text.length; at++) {
+        if (starts[at] === starts[character]) continue;
+        if ((starts[at] ?? 0) - begin > columns && character > (this.rows.at(-1) ?? 0)) {
+          this.rows.push(character);
+          begin = starts[character] ?? 0;
+        }
+        character = at;
       }
     } else {
       for (let at = columns; at < text.length; at += columns) this.rows.push(at);
