@@ -1,5 +1,8 @@
 /** A build's log over HTTP: lines, bytes, search, times. Lines are numbered from 1, offsets count bytes from 0. */
 import { buildPath, json, request } from './http';
+import type { components } from './openapi';
+
+type Schemas = components['schemas'];
 
 export interface LogLines {
   bytes: Uint8Array;
@@ -16,11 +19,7 @@ export interface LogQuery {
 }
 
 /** The first match in a line. Columns and lengths are in bytes, columns from 1. */
-export interface Match {
-  line: number;
-  column: number;
-  length: number;
-}
+export type Match = Pick<Schemas['MatchView'], 'line' | 'column' | 'length'>;
 
 export interface Found {
   matches: Match[];
@@ -29,18 +28,10 @@ export interface Found {
 }
 
 /** How many lines match, for each `bucket_lines` lines of the log. */
-export interface Marks {
-  lines: number;
-  bucket_lines: number;
-  counts: number[];
-  matches: number;
-}
+export type Marks = Schemas['MarksView'];
 
-export interface LogTimes {
-  /** One for the first line asked for, and one for each line at which the time changes. */
-  times: { line: number; time: string }[];
-  next: number | null;
-}
+/** One for the first line asked for, and one for each line at which the time changes. */
+export type LogTimes = Pick<Schemas['TimesView'], 'times'>;
 
 /** Which matches: those from a line on, or the last ones before a line, nearest first. */
 export type Where = { from: number } | { before: number };

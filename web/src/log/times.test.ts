@@ -11,7 +11,6 @@ describe('times of lines', () => {
           { line: 1001, time: '2026-01-02T03:04:05.000Z' },
           { line: 1500, time: '2026-01-02T03:04:06.500Z' },
         ],
-        next: 2001,
       }),
     );
     const times = new LineTimes(fetchTimes, () => undefined);
@@ -27,7 +26,7 @@ describe('times of lines', () => {
 
   it('are asked for again where the log has grown', async () => {
     vi.useFakeTimers();
-    const fetchTimes = vi.fn(() => Promise.resolve({ times: [], next: null }));
+    const fetchTimes = vi.fn(() => Promise.resolve({ times: [] }));
     const times = new LineTimes(fetchTimes, () => undefined);
     times.want(1, 10, 10);
     await vi.advanceTimersByTimeAsync(1);
