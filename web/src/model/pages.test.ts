@@ -99,7 +99,7 @@ describe('a long list', () => {
     const service = Service.with(5000);
     const pages = pagesOf(service);
     await scrollTo(pages, 2000);
-    let release = () => undefined as void;
+    let release: () => void = () => undefined;
     service.hold = new Promise((resolve) => (release = resolve));
     pages.want(0, 50);
     const signal = service.signals.at(-1);
@@ -153,7 +153,7 @@ describe('a change', () => {
   it('while a page is on its way is newer than the page', async () => {
     const service = Service.with(300);
     const pages = pagesOf(service);
-    let release = () => undefined as void;
+    let release: () => void = () => undefined;
     service.hold = new Promise((resolve) => (release = resolve));
     pages.want(0, 50);
     pages.apply(build(300, false));
