@@ -197,6 +197,23 @@ describe('coming back', () => {
     expect(service.asked.length).toBeLessThanOrEqual(3);
   });
 
+  it('goes on after the last page, also when that one was on its way', async () => {
+    const service = Service.with(1000);
+    const pages = pagesOf(service);
+    await scrollTo(pages, 100);
+    const { total } = pages;
+    service.hold = new Promise(() => undefined);
+    pages.want(total - 10, total);
+    const again = pagesOf(service, pages.marks());
+    expect([again.total, again.complete]).toEqual([total, false]);
+    service.hold = Promise.resolve();
+    for (let turn = 0; turn < 2; turn++) {
+      again.want(total - 10, total);
+      await settled(again);
+    }
+    expect(again.total).toBe(total + 100);
+  });
+
   it('after hundreds of new builds cuts them into pages', async () => {
     const service = Service.with(5000);
     const pages = pagesOf(service);
