@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import type { ConfigurationFile } from '../api/types';
 import { lookOfFile } from './file';
 import { findingsByFile, markOf, placeOf } from './finding';
 
@@ -38,6 +39,6 @@ it.each([
   ['removed', false, '⊘ removed', 'its branch is no longer built'],
   ['moved', true, '? moved', 'in force'],
 ])('a file that is %s, in force: %s', (state, in_force, shown, note) => {
-  const look = lookOfFile({ path: 'a/b/main.yaml', state, in_force });
+  const look = lookOfFile({ path: 'a/b/main.yaml', state, in_force } as ConfigurationFile);
   expect([`${look.sign} ${look.word}`, look.note]).toEqual([shown, note]);
 });

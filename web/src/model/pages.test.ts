@@ -99,7 +99,7 @@ describe('a long list', () => {
     const service = Service.with(5000);
     const pages = pagesOf(service);
     await scrollTo(pages, 2000);
-    let release = () => undefined as void;
+    let release: () => void = () => undefined;
     service.hold = new Promise((resolve) => (release = resolve));
     pages.want(0, 50);
     const signal = service.signals.at(-1);
@@ -153,7 +153,7 @@ describe('a change', () => {
   it('while a page is on its way is newer than the page', async () => {
     const service = Service.with(300);
     const pages = pagesOf(service);
-    let release = () => undefined as void;
+    let release: () => void = () => undefined;
     service.hold = new Promise((resolve) => (release = resolve));
     pages.want(0, 50);
     pages.apply(build(300, false));
@@ -195,6 +195,23 @@ describe('coming back', () => {
     await settled(again);
     expect(again.rows(2500, 2501)[0]?.id).toBe(idOf(2500));
     expect(service.asked.length).toBeLessThanOrEqual(3);
+  });
+
+  it('goes on after the last page, also when that one was on its way', async () => {
+    const service = Service.with(1000);
+    const pages = pagesOf(service);
+    await scrollTo(pages, 100);
+    const { total } = pages;
+    service.hold = new Promise(() => undefined);
+    pages.want(total - 10, total);
+    const again = pagesOf(service, pages.marks());
+    expect([again.total, again.complete]).toEqual([total, false]);
+    service.hold = Promise.resolve();
+    for (let turn = 0; turn < 2; turn++) {
+      again.want(total - 10, total);
+      await settled(again);
+    }
+    expect(again.total).toBe(total + 100);
   });
 
   it('after hundreds of new builds cuts them into pages', async () => {

@@ -146,13 +146,11 @@ export class Pages<R extends Row> {
 
   marks(): Marks {
     const pages = this.pages.filter((page) => page.count > 0);
+    const coming = this.pages.find((page) => page.count === 0 && page.rows === null);
+    if (pages.length === 0) return { pages: [{ before: null, count: 0, end: null }], next: null };
     return {
-      pages: (pages.length > 0 ? pages : this.pages).map(({ before, count, end }) => ({
-        before,
-        count,
-        end,
-      })),
-      next: this.next,
+      pages: pages.map(({ before, count, end }) => ({ before, count, end })),
+      next: coming?.before ?? this.next,
     };
   }
 

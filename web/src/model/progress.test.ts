@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import type { Build } from '../api/types';
+import type { Build, Step } from '../api/types';
 import { progressInWords, progressOf } from './progress';
 
 const at = (second: number) => new Date(second * 1000).toISOString();
 
-function step(name: string, from: number, to: number | null, attempt = 1) {
+function step(name: Step['name'], from: number, to: number | null, attempt = 1): Step {
   return { name, attempt, started: at(from), ended: to === null ? null : at(to), line: 1 };
 }
 

@@ -41,18 +41,24 @@ class UnderWay {
     this.failure = null;
     this.changedMeanwhile.clear();
     try {
-      const [builds, ended] = await Promise.all([
-        all('queued,running', request.signal),
-        listBuilds({ state: 'finished', limit: 10 }, request.signal),
-      ]);
-      this.builds = builds;
-      for (const build of ended.builds) this.note(build);
+      // What runs does not wait for what has ended.
+      void this.loadLastEnded(request.signal);
+      this.builds = await all('queued,running', request.signal);
       for (const build of this.changedMeanwhile.values()) this.place(build);
       this.loaded = true;
     } catch (error) {
       if (!isAbort(error)) this.failure = asFailure(error);
     } finally {
       if (this.request === request) this.request = null;
+    }
+  }
+
+  private async loadLastEnded(signal: AbortSignal): Promise<void> {
+    try {
+      const ended = await listBuilds({ state: 'finished', limit: 10 }, signal);
+      for (const build of ended.builds) this.note(build);
+    } catch {
+      // The sentence about it is left out.
     }
   }
 
