@@ -38,6 +38,18 @@ export function overviewStories(): void {
     expect(await page.getByRole('table', { name: 'History' }).getByRole('row').count()).toBeGreaterThan(3);
   });
 
+  it('shows how far a build is against what its script usually takes, and when it is late', async () => {
+    const { service } = stage;
+    const name = fresh();
+    await service.reaches(await service.build(name, 'main', `sleep 2\n${RESULT}`), 'succeeded');
+    const id = await service.build(name, 'main', counting(10));
+    const page = await stage.page('');
+    const card = page.locator('article', { has: page.locator(`a[href$="${id}"]`) });
+    await card.getByText(/\d of about \d/).waitFor();
+    await card.getByRole('img', { name: /building/ }).waitFor();
+    await card.getByText(/over the usual/).waitFor();
+  });
+
   it('keeps its filter in the address', async () => {
     await ended();
     const page = await stage.page('');
