@@ -47,6 +47,14 @@ async function copied(page: Page): Promise<string> {
   return page.evaluate(() => navigator.clipboard.readText());
 }
 
+/** Where two long texts part; they themselves are too long to be read in a failure. */
+function firstDifference(one: string, other: string): string | null {
+  if (one === other) return null;
+  let at = 0;
+  while (one[at] === other[at]) at += 1;
+  return `at ${at}: ${JSON.stringify(one.slice(at, at + 60))}, not ${JSON.stringify(other.slice(at, at + 60))}`;
+}
+
 /** The bytes of a log without what a terminal acts upon, as its reader sees them. */
 async function plainLines(id: string, first: number, last: number): Promise<string> {
   const lines = (await stage.service.logOf(id)).split('\n').slice(first - 1, last);
@@ -137,7 +145,7 @@ export function logStories(): void {
     await search(page, '^straw [0-9]700 ');
     await counts(/no lines/);
     await page.getByRole('button', { name: 'Regular expression' }).click();
-    await counts(/10$|10 lines/);
+    await counts(/of 9$|^9 lines/);
     await search(page, 'straw (');
     await page.getByRole('search').getByRole('alert').waitFor();
     await page.getByRole('button', { name: 'Regular expression' }).click();
@@ -239,7 +247,7 @@ export function logStories(): void {
     expect(await step('building').getAttribute('aria-expanded')).toBe('false');
     expect(await step('building').innerText()).toMatch(/10,00\d lines/);
     await step('building').click();
-    await page.getByText('straw 1', { exact: true }).waitFor();
+    await until(async () => expect((await linesOnScreen(page)).length).toBeGreaterThan(5));
     await page.keyboard.press('Z');
     await until(async () => expect(await page.locator('[data-line]').count()).toBe(0));
     // Whoever follows a link to a line sees it.
@@ -255,7 +263,7 @@ export function logStories(): void {
     await until(async () => expect(await isOnScreen(page, 50)).toBe(true));
     await page.getByRole('button', { name: 'Copy lines' }).click();
     const wanted = await plainLines(id, 50, 5100);
-    await until(async () => expect((await copied(page)).trimEnd() === wanted).toBe(true));
+    await until(async () => expect(firstDifference((await copied(page)).trimEnd(), wanted)).toBeNull());
     // With the mouse, from within one line into another.
     const [from, to] = [page.locator('[data-line="60"] .text'), page.locator('[data-line="62"] .text')];
     await goToLine(page, 60);
@@ -272,7 +280,7 @@ export function logStories(): void {
     await page.keyboard.press('ControlOrMeta+A');
     await page.keyboard.press('ControlOrMeta+C');
     const all = (await stage.service.logOf(id)).trimEnd();
-    await until(async () => expect((await copied(page)).trimEnd() === all).toBe(true));
+    await until(async () => expect(firstDifference((await copied(page)).trimEnd(), all)).toBeNull());
   });
 
   it('can be had raw and as a file', async () => {
