@@ -20,7 +20,7 @@ export function buildStories(): void {
     const text = await facts.innerText();
     for (const fact of [
       'Łukasz',
-      'pushed by ada',
+      'push by ada',
       'preparing',
       'building',
       'collecting',
@@ -29,11 +29,11 @@ export function buildStories(): void {
       '256 MiB',
       build.container?.slice(0, 12) ?? 'its container',
       'result.tar.gz',
-      '7 bytes',
+      '7 B',
       build.artifacts[0]?.sha256 ?? 'its checksum',
     ])
       expect(text).toContain(fact);
-    const commit = facts.getByRole('link', { name: build.commit.slice(0, 7) });
+    const commit = facts.getByRole('link', { name: build.commit.slice(0, 8) });
     expect(await commit.getAttribute('href')).toBe(`https://github.com/${name}/commit/${build.commit}`);
     // A step leads to its line.
     const line = build.steps.find((step) => step.name === 'building')?.line ?? 0;
@@ -86,7 +86,7 @@ export function buildStories(): void {
     const page = await stage.page('/builds/none');
     await page.getByText('there is no build none').waitFor();
     await page.getByRole('button', { name: 'Try again' }).waitFor();
-    await page.getByRole('link', { name: 'To the overview' }).click();
+    await page.getByRole('link', { name: 'To the overview', exact: true }).click();
     await page.getByText('History').first().waitFor();
     stage.forgive(/404/);
   });

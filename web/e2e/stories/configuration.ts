@@ -2,12 +2,14 @@ import { expect, it } from 'vitest';
 import { once, stage } from '../stage/current';
 import { RECIPE, RESULT, type Service } from '../stage/service';
 
+const BROKEN = 'buildscripts: [build.sh]\nbuild.sh:\n  artefact: x\n';
+
 /** A service with one file in force and one that is broken. */
-const broken = once(async (): Promise<Service> => {
+export const broken = once(async (): Promise<Service> => {
   const service = await stage.another();
   await service.start();
   await service.configure('acme/good', 'main', RECIPE);
-  await service.configure('acme/bad', 'main', 'buildscripts: [build.sh]\nbuild.sh:\n  artefact: x\n');
+  await service.configure('acme/bad', 'main', BROKEN);
   return service;
 });
 
@@ -28,10 +30,12 @@ export function configurationStories(): void {
   it('follows the files as they change', async () => {
     const service = await broken();
     const page = await stage.page('/configuration', { of: service });
-    await page.locator('.finding').first().waitFor();
+    await page.getByText('1 file in force').waitFor();
     await service.configure('acme/bad', 'main', RECIPE);
     await page.getByText('2 files in force').waitFor();
     await page.locator('.finding').first().waitFor({ state: 'detached' });
+    await service.configure('acme/bad', 'main', BROKEN);
+    await page.locator('.finding').first().waitFor();
   });
 }
 

@@ -100,7 +100,7 @@ export function everyoneStories(): void {
       page.evaluate(() => {
         const pixel = new OffscreenCanvas(1, 1).getContext('2d');
         if (!pixel) throw new Error('there is no canvas');
-        pixel.fillStyle = getComputedStyle(document.body).backgroundColor;
+        pixel.fillStyle = getComputedStyle(document.documentElement).backgroundColor;
         pixel.fillRect(0, 0, 1, 1);
         return pixel.getImageData(0, 0, 1, 1).data[0] ?? 0;
       });

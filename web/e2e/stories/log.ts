@@ -251,8 +251,8 @@ export function logStories(): void {
     await page.keyboard.press('Z');
     await until(async () => expect(await page.locator('[data-line]').count()).toBe(0));
     // Whoever follows a link to a line sees it.
-    await goToLine(page, 100);
-    await until(async () => expect(await isOnScreen(page, 100)).toBe(true));
+    await goToLine(page, 101);
+    await until(async () => expect(await isOnScreen(page, 101)).toBe(true));
   });
 
   it('is copied exactly, also beyond what is on screen', async () => {

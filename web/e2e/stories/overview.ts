@@ -28,7 +28,7 @@ export function overviewStories(): void {
     await running(hold('end'));
     await stage.service.build(fresh(), 'main', hold('end'));
     const page = await stage.page('');
-    await page.getByText('2 running · 1 waiting').waitFor();
+    for (const count of ['2 running', '1 waiting']) await page.getByText(count, { exact: true }).waitFor();
     await page.getByText('waits for a free place (2 of 2)').waitFor();
     const card = page.locator('article', { has: page.locator(`a[href$="${first}"]`) });
     const shown = async () =>

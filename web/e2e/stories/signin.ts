@@ -1,12 +1,18 @@
 import { expect, it } from 'vitest';
-import { stage } from '../stage/current';
+import { once, stage } from '../stage/current';
 import { isLive } from '../stage/screen';
 import { RESULT, TOKEN } from '../stage/service';
 
+/** A service that shows its builds to those who have signed in. */
+export const hidden = once(async () => {
+  const service = await stage.another({ monitor: { private: true } });
+  await service.start();
+  return service;
+});
+
 export function signInStories(): void {
   it('is wanted where the service is private, and leads to what was asked for', async () => {
-    const service = await stage.another({ monitor: { private: true } });
-    await service.start();
+    const service = await hidden();
     const id = await service.build('acme/secret', 'main', `echo for few eyes\n${RESULT}`, {
       message: 'Hush',
     });
