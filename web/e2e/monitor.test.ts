@@ -3,10 +3,14 @@ import { afterAll, afterEach, beforeAll, describe, expect } from 'vitest';
 import { closeStage, openStage, stage } from './stage/current';
 import { axeStories } from './stories/axe';
 import { buildStories } from './stories/build';
+import { configurationStories, repositoryStories } from './stories/configuration';
+import { everyoneStories } from './stories/everyone';
 import { liveStories } from './stories/live';
+import { logStories } from './stories/log';
 import { longLogStories } from './stories/longlog';
 import { outsideStories } from './stories/outside';
 import { overviewStories } from './stories/overview';
+import { signInStories } from './stories/signin';
 
 beforeAll(openStage);
 afterAll(async () => expect(await closeStage(), 'what the services complained of').toEqual([]));
@@ -20,6 +24,11 @@ afterEach(async () => {
 describe('the overview', overviewStories);
 describe('a build', buildStories);
 describe('a live log', liveStories);
+describe('a log', logStories);
 describe('what comes from outside', outsideStories);
 describe('a log of ten million lines', longLogStories);
-describe('everyone', axeStories);
+describe('everyone', everyoneStories);
+describe('the repositories', repositoryStories);
+describe('the configuration', configurationStories);
+describe('signing in', signInStories);
+describe('each page', axeStories);

@@ -200,12 +200,14 @@ export class Service {
 
   /** Writes the file of one branch, and waits until it was looked at. */
   async configure(name: string, branch: string, text: string): Promise<void> {
-    const loads = async () => (await this.ownLog()).split('"configuration loaded"').length;
-    const before = await loads();
+    const configuration = async () => (await this.request('/api/v1/configuration')).text();
+    const before = await configuration();
     const path = this.path('configuration', name, `${branch}.yaml`);
     await mkdir(dirname(path), { recursive: true });
     await replace(path, text);
-    await found('the configuration is loaded', async () => ((await loads()) > before ? true : null));
+    await found('the configuration is loaded', async () =>
+      (await configuration()) === before ? null : true,
+    );
   }
 
   /** Tells of a push as GitHub does, and returns its builds. */

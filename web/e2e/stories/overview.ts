@@ -28,7 +28,7 @@ export function overviewStories(): void {
     await running(hold('end'));
     await stage.service.build(fresh(), 'main', hold('end'));
     const page = await stage.page('');
-    await page.getByText('2 running · 1 waiting').waitFor();
+    for (const count of ['2 running', '1 waiting']) await page.getByText(count, { exact: true }).waitFor();
     await page.getByText('waits for a free place (2 of 2)').waitFor();
     const card = page.locator('article', { has: page.locator(`a[href$="${first}"]`) });
     const shown = async () =>
@@ -36,6 +36,18 @@ export function overviewStories(): void {
     const before = await found('a line', async () => (await shown()) || null);
     await until(async () => expect(await shown()).toBeGreaterThan(before + 5));
     expect(await page.getByRole('table', { name: 'History' }).getByRole('row').count()).toBeGreaterThan(3);
+  });
+
+  it('shows how far a build is against what its script usually takes, and when it is late', async () => {
+    const { service } = stage;
+    const name = fresh();
+    await service.reaches(await service.build(name, 'main', `sleep 2\n${RESULT}`), 'succeeded');
+    const id = await service.build(name, 'main', counting(10));
+    const page = await stage.page('');
+    const card = page.locator('article', { has: page.locator(`a[href$="${id}"]`) });
+    await card.getByText(/\d of about \d/).waitFor();
+    await card.getByRole('img', { name: /building/ }).waitFor();
+    await card.getByText(/over the usual/).waitFor();
   });
 
   it('keeps its filter in the address', async () => {

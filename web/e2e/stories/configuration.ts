@@ -1,0 +1,63 @@
+import { expect, it } from 'vitest';
+import { once, stage } from '../stage/current';
+import { RECIPE, RESULT, type Service } from '../stage/service';
+
+const BROKEN = 'buildscripts: [build.sh]\nbuild.sh:\n  artefact: x\n';
+
+/** A service with one file in force and one that is broken. */
+export const broken = once(async (): Promise<Service> => {
+  const service = await stage.another();
+  await service.start();
+  await service.configure('acme/good', 'main', RECIPE);
+  await service.configure('acme/bad', 'main', BROKEN);
+  return service;
+});
+
+export function configurationStories(): void {
+  it('tells which files are in force, and of a broken one where and what was expected', async () => {
+    const page = await stage.page('/configuration', { of: await broken() });
+    await page.getByText('acme/good/main.yaml').first().waitFor();
+    const finding = page.locator('.finding').first();
+    expect(await finding.innerText()).toContain('acme/bad/main.yaml:3');
+    expect(await finding.innerText()).toContain('expected:');
+    // The excerpt has a mark at the place.
+    expect(await finding.locator('mark').innerText()).toBe('artefact');
+    // It also stands on every page that something is wrong.
+    await page.getByRole('link', { name: 'Overview', exact: true }).click();
+    await page.getByRole('link', { name: /Configuration.*1 error/ }).waitFor();
+  });
+
+  it('follows the files as they change', async () => {
+    const service = await broken();
+    const page = await stage.page('/configuration', { of: service });
+    await page.getByText('1 file in force').waitFor();
+    await service.configure('acme/bad', 'main', RECIPE);
+    await page.getByText('2 files in force').waitFor();
+    await page.locator('.finding').first().waitFor({ state: 'detached' });
+    await service.configure('acme/bad', 'main', BROKEN);
+    await page.locator('.finding').first().waitFor();
+  });
+}
+
+export function repositoryStories(): void {
+  it('has a row for each repository, with each branch in its latest state and its durations', async () => {
+    const { service } = stage;
+    const good = await service.build('acme/rows', 'main', `echo fine\n${RESULT}`);
+    await service.reaches(good, 'succeeded');
+    const bad = await service.build('acme/rows', 'topic', 'exit 3');
+    await service.reaches(bad, 'failed');
+    await service.configure('acme/rows', 'later', RECIPE);
+    const page = await stage.page('/repositories?text=acme/rows');
+    const chip = (branch: string) =>
+      page.getByRole('list', { name: 'Branches of acme/rows' }).locator('.chip', { hasText: branch });
+    expect(await chip('main').innerText()).toContain('succeeded');
+    expect(await chip('topic').innerText()).toContain('failed');
+    expect(await chip('later').innerText()).toContain('not built yet');
+    // What happens next shows by itself.
+    const next = await service.build('acme/rows', 'topic', `echo fine\n${RESULT}`);
+    await service.reaches(next, 'succeeded');
+    await chip('topic').getByText('succeeded').waitFor();
+    await chip('topic').click();
+    await page.waitForURL(`**/builds/${next}`);
+  });
+}

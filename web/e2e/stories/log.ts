@@ -1,0 +1,312 @@
+import type { Page } from 'playwright-core';
+import { expect, it } from 'vitest';
+import { once, stage } from '../stage/current';
+import { firstLine, goToLine, lastLine, linesOnScreen } from '../stage/screen';
+import { RESULT, hold } from '../stage/service';
+import { until } from '../stage/wait';
+import { lineOf, showcase } from './showcase';
+import { running } from './writer';
+
+/** Ten thousand lines, of which a hundred say so; a second between the two halves. */
+const haystack = once(async () => {
+  const lines = (from: number, to: number) =>
+    `seq ${from} ${to} | sed 's/^\\(.*00\\)$/\\1 Hundred/; s/^/straw /'\n`;
+  const script = `${lines(1, 5000)}sleep 1\n${lines(5001, 10_000)}echo 'a "Quoted" [end]'\n${RESULT}`;
+  const id = await stage.service.build('acme/haystack', 'main', script, { message: 'Make hay' });
+  await stage.service.reaches(id, 'succeeded');
+  return id;
+});
+
+/** One line of ten megabytes between two others. */
+const LONG_LINE = 10_000_000;
+const longLine = once(async () => {
+  const digits = `head -c ${LONG_LINE} /dev/zero | tr '\\0' x`;
+  const script = `echo before; ${digits}; echo; echo after\n${RESULT}`;
+  const id = await stage.service.build('acme/long-line', 'main', script);
+  await stage.service.reaches(id, 'succeeded');
+  return id;
+});
+
+const log = (page: Page) => page.getByRole('region', { name: 'Log', exact: true });
+const searchStatus = (page: Page) => page.getByRole('search').getByRole('status');
+
+async function search(page: Page, text: string): Promise<void> {
+  await page.locator('.scroller').focus();
+  await page.keyboard.press('/');
+  await page.keyboard.press('ControlOrMeta+A');
+  await page.keyboard.type(text);
+  await page.keyboard.press('Enter');
+}
+
+/** Whether a line is on screen, whole. */
+async function isOnScreen(page: Page, line: number): Promise<boolean> {
+  return (await linesOnScreen(page)).some(({ number, text }) => number === line && text !== '');
+}
+
+async function copied(page: Page): Promise<string> {
+  return page.evaluate(() => navigator.clipboard.readText());
+}
+
+/** Where two long texts part; they themselves are too long to be read in a failure. */
+function firstDifference(one: string, other: string): string | null {
+  if (one === other) return null;
+  let at = 0;
+  while (one[at] === other[at]) at += 1;
+  return `at ${at}: ${JSON.stringify(one.slice(at, at + 60))}, not ${JSON.stringify(other.slice(at, at + 60))}`;
+}
+
+/** The bytes of a log without what a terminal acts upon, as its reader sees them. */
+async function plainLines(id: string, first: number, last: number): Promise<string> {
+  const lines = (await stage.service.logOf(id)).split('\n').slice(first - 1, last);
+  return lines.join('\n');
+}
+
+export function logStories(): void {
+  it('opens at the first error of a failed build, with some lines above it', async () => {
+    const id = await showcase();
+    const error = await lineOf(id, 'main.c:41:7: error');
+    const page = await stage.page(`/builds/${id}`);
+    await page.getByText('main.c:41:7: error: something went wrong').waitFor();
+    await until(async () => expect(await isOnScreen(page, error)).toBe(true));
+    expect(await firstLine(page)).toBeLessThan(error - 3);
+    const { number } = (await linesOnScreen(page)).find(({ text }) => text.includes('error')) ?? {};
+    expect(number).toBe(error);
+    // The next one is make's.
+    await page.keyboard.press('e');
+    await page
+      .getByRole('status')
+      .filter({ hasText: /2 of \d+ errors/ })
+      .waitFor();
+  });
+
+  it('opens at the end where nothing failed, and at the line of the address', async () => {
+    const id = await haystack();
+    const total = (await stage.service.one(id)).log.lines;
+    const page = await stage.page(`/builds/${id}`);
+    await until(async () => expect(await lastLine(page)).toBe(total));
+    const line = await lineOf(id, 'straw 4321');
+    await goToLine(page, line);
+    await until(async () => expect(await isOnScreen(page, line)).toBe(true));
+    await page.reload();
+    await until(async () => expect(await isOnScreen(page, line)).toBe(true));
+    expect(await page.locator(`[data-line="${line}"]`).getAttribute('class')).toContain('marked');
+  });
+
+  it('has numbers that are links, and ranges by shift-click', async () => {
+    const id = await haystack();
+    const page = await stage.page(`/builds/${id}#L200`);
+    await until(async () => expect(await isOnScreen(page, 200)).toBe(true));
+    await page.getByRole('link', { name: 'Line 203', exact: true }).click();
+    expect(new URL(page.url()).hash).toBe('#L203');
+    await page.getByRole('link', { name: 'Line 207', exact: true }).click({ modifiers: ['Shift'] });
+    expect(new URL(page.url()).hash).toBe('#L203-L207');
+    await page.reload();
+    await until(async () => expect(await page.locator('.marked[data-line]').count()).toBe(5));
+  });
+
+  it('finds text in the whole log, marks it along the scroll bar, and goes from hit to hit', async () => {
+    const id = await haystack();
+    const page = await stage.page(`/builds/${id}#L1`);
+    await until(async () => expect(await firstLine(page)).toBe(1));
+    await search(page, 'hundred');
+    await until(async () => expect(await searchStatus(page).innerText()).toMatch(/(^| of )100$|^100 lines$/));
+    expect(new URL(page.url()).searchParams.get('find')).toBe('hundred');
+    expect(await log(page).locator('.strip .hits').getAttribute('d')).not.toBe('');
+    await page.locator('.scroller').focus();
+    const hit = async (text: string) => {
+      const line = await lineOf(id, text);
+      await until(async () => expect(await isOnScreen(page, line)).toBe(true));
+      await until(async () =>
+        expect(await page.locator(`[data-line="${line}"] .hit.current`).count()).toBeGreaterThan(0),
+      );
+    };
+    await hit('straw 100 Hundred');
+    await page.keyboard.press('n');
+    await hit('straw 200 Hundred');
+    await page.keyboard.press('N');
+    await page.keyboard.press('N');
+    await hit('straw 10000 Hundred');
+    await page.keyboard.press('n');
+    await hit('straw 100 Hundred');
+    // The search is in the address.
+    await page.reload();
+    await until(async () => expect(await searchStatus(page).innerText()).toMatch(/100/));
+  });
+
+  it('tells upper from lower case, takes regular expressions, and says what is wrong with one', async () => {
+    const page = await stage.page(`/builds/${await haystack()}#L1`);
+    const counts = (text: RegExp) =>
+      until(async () => expect(await searchStatus(page).innerText()).toMatch(text));
+    await search(page, 'hundred');
+    await counts(/100/);
+    await page.getByRole('button', { name: 'Upper and lower case differ' }).click();
+    await counts(/no lines/);
+    await page.getByRole('button', { name: 'Upper and lower case differ' }).click();
+    await search(page, '^straw [0-9]700 ');
+    await counts(/no lines/);
+    await page.getByRole('button', { name: 'Regular expression' }).click();
+    await counts(/of 9$|^9 lines/);
+    await search(page, 'straw (');
+    await page.getByRole('search').getByRole('alert').waitFor();
+    await page.getByRole('button', { name: 'Regular expression' }).click();
+    await search(page, '"Quoted" [');
+    await counts(/1 of 1|1 line/);
+    stage.forgive(/400/);
+  });
+
+  it('wraps long lines or not', async () => {
+    const id = await showcase();
+    const line = await lineOf(id, 'x'.repeat(400));
+    const page = await stage.page(`/builds/${id}#L${line}`);
+    const height = async () => {
+      const boxes = await page
+        .locator(`[data-line="${line}"]`)
+        .evaluateAll((rows) => rows.map((row) => row.getBoundingClientRect().height));
+      return boxes.reduce((sum, height) => sum + height, 0);
+    };
+    const width = () =>
+      page.locator('.scroller').evaluate((scroller) => scroller.scrollWidth - scroller.clientWidth);
+    await until(async () => expect(await isOnScreen(page, line)).toBe(true));
+    const one = await height();
+    expect(await width()).toBeGreaterThan(0);
+    await page.keyboard.press('w');
+    await until(async () => expect(await height()).toBeGreaterThanOrEqual(2 * one));
+    expect(await width()).toBe(0);
+    await page.reload();
+    await until(async () => expect(await height()).toBeGreaterThanOrEqual(2 * one));
+    await page.keyboard.press('w');
+    await until(async () => expect(await height()).toBe(one));
+  });
+
+  it('is not stalled by a line of ten megabytes, wrapped or not, and shows its end', async () => {
+    const id = await longLine();
+    const line = await lineOf(id, 'before');
+    const page = await stage.page(`/builds/${id}#L${line}`);
+    await page.getByText('xxxxxxxxxx').first().waitFor();
+    await page.evaluate(() => {
+      let last = performance.now();
+      const watched = window as unknown as { longest: number };
+      watched.longest = 0;
+      const look = (now: number) => {
+        watched.longest = Math.max(watched.longest, now - last);
+        last = now;
+        requestAnimationFrame(look);
+      };
+      requestAnimationFrame((now) => {
+        last = now;
+        requestAnimationFrame(look);
+      });
+    });
+    await page.keyboard.press('w');
+    await page.keyboard.press('G');
+    await page.getByText('after', { exact: true }).waitFor();
+    await page.keyboard.press('g');
+    await until(async () => expect(await firstLine(page)).toBe(1));
+    await page.keyboard.press('w');
+    await goToLine(page, line + 2);
+    await page.getByText('after', { exact: true }).waitFor();
+    const shown = await page.locator('.scroller').evaluate((scroller) => scroller.textContent?.length ?? 0);
+    expect(shown).toBeLessThan(200_000);
+    // Generous, for a machine that does other work.
+    expect(await page.evaluate(() => (window as unknown as { longest: number }).longest)).toBeLessThan(2000);
+  });
+
+  it('tells when each line was written, by the clock and since the start', async () => {
+    const id = await haystack();
+    const build = await stage.service.one(id);
+    const early = await lineOf(id, 'straw 4999');
+    const page = await stage.page(`/builds/${id}#L${early}`);
+    await until(async () => expect(await isOnScreen(page, early)).toBe(true));
+    const times = page.locator('[data-line] .time');
+    expect(await times.count()).toBe(0);
+    await page.keyboard.press('t');
+    const at = async (line: number) => page.locator(`[data-line="${line}"] .time`).innerText();
+    await until(async () => expect(await at(early)).toMatch(/\d/));
+    const seconds = (text: string) =>
+      text.split(':').reduce((sum, part) => sum * 60 + Number(part.replace(/[^\d.]/g, '')), 0);
+    const between = async () => seconds(await at(early + 4)) - seconds(await at(early));
+    // The script slept for a second between these two.
+    await until(async () => expect(await between()).toBeGreaterThan(0.8));
+    expect(await between()).toBeLessThan(20);
+    await page.keyboard.press('t');
+    const clock = new Date(build.started ?? 0).getMinutes();
+    await until(async () => expect(await at(early)).toMatch(/\d+:\d\d:\d\d/));
+    expect(Math.abs(Number((await at(early)).split(':')[1]) - clock) % 59).toBeLessThan(2);
+    await page.keyboard.press('t');
+    await until(async () => expect(await times.count()).toBe(0));
+  });
+
+  it('folds the lines of a step', async () => {
+    const id = await haystack();
+    const page = await stage.page(`/builds/${id}#L100`);
+    await until(async () => expect(await isOnScreen(page, 100)).toBe(true));
+    const step = (name: string) => log(page).locator('[data-step] button', { hasText: name });
+    await page.keyboard.press('z');
+    await step('building').waitFor();
+    await until(async () => expect(await isOnScreen(page, 100)).toBe(false));
+    expect(await step('building').getAttribute('aria-expanded')).toBe('false');
+    expect(await step('building').innerText()).toMatch(/10,00\d lines/);
+    await step('building').click();
+    await until(async () => expect((await linesOnScreen(page)).length).toBeGreaterThan(5));
+    await page.keyboard.press('Z');
+    await until(async () => expect(await page.locator('[data-line]').count()).toBe(0));
+    // Whoever follows a link to a line sees it.
+    await goToLine(page, 101);
+    await until(async () => expect(await isOnScreen(page, 101)).toBe(true));
+  });
+
+  it('is copied exactly, also beyond what is on screen', async () => {
+    const id = await haystack();
+    const page = await stage.page(`/builds/${id}#L50-L5100`, {
+      permissions: ['clipboard-read', 'clipboard-write'],
+    });
+    await until(async () => expect(await isOnScreen(page, 50)).toBe(true));
+    await page.getByRole('button', { name: 'Copy lines' }).click();
+    const wanted = await plainLines(id, 50, 5100);
+    await until(async () => expect(firstDifference((await copied(page)).trimEnd(), wanted)).toBeNull());
+    // With the mouse, from within one line into another.
+    const [from, to] = [page.locator('[data-line="60"] .text'), page.locator('[data-line="62"] .text')];
+    await goToLine(page, 60);
+    await until(async () => expect(await isOnScreen(page, 62)).toBe(true));
+    const [above, below] = [await from.boundingBox(), await to.boundingBox()];
+    if (!above || !below) throw new Error('there are no lines');
+    await page.mouse.move(above.x + 1, above.y + above.height / 2);
+    await page.mouse.down();
+    await page.mouse.move(below.x + 300, below.y + below.height / 2, { steps: 5 });
+    await page.mouse.up();
+    await page.keyboard.press('ControlOrMeta+C');
+    await until(async () => expect(await copied(page)).toBe(await plainLines(id, 60, 62)));
+    // All of it.
+    await page.keyboard.press('ControlOrMeta+A');
+    await page.keyboard.press('ControlOrMeta+C');
+    const all = (await stage.service.logOf(id)).trimEnd();
+    await until(async () => expect(firstDifference((await copied(page)).trimEnd(), all)).toBeNull());
+  });
+
+  it('can be had raw and as a file', async () => {
+    const id = await haystack();
+    const page = await stage.page(`/builds/${id}`);
+    const whole = await stage.service.logOf(id);
+    const raw = await page.getByRole('link', { name: 'Raw' }).getAttribute('href');
+    expect(await page.evaluate(async (address) => (await fetch(address ?? '')).text(), raw)).toBe(whole);
+    const [download] = await Promise.all([
+      page.waitForEvent('download'),
+      page.getByRole('link', { name: 'Download' }).click(),
+    ]);
+    expect(download.suggestedFilename()).toBe(`${id}.log`);
+  });
+
+  it('shows a line that grows with carriage returns as a terminal does', async () => {
+    const id = await running(
+      `printf 'progress 10 %%'\n${hold('1')}printf '\\rprogress 90 %%'\n${hold('2')}printf '\\rprogress done\\n'\n${hold('end')}${RESULT}`,
+    );
+    const page = await stage.page(`/builds/${id}`);
+    await page.getByText('progress 10 %').waitFor();
+    await stage.service.go(id, '1');
+    await page.getByText('progress 90 %').waitFor();
+    expect(await page.getByText('progress 10 %').count()).toBe(0);
+    await stage.service.go(id, '2');
+    await page.getByText('progress done').waitFor();
+    expect(await page.getByText('progress 90 %').count()).toBe(0);
+  });
+}
