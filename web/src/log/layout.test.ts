@@ -40,6 +40,12 @@ describe('a folded line', () => {
     expect(layout.stepOfLine(999)).toBe(0);
   });
 
+  it('is there also when other steps follow', () => {
+    const between = new Layout(sectionsOf([1, 4, 7], 9), new Set([1]));
+    expect(between.keyOf(between.rowOf(6))).toBe(keyOfStep(1));
+    expect(between.keyOf(between.rowOf(7))).toBe(7);
+  });
+
   it('is not among those that are drawn', () => {
     expect(layout.linesIn(990, 1001)).toEqual({ first: 989, last: 999 });
     expect(layout.linesIn(1001, 1001)).toBeNull();
