@@ -41,7 +41,7 @@ export function overviewStories(): void {
   it('shows how far a build is against what its script usually takes, and when it is late', async () => {
     const { service } = stage;
     const name = fresh();
-    await service.reaches(await service.build(name, 'main', `sleep 2\n${RESULT}`), 'succeeded');
+    await service.reaches(await service.build(name, 'main', `sleep 8\n${RESULT}`), 'succeeded');
     const id = await service.build(name, 'main', counting(10));
     const page = await stage.page('');
     const card = page.locator('article', { has: page.locator(`a[href$="${id}"]`) });
