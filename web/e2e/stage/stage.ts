@@ -59,7 +59,9 @@ export class Stage {
     const page = await context.newPage();
     page.on('pageerror', (error) => this.problems.push(error.message));
     page.on('console', (message) => {
-      if (message.type() === 'error') this.problems.push(message.text());
+      // Each container that comes or goes changes this machine's network, and Chromium then gives up requests.
+      const isOurs = !message.text().includes('ERR_NETWORK_CHANGED');
+      if (message.type() === 'error' && isOurs) this.problems.push(message.text());
     });
     page.on('request', (request) => {
       const url = new URL(request.url());

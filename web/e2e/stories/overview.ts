@@ -43,6 +43,7 @@ export function overviewStories(): void {
     const name = fresh();
     await service.reaches(await service.build(name, 'main', `sleep 8\n${RESULT}`), 'succeeded');
     const id = await service.build(name, 'main', counting(10));
+    await service.reaches(id, 'building');
     const page = await stage.page('');
     const card = page.locator('article', { has: page.locator(`a[href$="${id}"]`) });
     await card.getByText(/\d of about \d/).waitFor();
