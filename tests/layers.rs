@@ -62,7 +62,7 @@ const LIBRARIES: [(&str, &[&str]); 11] = [
             "src/adapters/hub",
         ],
     ),
-    ("flate2", &["src/adapters/hub"]),
+    ("flate2", &["src/adapters/hub", "src/http/monitor.rs"]),
     ("saphyr_parser", &["src/config"]),
     ("clap", &["src/cli", "src/main.rs"]),
 ];
