@@ -41,12 +41,12 @@ export function overviewStories(): void {
   it('shows how far a build is against what its script usually takes, and when it is late', async () => {
     const { service } = stage;
     const name = fresh();
-    await service.reaches(await service.build(name, 'main', `sleep 8\n${RESULT}`), 'succeeded');
+    await service.reaches(await service.build(name, 'main', `sleep 5\n${RESULT}`), 'succeeded');
     const id = await service.build(name, 'main', counting(10));
     await service.reaches(id, 'building');
     const page = await stage.page('');
     const card = page.locator('article', { has: page.locator(`a[href$="${id}"]`) });
-    await card.getByText(/\d of about \d/).waitFor();
+    await card.getByText(/ of about \d/).waitFor();
     await card.getByRole('img', { name: /building/ }).waitFor();
     await card.getByText(/over the usual/).waitFor();
   });
