@@ -7,7 +7,7 @@ import { configurationStories, repositoryStories } from './stories/configuration
 import { everyoneStories } from './stories/everyone';
 import { liveStories } from './stories/live';
 import { logStories } from './stories/log';
-import { longLogStories } from './stories/longlog';
+import { longLogStories, longPastStories } from './stories/longpast';
 import { outsideStories } from './stories/outside';
 import { overviewStories } from './stories/overview';
 import { signInStories } from './stories/signin';
@@ -26,9 +26,11 @@ describe('a build', buildStories);
 describe('a live log', liveStories);
 describe('a log', logStories);
 describe('what comes from outside', outsideStories);
-describe('a log of ten million lines', longLogStories);
 describe('everyone', everyoneStories);
 describe('the repositories', repositoryStories);
 describe('the configuration', configurationStories);
 describe('signing in', signInStories);
+// Those that need the long past come last, so that its import costs little time.
+describe('a history of 100,000 builds', longPastStories);
+describe('a log of ten million lines', longLogStories);
 describe('each page', axeStories);

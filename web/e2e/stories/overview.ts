@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { archive, once, stage } from '../stage/current';
+import { once, stage } from '../stage/current';
 import { RESULT, hold } from '../stage/service';
 import { found, until } from '../stage/wait';
 import { counting, fresh, running } from './writer';
@@ -75,23 +75,5 @@ export function overviewStories(): void {
     await page.keyboard.press('j');
     await page.keyboard.press('Enter');
     await page.waitForURL('**/builds/*');
-  });
-
-  it('scrolls through a long history with few rows in the page, and comes back to its place', async () => {
-    const page = await stage.page('', { of: await archive() });
-    const rows = page.locator('.rows [role=row]');
-    await rows.first().waitFor();
-    const depth = () => page.locator('.rows').evaluate((element) => element.clientHeight);
-    const begun = await depth();
-    await until(async () => {
-      await page.keyboard.press('G');
-      expect(await depth()).toBeGreaterThan(begun * 20);
-    });
-    expect(await rows.count()).toBeLessThan(150);
-    const place = await page.evaluate(() => scrollY);
-    await rows.locator('.name a').last().press('Enter');
-    await page.waitForURL('**/builds/*');
-    await page.goBack();
-    await until(async () => expect(Math.abs((await page.evaluate(() => scrollY)) - place)).toBeLessThan(300));
   });
 }

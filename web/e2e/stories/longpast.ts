@@ -1,5 +1,5 @@
 import type { Page } from 'playwright-core';
-import { expect, it } from 'vitest';
+import { beforeAll, expect, it } from 'vitest';
 import { partOf } from '../stage/archive';
 import { MANY_LINES, archive, once, stage } from '../stage/current';
 import { firstLine, goToLine, lastLine } from '../stage/screen';
@@ -14,7 +14,34 @@ async function open(hash: string): Promise<Page> {
   return stage.page(`/builds/${await longest()}${hash}`, { of: await archive() });
 }
 
+/** Its import has begun with the first story, and may still go on. */
+const IMPORTED_MS = 300_000;
+
+export function longPastStories(): void {
+  beforeAll(async () => void (await archive()), IMPORTED_MS);
+
+  it('scrolls through a long history with few rows in the page, and comes back to its place', async () => {
+    const page = await stage.page('', { of: await archive() });
+    const rows = page.locator('.rows [role=row]');
+    await rows.first().waitFor();
+    const depth = () => page.locator('.rows').evaluate((element) => element.clientHeight);
+    const begun = await depth();
+    await until(async () => {
+      await page.keyboard.press('G');
+      expect(await depth()).toBeGreaterThan(begun * 10);
+    });
+    expect(await rows.count()).toBeLessThan(150);
+    const place = await page.evaluate(() => scrollY);
+    await rows.locator('.name a').last().press('Enter');
+    await page.waitForURL('**/builds/*');
+    await page.goBack();
+    await until(async () => expect(Math.abs((await page.evaluate(() => scrollY)) - place)).toBeLessThan(300));
+  });
+}
+
 export function longLogStories(): void {
+  beforeAll(async () => void (await archive()), IMPORTED_MS);
+
   it('shows any place at once, with few lines in the page', async () => {
     const page = await open('#L5000000');
     await page.getByText(partOf(5_000_000)).waitFor();
