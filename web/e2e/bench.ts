@@ -37,7 +37,7 @@ try {
   await searching(page, [
     { text: 'undeclared', matches: 1 },
     { text: 'warning', matches: lines / WARNING_EVERY },
-    { text: 'part_0*77777[.]o$', matches: 1, regex: true },
+    { text: 'part_0*77777[.]o ', matches: 1, regex: true },
   ]);
   await page.context().close();
   if (emitter !== undefined) await delay(browser, service, emitter, quick ? 5 : 30);

@@ -13,7 +13,7 @@ import { found } from './stage/wait';
 
 const FOLDER = process.argv[3] ?? fileURLToPath(new URL('../../docs/images', import.meta.url));
 const WIDTHS = { 1440: 900, 820: 1100, 360: 740 };
-const QUALITY = 80;
+const QUALITY = 60;
 
 /** A compiler's words, then a pause in which the picture is taken. */
 const COMPILE = (seconds: number) => `

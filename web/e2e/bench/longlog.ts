@@ -149,11 +149,11 @@ export async function searching(page: Page, searches: Search[]): Promise<void> {
   for (const { text, matches, regex = false } of searches) {
     await page.locator('.scroller').focus();
     await page.keyboard.press('/');
-    await page.keyboard.press('Control+A');
-    await page.keyboard.press('Delete');
-    const wanted = page.getByRole('button', { name: /regular expression/i });
-    if ((await wanted.getAttribute('aria-pressed')) !== String(regex)) await wanted.click();
-    await page.keyboard.press('/');
+    const field = page.getByRole('searchbox', { name: 'Search in the log' });
+    await field.fill('');
+    const expression = page.getByRole('button', { name: 'Regular expression' });
+    if ((await expression.getAttribute('aria-pressed')) !== String(regex)) await expression.click();
+    await field.focus();
     await page.keyboard.type(text);
     const counted = page.evaluate(async (count) => {
       const begun = await new Promise<number>((resolve) =>
@@ -161,13 +161,10 @@ export async function searching(page: Page, searches: Search[]): Promise<void> {
           capture: true,
         }),
       );
-      const status = () => document.querySelector('section[aria-label=Log] [role=status]')?.textContent ?? '';
-      const shown = await window.watch.shownAfter(
-        () =>
-          status()
-            .replaceAll(/[^0-9]/g, ' ')
-            .includes(count) || status().includes(count),
-      );
+      const status = () => document.querySelector('[role=search] [role=status]')?.textContent?.trim() ?? '';
+      // `17 of 1,200`, or `1,200 lines`.
+      const isCounted = () => [status().split(' ').at(-1), status().split(' ')[0]].includes(count);
+      const shown = await window.watch.shownAfter(isCounted);
       return shown - begun;
     }, matches.toLocaleString('en'));
     await page.keyboard.press('Enter');
