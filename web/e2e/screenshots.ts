@@ -12,7 +12,7 @@ import { openBrowser } from './stage/stage';
 import { found } from './stage/wait';
 
 const FOLDER = process.argv[3] ?? fileURLToPath(new URL('../../docs/images', import.meta.url));
-const WIDTHS = { 1440: 900, 820: 1100, 360: 740 };
+const WIDTHS = { 1440: 900, 820: 1000, 360: 740 };
 const QUALITY = 60;
 
 /** A compiler's words, then a pause in which the picture is taken. */
@@ -56,7 +56,7 @@ async function prepare(): Promise<Record<string, string>> {
     'buildscripts: [build.sh]\nbuild.sh:\n  artefact: tools.tar.gz\n  format: binary\n',
   );
   const busy = `${COMPILE(0)}${hold('end')}${RESULT}`;
-  const running = await service.build('acme/app', 'main', busy, change('Write fewer words', 'Grace Hopper'));
+  await service.build('acme/app', 'main', busy, change('Write fewer words', 'Grace Hopper'));
   await service.build('acme/web', 'main', busy, change('Draw the chart by hand', 'Ada Lovelace'));
   await service.build('acme/app', 'topic', busy, change('Try it with threads', 'Łukasz'));
   await found('both run', async () => ((await service.list('state=building')).length === 2 ? true : null));
@@ -64,7 +64,6 @@ async function prepare(): Promise<Record<string, string>> {
   return {
     overview: '',
     build: `/builds/${failed}`,
-    running: `/builds/${running}`,
     repositories: '/repositories',
     configuration: '/configuration',
   };
