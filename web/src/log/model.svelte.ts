@@ -170,8 +170,7 @@ export class LogModel {
   }
 
   retry(): void {
-    this.store.retry();
-    this.long.retry();
+    for (const part of [this.store, this.long, this.errors, this.search]) part.retry();
   }
 
   close(): void {
