@@ -219,7 +219,7 @@ interface Escape {
 const NOTHING = { kind: 'other', final: '', parameters: '' } as const;
 
 /** Reads the sequence that begins at an ESC or a C1 CSI. One that the line cuts off ends with the line. */
-export function readEscape(text: string, at: number): Escape {
+function readEscape(text: string, at: number): Escape {
   if (text.charCodeAt(at) === 0x9b) return readCsi(text, at + 1);
   const next = text[at + 1];
   if (next === '[') return readCsi(text, at + 2);

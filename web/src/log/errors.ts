@@ -5,7 +5,7 @@
  * JavaScript too, so that both look at all of it.
  */
 import type { LogQuery } from '../api/log';
-import { plainText } from './plain';
+import { withoutSequences } from './plain';
 
 /** Before a word: neither a part of a longer name or option (-Werror) nor a text in quotes. */
 const BEFORE = `(?:^|[^A-Za-z0-9_.$"'\`-])`;
@@ -38,5 +38,5 @@ export const ERRORS: LogQuery = { text: RULES.join('|'), case: true, regex: true
 const EXPRESSION = new RegExp(ERRORS.text, 'u');
 
 export function isError(raw: string): boolean {
-  return EXPRESSION.test(plainText(raw).text);
+  return EXPRESSION.test(withoutSequences(raw));
 }

@@ -1,5 +1,11 @@
 /** A line without its escape sequences: what the service searches, and so what the page looks at too. */
-import { readEscape } from './ansi';
+
+/**
+ * Control sequences; strings up to BEL or ESC \; charset selections; and ESC with one more character. What
+ * cannot stand in a sequence ends it, and is no part of it.
+ */
+// eslint-disable-next-line no-control-regex
+const SEQUENCE = /\x1b(?:\[[ -?]*[@-~]?|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|[()*+#%][ -~]?|[ -~])?/g;
 
 export interface PlainText {
   readonly text: string;
@@ -7,20 +13,21 @@ export interface PlainText {
   sourceOf(at: number): number;
 }
 
+/** The text alone. */
+export function withoutSequences(raw: string): string {
+  return raw.includes('\x1b') ? raw.replace(SEQUENCE, '') : raw;
+}
+
 export function plainText(raw: string): PlainText {
   /** Before which character of the text something is left out, and how much is up to there. */
   const cuts: { at: number; leftOut: number }[] = [];
-  let text = '';
-  let from = 0;
-  let escape = raw.indexOf('\x1b');
-  while (escape !== -1) {
-    text += raw.slice(from, escape);
-    from = readEscape(raw, escape).end;
-    cuts.push({ at: text.length, leftOut: from - text.length });
-    escape = raw.indexOf('\x1b', from);
+  let leftOut = 0;
+  for (const { 0: sequence, index } of raw.matchAll(SEQUENCE)) {
+    const at = index - leftOut;
+    leftOut += sequence.length;
+    cuts.push({ at, leftOut });
   }
-  text += raw.slice(from);
-  return { text, sourceOf: (at) => at + leftOutBefore(cuts, at) };
+  return { text: withoutSequences(raw), sourceOf: (at) => at + leftOutBefore(cuts, at) };
 }
 
 function leftOutBefore(cuts: readonly { at: number; leftOut: number }[], at: number): number {
