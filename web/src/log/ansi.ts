@@ -229,9 +229,14 @@ function readEscape(text: string, at: number): Escape {
   }
   // A charset selection has one more character; every other short sequence is ESC and one character.
   if (next === '(' || next === ')' || next === '*' || next === '+' || next === '#' || next === '%') {
-    return { ...NOTHING, end: Math.min(text.length, at + 3) };
+    return { ...NOTHING, end: at + (isPrintable(text, at + 2) ? 3 : 2) };
   }
-  return { ...NOTHING, end: Math.min(text.length, at + 2) };
+  return { ...NOTHING, end: at + (isPrintable(text, at + 1) ? 2 : 1) };
+}
+
+function isPrintable(text: string, at: number): boolean {
+  const code = text.charCodeAt(at);
+  return code >= 0x20 && code <= 0x7e;
 }
 
 function readCsi(text: string, from: number): Escape {

@@ -4,14 +4,14 @@
  */
 import { asFailure, isAbort, type RequestFailed } from '../api/http';
 import type { Found, LogQuery, Marks, Match, Where } from '../api/log';
+import { isPassing, Patience } from './patience';
+import { Run, type Direction } from './run';
 
 export interface SearchService {
   search(query: LogQuery, where: Where, limit: number, signal: AbortSignal): Promise<Found>;
   marks(query: LogQuery, signal: AbortSignal): Promise<Marks>;
 }
 
-/** Matches fetched at once: the ones after the next are likely to be wanted soon. */
-const AHEAD = 50;
 const MAX_MATCHES = 1_000;
 /** A log that grows is searched again no more often, and no more than a tenth of the time. */
 const AGAIN_MS = 2_000;
@@ -22,18 +22,28 @@ export class Finder {
   current = $state.raw<Match | null>(null);
   /** The current one's number among all that match, from 1. */
   position = $state<number | null>(null);
+  /** Why there is no answer; it is asked for again by itself unless the query was refused. */
   failure = $state.raw<RequestFailed | null>(null);
-  /** Whether the reader waits for a match. */
-  busy = $state(false);
 
-  /** Matches that follow one another without a gap. */
-  private run: readonly Match[] = [];
+  /** The matches around the current one. */
+  private run: Run | null = null;
   private asked = new AbortController();
-  private step: AbortController | null = null;
+  /** What goes to another match, until it is there. */
+  private going: { stop: AbortController; there: Promise<Match | null> } | null = null;
+  /** Steps to the next match (or, negative, to the previous one) that were asked for and not taken yet. */
+  private owed = 0;
+  private locating = new AbortController();
+  private readonly patience = new Patience();
   private counting = false;
+  private took = 0;
   private timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(private readonly service: SearchService) {}
+
+  /** Whether the service will not answer what is asked, however often. */
+  get isRefused(): boolean {
+    return this.failure !== null && !isPassing(this.failure);
+  }
 
   /** Counts the matches; what was found for another query is forgotten. */
   ask(query: LogQuery | null): void {
@@ -41,8 +51,7 @@ export class Finder {
     this.asked = new AbortController();
     this.query = query;
     this.marks = this.current = this.position = this.failure = null;
-    this.run = [];
-    this.counting = this.busy = false;
+    this.counting = false;
     if (query) void this.count();
   }
 
@@ -55,30 +64,36 @@ export class Finder {
 
   /** The first match from a line on, or else from the log's start. */
   first(from: number): Promise<Match | null> {
-    return this.go(() => this.ask1({ from }, { from: 1 }));
+    return this.go(from, async () => (await this.begin(from, 1)) ?? this.begin(1, 1));
   }
 
   /** The match after the current one, or after a line; behind the last comes the first. */
   next(after: number): Promise<Match | null> {
-    const from = this.current?.line ?? after;
-    return this.go(() => this.neighbour(1) ?? this.ask1({ from: from + 1 }, { from: 1 }), 1);
+    return this.step(1, after);
   }
 
   previous(before: number): Promise<Match | null> {
-    const line = this.current?.line ?? before;
-    const end = { before: Number.MAX_SAFE_INTEGER };
-    return this.go(() => this.neighbour(-1) ?? this.ask1({ before: line }, end), -1);
+    return this.step(-1, before);
   }
 
   /** Makes a match the current one, as when the reader chose it elsewhere. */
   async choose(from: number, to: number): Promise<Match | null> {
-    const match = await this.go(() => this.ask1({ from }, { from }));
+    const match = await this.go(from, () => this.begin(from, 1));
     return match && match.line <= to ? match : null;
+  }
+
+  /** Asks at once for what failed, as when the service is back. */
+  retry(): void {
+    this.patience.retry();
+    if (this.query && !this.marks && this.timer === undefined) void this.count();
   }
 
   close(): void {
     this.asked.abort();
-    this.step?.abort();
+    this.locating.abort();
+    this.leave();
+    this.run?.close();
+    this.run = null;
     clearTimeout(this.timer);
     this.timer = undefined;
   }
@@ -87,8 +102,6 @@ export class Finder {
     return Math.max(AGAIN_MS, 10 * this.took);
   }
 
-  private took = 0;
-
   private async count(): Promise<void> {
     const { query, asked } = this;
     this.timer = undefined;
@@ -96,11 +109,10 @@ export class Finder {
     this.counting = true;
     const began = performance.now();
     try {
-      const marks = await this.service.marks(query, asked.signal);
+      const marks = await this.answer(() => this.service.marks(query, asked.signal), asked.signal);
       if (asked.signal.aborted) return;
       this.marks = marks;
-      this.failure = null;
-      if (this.current && this.position === null) await this.locate(this.current.line, asked.signal);
+      if (this.position === null) void this.locate();
     } catch (error) {
       if (!isAbort(error) && !asked.signal.aborted) this.failure = asFailure(error);
     } finally {
@@ -111,84 +123,107 @@ export class Finder {
     }
   }
 
-  /** Goes to what `find` gives; `by` tells how the position changes if the match is the current one's neighbour. */
-  private async go(find: () => Promise<Match | null>, by = 0): Promise<Match | null> {
-    if (!this.query) return null;
-    this.step?.abort();
-    const step = new AbortController();
-    this.step = step;
-    this.busy = true;
-    const { current, position } = this;
-    try {
-      const match = await find();
-      if (step.signal.aborted) return null;
-      this.failure = null;
-      this.current = match;
-      this.position = null;
-      if (match) await this.follow(match, current, position, by, step.signal);
-      return match;
-    } catch (error) {
-      if (!isAbort(error) && !step.signal.aborted) this.failure = asFailure(error);
-      return null;
-    } finally {
-      if (this.step === step) this.busy = false;
-    }
+  /** Steps that are asked for while the reader is still on the way to a match are taken from there. */
+  private step(by: Direction, line: number): Promise<Match | null> {
+    // Whoever presses again while there is no answer wants it, and not to be further on.
+    if (this.going && this.failure) this.retry();
+    else this.owed += by;
+    return this.going?.there ?? this.go(line, null);
   }
 
-  private async follow(
-    match: Match,
-    before: Match | null,
-    position: number | null,
-    by: number,
+  /** Goes to what `find` gives, and from there (or from the current match, or else the line) the steps owed. */
+  private go(line: number, find: (() => Promise<Match | null>) | null): Promise<Match | null> {
+    if (!this.query) return Promise.resolve(null);
+    if (find) this.leave();
+    const stop = new AbortController();
+    const there = this.travel(line, find, stop.signal).finally(() => {
+      if (this.going?.stop === stop) this.leave();
+    });
+    this.going = { stop, there };
+    return there;
+  }
+
+  private leave(): void {
+    this.going?.stop.abort();
+    this.going = null;
+    this.owed = 0;
+  }
+
+  private async travel(
+    line: number,
+    find: (() => Promise<Match | null>) | null,
     signal: AbortSignal,
-  ): Promise<void> {
-    const isNeighbour = before !== null && by !== 0 && Math.sign(match.line - before.line) === by;
-    if (isNeighbour && position !== null) this.position = position + by;
-    else if (this.marks) void this.locate(match.line, signal);
-  }
-
-  private neighbour(by: number): Promise<Match | null> | null {
-    const at = this.run.findIndex((match) => match.line === this.current?.line);
-    const match = at === -1 ? undefined : this.run[at + by];
-    return match ? Promise.resolve(match) : null;
-  }
-
-  private async ask1(where: Where, otherwise: Where): Promise<Match | null> {
-    const { query, step } = this;
-    if (!query || !step) return null;
-    for (const place of [where, otherwise]) {
-      let next: Where | null = place;
-      while (next) {
-        const found: Found = await this.service.search(query, next, AHEAD, step.signal);
-        if (found.matches.length > 0) {
-          this.run = found.matches.toSorted((one, two) => one.line - two.line);
-          return found.matches[0] ?? null;
-        }
-        // A service that stopped for the time it took says where to go on.
-        if (found.next === null) next = null;
-        else next = 'before' in next ? { before: found.next } : { from: found.next };
+  ): Promise<Match | null> {
+    try {
+      if (find) {
+        const match = await this.answer(find, signal);
+        if (signal.aborted) return null;
+        this.current = match;
+        this.position = null;
       }
+      while (this.owed !== 0) {
+        const by = this.owed > 0 ? 1 : -1;
+        const at = this.current?.line ?? line;
+        const match = await this.answer(() => this.beside(at, by), signal);
+        if (signal.aborted) return null;
+        this.owed -= by;
+        const isNeighbour = this.current !== null && match !== null && (match.line - at) * by > 0;
+        this.position = isNeighbour && this.position !== null ? this.position + by : null;
+        this.current = match;
+        if (!match) break;
+      }
+      if (this.position === null) void this.locate();
+      return this.current;
+    } catch (error) {
+      if (!isAbort(error) && !signal.aborted) this.failure = asFailure(error);
+      return null;
     }
-    return null;
   }
 
-  /** Counts how many match up to a line: by the marks up to its bucket, and within that one by one. */
-  private async locate(line: number, signal: AbortSignal): Promise<void> {
-    const { query, marks } = this;
-    if (!query || !marks) return;
-    const bucket = Math.floor((line - 1) / marks.bucket_lines);
+  private async beside(line: number, by: Direction): Promise<Match | null> {
+    const match = await (this.run ??= this.runAt(by === 1 ? line + 1 : line)).beside(line, by);
+    return match ?? this.begin(by === 1 ? 1 : Number.MAX_SAFE_INTEGER, by);
+  }
+
+  /** Leaves the matches around the current one for those from a line on, or before it. */
+  private begin(line: number, by: Direction): Promise<Match | null> {
+    this.run?.close();
+    this.run = this.runAt(line);
+    return this.run.beside(by === 1 ? line - 1 : line, by);
+  }
+
+  private runAt(line: number): Run {
+    const { query, service } = this;
+    if (!query) throw new DOMException('Nothing is asked.', 'AbortError');
+    return new Run((where, limit, signal) => service.search(query, where, limit, signal), line);
+  }
+
+  private async answer<T>(ask: () => Promise<T>, signal: AbortSignal): Promise<T> {
+    const answer = await this.patience.until(ask, signal, (failure) => (this.failure = failure));
+    if (!signal.aborted) this.failure = null;
+    return answer;
+  }
+
+  /** Counts how many match up to the current one: by the marks up to its bucket, and within that one by one. */
+  private async locate(): Promise<void> {
+    const { query, marks, current } = this;
+    this.locating.abort();
+    if (!query || !marks || !current) return;
+    const { signal } = (this.locating = new AbortController());
+    const bucket = Math.floor((current.line - 1) / marks.bucket_lines);
     const first = bucket * marks.bucket_lines + 1;
     let position = 1;
     for (const count of marks.counts.slice(0, bucket)) position += count;
-    let before = line;
+    let before = current.line;
+    const ask = () => this.service.search(query, { before }, MAX_MATCHES, signal);
     try {
       while (before > first) {
-        const { matches }: Found = await this.service.search(query, { before }, MAX_MATCHES, signal);
+        const { matches } = await this.answer(ask, signal);
         const inside = matches.filter((match) => match.line >= first);
         position += inside.length;
         before = inside.length === MAX_MATCHES ? (inside.at(-1)?.line ?? first) : first;
       }
-      if (!signal.aborted && this.current?.line === line) this.position = position;
+      if (!signal.aborted && this.current === current) this.position = position;
     } catch (error) {
       if (!isAbort(error) && !signal.aborted) this.failure = asFailure(error);
     }

@@ -28,6 +28,12 @@ describe('a text', () => {
     expect(marked('\x1b[32m[ 7%]\x1b[0m gcc', text('gcc'))).toEqual(['6:gcc']);
   });
 
+  it('is found across sequences, as the service finds it', () => {
+    expect(marked('\x1b[32m[ 2%]\x1b[0m gcc', text('%] gcc'))).toEqual(['3:%] gcc']);
+    expect(marked('\x1b]8;;http://x\x07li\x1b[1mnk\x1b]8;;\x07 end', text('link e'))).toEqual(['0:link e']);
+    expect(marked('\x1b[31mred\x1b[0m 31m', text('31m'))).toEqual(['4:31m']);
+  });
+
   it('is not marked where it was overwritten', () => {
     expect(marked('wait\rdone', text('wait'))).toEqual([]);
     expect(marked('waiting\rdone', text('waiting'))).toEqual(['4:ing']);
@@ -40,6 +46,10 @@ describe('a regular expression', () => {
   it('is marked where the service says, in bytes', () => {
     expect(marked('漢字 αβ γ', query, { column: 8, length: 4 })).toEqual(['3:αβ']);
     expect(marked('\x1b[1m🚀 αβ', query, { column: 10, length: 4 })).toEqual(['3:αβ']);
+  });
+
+  it('is marked across the sequences that its length covers', () => {
+    expect(marked('[ 2%]\x1b[0m gcc', query, { column: 4, length: 10 })).toEqual(['3:%] gcc']);
   });
 
   it('is not marked before the service has said so', () => {

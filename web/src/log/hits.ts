@@ -2,6 +2,7 @@
 import type { LogQuery, Match } from '../api/log';
 import type { ShownLine } from './ansi';
 import type { TextRange } from './drawing';
+import { plainText } from './plain';
 
 /** A line with more is marked no further. */
 const MAX_HITS = 1_000;
@@ -64,10 +65,13 @@ export function indexOfByte(text: string, byte: number): number {
   return at;
 }
 
+/** Sequences within a match belong to it. */
 function all(expression: RegExp, raw: string): TextRange[] {
+  const { text, sourceOf } = plainText(raw);
   const found: TextRange[] = [];
-  for (const match of raw.matchAll(expression)) {
-    if (match[0] !== '') found.push({ from: match.index, to: match.index + match[0].length });
+  for (const match of text.matchAll(expression)) {
+    const last = match.index + match[0].length - 1;
+    found.push({ from: sourceOf(match.index), to: sourceOf(last) + 1 });
     if (found.length >= MAX_HITS) break;
   }
   return found;

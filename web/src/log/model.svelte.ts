@@ -163,15 +163,14 @@ export class LogModel {
     this.store.want(lines.first, lines.last);
     this.long.settle();
     if (preferences.times !== 'off') this.times.want(lines.first, lines.last, total);
-    // What cannot be searched for at all is told once, by the search itself.
-    if (this.matcher?.needsService && this.search.marks) this.lineHits.want(lines.first, lines.last, total);
+    const { marks } = this.search;
+    if (this.matcher?.needsService && marks) this.lineHits.want(lines.first, lines.last, marks);
     this.errors.grown(total);
     this.search.grown(total);
   }
 
   retry(): void {
-    this.store.retry();
-    this.long.retry();
+    for (const part of [this.store, this.long, this.errors, this.search, this.lineHits]) part.retry();
   }
 
   close(): void {
