@@ -12,7 +12,14 @@ export interface Filter {
 
 export const NO_FILTER: Filter = { repository: '', branch: '', state: '', text: '' };
 
-const UNDER_WAY: readonly string[] = ['queued', 'running', 'preparing', 'building', 'collecting', 'publishing'];
+const UNDER_WAY: readonly string[] = [
+  'queued',
+  'running',
+  'preparing',
+  'building',
+  'collecting',
+  'publishing',
+];
 
 const KEYS = ['repository', 'branch', 'state', 'text'] as const;
 
