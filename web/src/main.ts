@@ -1,5 +1,6 @@
 import { mount } from 'svelte';
 import App from './App.svelte';
+import { answers } from './model/answers.svelte';
 import { configuration } from './model/configuration.svelte';
 import { history } from './model/history.svelte';
 import { service } from './model/service.svelte';
@@ -12,6 +13,7 @@ import './styles/base.css';
 
 preferences.start();
 router.start();
+answers.start();
 session.start();
 underWay.start();
 history.start();

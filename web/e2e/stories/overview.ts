@@ -72,8 +72,16 @@ export function overviewStories(): void {
     await ended();
     const page = await stage.page('');
     await page.locator('.rows [role=row]').first().waitFor();
-    await page.keyboard.press('j');
+    for (let row = 0; row < 3; row++) await page.keyboard.press('j');
+    const focused = () => page.evaluate(() => document.activeElement?.getAttribute('href') ?? '');
+    const selected = () => page.locator('[data-row].selected').getAttribute('data-row');
+    await until(async () => expect(await focused()).toContain(`/builds/${await selected()}`));
+    // Tab goes on from there.
+    const third = await focused();
+    await page.keyboard.press('Tab');
+    await page.keyboard.press('Shift+Tab');
+    expect(await focused()).toBe(third);
     await page.keyboard.press('Enter');
-    await page.waitForURL('**/builds/*');
+    await page.waitForURL(`**${third}`);
   });
 }

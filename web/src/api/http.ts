@@ -130,8 +130,10 @@ export async function request(path: string, init: RequestInit): Promise<Response
     response = await fetch(path, init);
   } catch (error) {
     if (isAbort(error)) throw error;
+    answered(0);
     throw new RequestFailed('the service does not answer', 'See that it runs and that the network is up.', 0);
   }
+  answered(response.status);
   if (response.ok) return response;
   if (response.status === 401 && isReading(init)) unauthorized();
   throw await failure(response);
@@ -146,6 +148,13 @@ let unauthorized: () => void = () => undefined;
 /** Watching needs the token now: what to do about it. */
 export function onUnauthorized(act: () => void): void {
   unauthorized = act;
+}
+
+let answered: (status: number) => void = () => undefined;
+
+/** Tells of each answer by its HTTP status; 0 when none came. */
+export function onAnswer(act: (status: number) => void): void {
+  answered = act;
 }
 
 async function failure(response: Response): Promise<RequestFailed> {

@@ -1,6 +1,15 @@
 import { describe, expect, it } from 'vitest';
 import type { Build } from '../api/types';
-import { filterFromSearch, isFiltered, matches, matchesHistory, NO_FILTER, searchFromFilter } from './filter';
+import {
+  endStates,
+  filterFromSearch,
+  isFiltered,
+  matches,
+  matchesHistory,
+  matchesState,
+  NO_FILTER,
+  searchFromFilter,
+} from './filter';
 
 function build(values: Partial<Build>): Build {
   return {
@@ -50,5 +59,33 @@ describe('what matches', () => {
     expect(matchesHistory(build({}), NO_FILTER)).toBe(true);
     expect(matchesHistory(build({}), { ...NO_FILTER, state: 'succeeded' })).toBe(false);
     expect(matchesHistory(build({}), { ...NO_FILTER, state: 'errored,failed' })).toBe(true);
+    expect(matchesHistory(build({}), { ...NO_FILTER, state: 'finished' })).toBe(true);
+    expect(matchesHistory(build({ state: 'building' }), { ...NO_FILTER, state: 'running' })).toBe(false);
+  });
+
+  it.each([
+    ['building', '', true],
+    ['building', 'running', true],
+    ['building', 'queued, building', true],
+    ['building', 'queued', false],
+    ['queued', 'running,queued', true],
+    ['queued', 'running', false],
+    ['building', 'failed', false],
+    ['building', 'finished', false],
+    ['failed', 'finished', true],
+    ['failed', 'running', false],
+  ] as const)('has %s with the states "%s": %s', (state, states, shown) => {
+    expect(matchesState({ state }, { ...NO_FILTER, state: states })).toBe(shown);
+  });
+
+  it.each([
+    ['', 'finished'],
+    ['failed,errored', 'failed,errored'],
+    ['running,failed', 'failed'],
+    ['finished,failed', 'finished'],
+    ['running,queued', null],
+    ['nonsense', 'nonsense'],
+  ])('asks the history for the ends among "%s": %s', (states, asked) => {
+    expect(endStates({ ...NO_FILTER, state: states })).toBe(asked);
   });
 });

@@ -2,7 +2,7 @@
 import { asFailure, listBuilds, type RequestFailed } from '../api/http';
 import type { Build } from '../api/types';
 import { connection } from './connection.svelte';
-import { matchesHistory, NO_FILTER, searchFromFilter, type Filter } from './filter';
+import { endStates, matchesHistory, NO_FILTER, searchFromFilter, type Filter } from './filter';
 import { Pages, type Marks } from './pages';
 
 const PAGE = 100;
@@ -27,12 +27,12 @@ class History {
     this.pages?.close();
     this.filter = filter;
     this.wanted = [0, 0];
+    const state = endStates(filter);
     this.pages = new Pages<Build>(
       (before, signal) =>
-        listBuilds(
-          { ...filter, state: filter.state || 'finished', limit: PAGE, before: before ?? undefined },
-          signal,
-        ),
+        state === null
+          ? Promise.resolve({ builds: [], next: null })
+          : listBuilds({ ...filter, state, limit: PAGE, before: before ?? undefined }, signal),
       (build) => matchesHistory(build, filter),
       () => this.schedule(),
       marks,

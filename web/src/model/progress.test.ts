@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Build, Step } from '../api/types';
-import { progressInWords, progressOf } from './progress';
+import { barInWords, progressInWords, progressOf } from './progress';
 
 const at = (second: number) => new Date(second * 1000).toISOString();
 
@@ -60,6 +60,13 @@ describe('a running build', () => {
       ['collecting', 0],
       ['publishing', 0],
     ]);
+  });
+
+  it('says where it is, and that its end is not known where nothing like it has succeeded', () => {
+    expect(barInWords(progressOf(running({}), seconds(50)))).toBe('in step building, 50 s of about 1:40');
+    expect(barInWords(progressOf(running({ usual: null }), seconds(20)))).toBe(
+      'in step building, 20 s so far, how long it usually takes is not known yet',
+    );
   });
 
   it('has no parts before its first step', () => {

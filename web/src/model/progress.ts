@@ -63,3 +63,10 @@ export function progressInWords({ took, usual }: Pick<Progress, 'took' | 'usual'
   if (over < Math.max(1000, usual / 20)) return `${duration(took)} of about ${duration(usual)}`;
   return `${duration(took)}, ${duration(over)} over the usual ${duration(usual)}`;
 }
+
+/** The same with its step, and what a bar without an end means, for whoever does not see it. */
+export function barInWords(progress: Progress): string {
+  const step = progress.parts.find((part) => part.state === 'current')?.name;
+  const words = `${step ? `in step ${step}, ` : ''}${progressInWords(progress)}`;
+  return progress.usual === null ? `${words} so far, how long it usually takes is not known yet` : words;
+}

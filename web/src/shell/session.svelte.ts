@@ -4,6 +4,7 @@
  */
 import { asFailure, getSession, onUnauthorized, signIn, signOut } from '../api/http';
 import { connection } from '../model/connection.svelte';
+import { inWords } from '../model/sentences';
 
 interface Question {
   /** What signing in is wanted for, as `cancel this build`. */
@@ -11,7 +12,14 @@ interface Question {
   answer(signedIn: boolean): void;
 }
 
-class SessionState {
+/** The other tabs of this browser share the cookie, and hear here that it has come or gone. */
+const CHANNEL = 'autobuilder-session';
+/** Pages do not wait for longer to know whether they may be shown; the service then refuses what it must. */
+const KNOWN_AFTER_MS = 5000;
+
+export class SessionState {
+  /** Whether the service has been asked; nothing else is asked before. */
+  known = $state(false);
   signedIn = $state(false);
   /** Watching needs the token too. */
   private = $state(false);
@@ -21,11 +29,15 @@ class SessionState {
   /** The page shows how to sign in, and nothing else. */
   readonly locked = $derived(this.private && !this.signedIn);
 
+  private readonly tabs = new BroadcastChannel(CHANNEL);
+
   start(): void {
     onUnauthorized(() => {
       this.private = true;
       this.signedIn = false;
     });
+    this.tabs.onmessage = () => void this.askAgain();
+    setTimeout(() => (this.known = true), KNOWN_AFTER_MS);
     void this.ask();
     document.addEventListener('visibilitychange', () => {
       if (document.visibilityState === 'visible') void this.ask();
@@ -34,6 +46,7 @@ class SessionState {
 
   /** Asks how things stand: another tab may have signed in or out, the service may have become private. */
   async ask(): Promise<void> {
+    const wasLocked = this.locked;
     try {
       const session = await getSession();
       this.signedIn = session.signed_in;
@@ -41,6 +54,21 @@ class SessionState {
     } catch {
       // The pages say what is wrong, where the content would have been.
     }
+    this.known = true;
+    // What was refused before can be loaded now.
+    if (wasLocked && !this.locked) connection.refresh();
+  }
+
+  /** Another tab has signed in or out. */
+  private async askAgain(): Promise<void> {
+    await this.ask();
+    if (this.locked) this.forget();
+  }
+
+  /** What was shown to somebody signed in must not stay in the page's memory, nor its connection open. */
+  private forget(): void {
+    connection.stop();
+    location.reload();
   }
 
   /** Null when it worked, or else why it did not. */
@@ -52,10 +80,10 @@ class SessionState {
     } catch (error) {
       const failure = asFailure(error);
       if (failure.status === 401) return 'The service does not accept that token.';
-      return `${failure.what}. ${failure.hint}`;
+      return inWords(failure);
     }
     this.question?.answer(true);
-    // What was refused before can be loaded now.
+    this.tabs.postMessage('signed in');
     connection.refresh();
     return null;
   }
@@ -65,12 +93,11 @@ class SessionState {
     try {
       await signOut();
     } catch (error) {
-      const failure = asFailure(error);
-      return `Signing out did not work: ${failure.what}. ${failure.hint}`;
+      return `Signing out did not work: ${inWords(asFailure(error))}`;
     }
     this.signedIn = false;
-    // What was shown to somebody signed in must not stay in the page's memory.
-    if (this.private) location.reload();
+    this.tabs.postMessage('signed out');
+    if (this.private) this.forget();
     return null;
   }
 
