@@ -272,8 +272,8 @@ export class LiveClient {
   /** Whether the service has much more of a log than came. */
   private compare({ id, log }: Build): void {
     const follower = this.followers.get(id);
-    if (follower?.offset != null && log.bytes - follower.offset > FAR_BEHIND_BYTES)
-      this.skipAhead(id, follower);
+    if (!follower || follower.offset === null) return;
+    if (log.bytes - follower.offset > FAR_BEHIND_BYTES) this.skipAhead(id, follower);
   }
 
   /** Asks for the last lines again, to see how far they are ahead; not again before that can be known. */
