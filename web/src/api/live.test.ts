@@ -44,10 +44,14 @@ class FakeSocket implements Socket {
 class Reader implements LogReader {
   text = '';
   begins: number[] = [];
+  afresh: boolean[] = [];
   ended = 0;
 
-  begin(at: { offset: number }): void {
+  constructor(readonly catchUp = 0) {}
+
+  begin(at: { offset: number; afresh: boolean }): void {
     this.begins.push(at.offset);
+    this.afresh.push(at.afresh);
   }
   bytes(bytes: Uint8Array): void {
     this.text += new TextDecoder().decode(bytes);
@@ -63,6 +67,7 @@ let statuses: LiveStatus[];
 let changed: string[];
 let refreshes: number;
 let client: LiveClient;
+let now: number;
 
 const newest = () => sockets.at(-1) as FakeSocket;
 
@@ -83,6 +88,7 @@ beforeEach(() => {
   statuses = [];
   changed = [];
   refreshes = 0;
+  now = 0;
   client = new LiveClient(
     {
       connect: () => {
@@ -91,6 +97,7 @@ beforeEach(() => {
         return socket;
       },
       random: () => 0.5,
+      now: () => now,
       setTimer: (run, ms) => {
         const timer = { run, ms };
         timers.push(timer);
@@ -149,7 +156,7 @@ describe('logs', () => {
 
   it('go on at the byte where they stopped, without hole or repeat', () => {
     const reader = new Reader();
-    client.follow('b1', { tail: 100 }, reader);
+    client.follow('b1', { offset: 50 }, reader);
     newest().hello(1);
     newest().says({ type: 'following', build: 'b1', channel: 1, offset: 50, line: 3 });
     newest().log(1, 50, 'abc');
@@ -232,6 +239,99 @@ describe('logs', () => {
   });
 });
 
+describe('the last lines of a log', () => {
+  const MIB = 1024 * 1024;
+  let reader: Reader;
+
+  /** Follows from byte 50 and has 3 bytes. */
+  function follow(catchUp = 0): void {
+    reader = new Reader(catchUp);
+    client.follow('b1', { tail: 100 }, reader);
+    newest().hello(1);
+    newest().says({ type: 'following', build: 'b1', channel: 1, offset: 50, line: 3 });
+    newest().log(1, 50, 'abc');
+  }
+
+  function comeBackAt(offset: number, line: number): FakeSocket {
+    const again = reconnect();
+    again.hello(2);
+    expect(again.sent[1]).toEqual({ type: 'follow', build: 'b1', tail: 100 });
+    again.says({ type: 'following', build: 'b1', channel: 1, offset, line });
+    return again;
+  }
+
+  it('go on without repeat when they begin before what is here', () => {
+    follow();
+    const again = comeBackAt(20, 1);
+    again.log(1, 20, '.'.repeat(30));
+    again.log(1, 50, 'abcd');
+    again.log(1, 54, 'ef');
+    expect(reader.text).toBe('abcdef');
+    expect(reader.begins).toEqual([50]);
+    expect(statuses.at(-1)).toBe('live');
+  });
+
+  it('go on at the byte rather than be sent again from far before', () => {
+    reader = new Reader();
+    client.follow('b1', { tail: 100 }, reader);
+    newest().hello(1);
+    newest().says({ type: 'following', build: 'b1', channel: 1, offset: 0, line: 1 });
+    for (let at = 0; at < 4; at++) newest().log(1, at * 30_000, 'x'.repeat(30_000));
+    const again = comeBackAt(0, 1);
+    expect(again.sent[2]).toEqual({ type: 'follow', build: 'b1', offset: 120_000 });
+  });
+
+  it('leave out what was missed', () => {
+    follow();
+    comeBackAt(90, 9).log(1, 90, 'xyz');
+    expect(reader.begins).toEqual([50, 90]);
+    expect(reader.afresh).toEqual([true, false]);
+    expect(reader.text).toBe('abcxyz');
+  });
+
+  it('are caught up with from a little behind, by who wants that', () => {
+    follow(MIB);
+    const again = comeBackAt(MIB, 9);
+    expect(again.sent[2]).toEqual({ type: 'follow', build: 'b1', offset: 53 });
+    again.log(1, MIB, 'of the channel that is over');
+    again.says({ type: 'following', build: 'b1', channel: 2, offset: 53, line: 3 });
+    again.log(2, 53, 'def');
+    expect(reader.text).toBe('abcdef');
+    expect(reader.begins).toEqual([50]);
+  });
+
+  it('leave out more than that', () => {
+    follow(MIB);
+    comeBackAt(53 + MIB + 1, 9);
+    expect(reader.begins).toEqual([50, 53 + MIB + 1]);
+  });
+
+  const says = (bytes: number) =>
+    newest().says({ type: 'build', revision: 5, build: { id: 'b1', log: { bytes, lines: 9 } } as Build });
+
+  it('are asked for again when the service has much more, not sooner than that can be known', () => {
+    follow();
+    now = 10_000;
+    says(53 + MIB);
+    expect(newest().sent).toHaveLength(2);
+    says(54 + MIB);
+    says(55 + MIB);
+    expect(newest().sent.slice(2)).toEqual([{ type: 'follow', build: 'b1', tail: 100 }]);
+  });
+
+  it('are asked for again while large frames come, now and then', () => {
+    follow();
+    const large = 'x'.repeat(40_000);
+    now = 2_000;
+    newest().log(1, 53, large);
+    expect(newest().sent).toHaveLength(2);
+    now = 4_000;
+    newest().log(1, 40_053, large);
+    newest().log(1, 80_053, large);
+    expect(newest().sent.slice(2)).toEqual([{ type: 'follow', build: 'b1', tail: 100 }]);
+  });
+});
+
 describe('coming back', () => {
   it('says so at once and tries after a growing, spread wait', () => {
     newest().hello(1);
@@ -258,6 +358,41 @@ describe('coming back', () => {
     elapse();
     expect(sockets[0]?.closed).toBe(true);
     expect(statuses.at(-1)).toBe('reconnecting');
+  });
+
+  /** A time in which nothing comes, as long as it takes to be sure of that. */
+  const beSilent = (looks: number) => {
+    for (let at = 0; at < looks; at++) elapse();
+  };
+
+  it('drops a connection that says nothing any more', () => {
+    newest().hello(1);
+    beSilent(6);
+    expect(statuses.at(-1)).toBe('live');
+    beSilent(1);
+    expect(sockets[0]?.closed).toBe(true);
+    expect(statuses.at(-1)).toBe('reconnecting');
+    elapse();
+    expect(sockets).toHaveLength(2);
+  });
+
+  it('keeps one that says anything, also what is not known', () => {
+    newest().hello(1);
+    for (let at = 0; at < 5; at++) {
+      beSilent(6);
+      newest().says({ type: 'alive' } as unknown as ServerMessage);
+    }
+    expect(statuses.at(-1)).toBe('live');
+    expect(sockets).toHaveLength(1);
+  });
+
+  it('drops a connection at once when the network is gone', () => {
+    newest().hello(1);
+    client.interrupted();
+    expect(sockets[0]?.closed).toBe(true);
+    expect(statuses.at(-1)).toBe('reconnecting');
+    client.interrupted();
+    expect(timers).toHaveLength(1);
   });
 
   it('tries at once when told to', () => {

@@ -103,7 +103,8 @@ export class LogModel {
   });
   readonly bytes = $derived.by(() => {
     void this.version;
-    return Math.max(this.build().log.bytes, this.store.bytes ?? 0);
+    // Of the same moment as the lines: of a log that comes live, what came.
+    return this.store.bytes ?? this.build().log.bytes;
   });
   readonly failure = $derived.by(() => {
     void this.version;

@@ -25,6 +25,9 @@ const END_MS = 600;
 /** Columns of air at the right of the widest line. */
 const AIR = 2;
 
+/** The reader's place, as it is kept with the address: at the end, on a line, or a row and pixels into it. */
+export type KeptPlace = Hold | { readonly at: 'row'; readonly key: RowKey; readonly offset: number };
+
 type Hold = { readonly at: 'end' } | { readonly at: 'line'; readonly line: number; readonly place: number };
 
 export interface Lines {
@@ -84,6 +87,15 @@ export class Place {
   /** The line that was gone to, as long as the reader stays there. */
   get heldLine(): number | null {
     return this.hold?.at === 'line' ? this.hold.line : null;
+  }
+
+  get kept(): KeptPlace {
+    return this.hold ?? { at: 'row', ...this.free };
+  }
+
+  restore(kept: KeptPlace): void {
+    this.hold = kept.at === 'row' ? null : kept;
+    if (kept.at === 'row') this.free = { key: kept.key, offset: kept.offset };
   }
 
   toEnd(): void {

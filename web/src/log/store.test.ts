@@ -126,7 +126,7 @@ describe('a live log', () => {
   it('shows what comes, the unfinished line included', () => {
     const { fetchLines } = served(0);
     const store = new LogStore(fetchLines, 0, ignore);
-    store.begin(1, 0);
+    store.begin(1, 0, true);
     store.append(encode('one\ntw'));
     expect(store.total).toBe(2);
     expect(store.line(2)?.text).toBe('tw');
@@ -140,7 +140,7 @@ describe('a live log', () => {
   it('joins the tail with what was before it', async () => {
     const { asked, fetchLines } = served(1200);
     const store = new LogStore(fetchLines, 1200, ignore);
-    store.begin(1101, 0);
+    store.begin(1101, 0, true);
     for (let at = 1101; at <= 1205; at++) store.append(encode(`line ${at}\n`));
     store.want(1090, 1110);
     await settled();
@@ -152,7 +152,7 @@ describe('a live log', () => {
   it('keeps a bounded tail; older lines are fetched again', async () => {
     const { asked, fetchLines } = served(1_000_000);
     const store = new LogStore(fetchLines, 0, ignore);
-    store.begin(1, 0);
+    store.begin(1, 0, true);
     for (let at = 1; at <= 100_000; at += 100) {
       let text = '';
       for (let line = at; line < at + 100; line++) text += `line ${line}\n`;
@@ -167,12 +167,50 @@ describe('a live log', () => {
     expect(store.line(1)?.text).toBe('line 1');
   });
 
+  it('starts its tail again further on, with what lies between fetched when it is looked at', async () => {
+    let written = served(602);
+    const store = new LogStore((...wanted) => written.fetchLines(...wanted), 602, ignore);
+    store.begin(601, 6000, true);
+    store.append(encode('line 601\nline 602\nhal'));
+    store.want(400, 603);
+    await settled();
+    expect(store.line(603)?.text).toBe('hal');
+    written = served(9000);
+    store.begin(8001, 90_000, false);
+    store.append(encode('line 8001\nline 8002\nline'));
+    expect(store.total).toBe(8003);
+    expect(store.bytes).toBe(90_024);
+    // What was fetched before is of the same log.
+    expect(store.line(500)?.text).toBe('line 500');
+    expect(store.line(603)).toBeNull();
+    store.want(600, 620);
+    await settled();
+    for (let at = 600; at <= 620; at++) expect(store.line(at)?.text).toBe(`line ${at}`);
+    expect(written.asked).toEqual([[603, 398]]);
+    store.want(7990, 8003);
+    await settled();
+    expect(store.line(8000)?.text).toBe('line 8000');
+    expect(store.line(8003)?.text).toBe('line');
+  });
+
+  it('does not keep a line that was fetched half written', async () => {
+    const fetchLines: FetchLines = () => Promise.resolve({ bytes: encode('one\nha'), next: null });
+    const store = new LogStore(fetchLines, 2, ignore);
+    store.want(1, 2);
+    await settled();
+    expect(store.line(2)?.text).toBe('ha');
+    store.begin(2, 4, true);
+    store.append(encode('half\n'));
+    store.begin(50, 400, false);
+    expect(store.line(2)).toBeNull();
+  });
+
   it('starts its tail again elsewhere when it could not go on', () => {
     const { fetchLines } = served(0);
     const store = new LogStore(fetchLines, 0, ignore);
-    store.begin(1, 0);
+    store.begin(1, 0, true);
     store.append(encode('old\n'));
-    store.begin(101, 0);
+    store.begin(101, 0, true);
     store.append(encode('new\n'));
     expect(store.total).toBe(101);
     expect(store.line(101)?.text).toBe('new');

@@ -23,6 +23,8 @@ interface Block {
   asked: number;
   /** UTF-16 units that the cache's sum holds for it. */
   counted: number;
+  /** Whether its last line may go on: it had no end, and was the last one that was known. */
+  unfinished: boolean;
 }
 
 export class LogStore {
@@ -90,10 +92,14 @@ export class LogStore {
     this.changed();
   }
 
-  /** The live log begins at this line and byte. What the tail had before is dropped; it can be fetched. */
-  begin(line: number, offset: number): void {
-    // It could not go on where it stopped, so this may be another log altogether.
-    if (this.tail) this.forget();
+  /**
+   * The live log begins at this line and byte. What the tail had before is dropped; it can be fetched. `afresh`
+   * if this may be another log than before.
+   */
+  begin(line: number, offset: number, afresh: boolean): void {
+    if (afresh && this.tail) this.forget();
+    // A line that was fetched while it was being written comes whole with the tail, which may let go of it.
+    for (const [index, block] of this.blocks) if (block.unfinished) this.drop(index, block);
     const lines = new Lines(this.styleBefore(line));
     this.tail = lines;
     this.tailFirst = line;
@@ -131,8 +137,15 @@ export class LogStore {
   }
 
   private forget(): void {
+    for (const request of this.requests.values()) request.abort();
     this.blocks.clear();
     this.cached = 0;
+  }
+
+  private drop(index: number, block: Block): void {
+    this.blocks.delete(index);
+    this.cached -= block.counted;
+    block.counted = 0;
   }
 
   private get pendingLine(): LogLine | null {
@@ -203,12 +216,17 @@ export class LogStore {
     const first = firstOf(index);
     const asked = this.lastFetchable;
     const known = this.blocks.get(index);
-    const block = known ?? { lines: new Lines(this.styleBefore(first)), asked: 0, counted: 0 };
+    const block = known ?? {
+      lines: new Lines(this.styleBefore(first)),
+      asked: 0,
+      counted: 0,
+      unfinished: false,
+    };
     while (block.lines.length < BLOCK_LINES) {
       const at = first + block.lines.length;
       const answer = await this.fetchLines(at, BLOCK_LINES - block.lines.length, signal);
       if (answer.bytes.length === 0) break;
-      this.addAnswer(block.lines, answer, at);
+      this.addAnswer(block, answer, at);
       if (first + block.lines.length === at) break;
       this.keep(index, block);
       this.changed();
@@ -223,7 +241,8 @@ export class LogStore {
    * A line without its end is one that did not fit into the answer, which then says that the line after it
    * follows; or the log's last one; or one that is still being written, which comes with the tail.
    */
-  private addAnswer(lines: Lines, answer: LogLines, at: number): void {
+  private addAnswer(block: Block, answer: LogLines, at: number): void {
+    const { lines } = block;
     const before = lines.length;
     const splitter = new LineSplitter((text, cut) => lines.push(text, cut));
     splitter.write(answer.bytes);
@@ -231,7 +250,10 @@ export class LogStore {
     const { rest } = splitter;
     if (rest.text === '') return;
     if (answer.next !== null) lines.push(rest.text, true);
-    else if (this.isLast(at + count)) splitter.finish();
+    else if (this.isLast(at + count)) {
+      splitter.finish();
+      block.unfinished = !this.finished;
+    }
   }
 
   private isLast(line: number): boolean {
@@ -245,9 +267,7 @@ export class LogStore {
     this.blocks.set(index, block);
     for (const [oldest, old] of this.blocks) {
       if (this.cached <= MAX_CACHED || oldest === index) break;
-      this.blocks.delete(oldest);
-      this.cached -= old.counted;
-      old.counted = 0;
+      this.drop(oldest, old);
     }
     this.grow(firstOf(index) + block.lines.length - 1);
   }

@@ -43,6 +43,7 @@ class Connection {
     if (this.started) return;
     this.started = true;
     addEventListener('online', () => this.live.retryNow());
+    addEventListener('offline', () => this.live.interrupted());
     document.addEventListener('visibilitychange', () => {
       if (document.visibilityState === 'visible') this.live.retryNow();
     });

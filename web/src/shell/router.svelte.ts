@@ -107,6 +107,8 @@ class Router {
     if (url.origin !== location.origin || !ours) return;
     event.preventDefault();
     if (url.href !== location.href) this.go(url.href);
+    // A link to where the reader is leads there, not to the place that was kept.
+    else this.keep(null);
     this.visits += 1;
   }
 }
