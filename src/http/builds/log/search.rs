@@ -86,11 +86,12 @@ pub struct MatchView {
     pub line: u64,
     /// Where the match begins in its line, in bytes, from 1.
     pub column: u64,
-    /// Bytes.
+    /// Bytes of the log, with the escape sequences within the match.
     pub length: u64,
-    /// Some of the line around the match; what is not UTF-8 is replaced.
+    /// Some of the line around the match, without escape sequences; what is not UTF-8 is replaced.
     pub excerpt: String,
-    /// Where the excerpt begins in its line, in bytes, from 1.
+    /// Where the excerpt's first byte stands in its line, in bytes, from 1. As `column`, it counts
+    /// the escape sequences, which the excerpt does not have.
     pub excerpt_column: u64,
 }
 
@@ -112,7 +113,8 @@ impl From<Found> for FoundView {
 
 /// Lines of the log that match.
 ///
-/// At most `limit` matches, and those of about a GiB of log; `next` says where to go on.
+/// At most `limit` matches, and those of about a GiB of log; `next` says where to go on. Escape
+/// sequences of terminals are not looked at: what is found is what is shown.
 #[utoipa::path(
     get,
     path = "/api/v1/builds/{id}/log/search",
@@ -207,7 +209,7 @@ impl From<Marks> for MarksView {
 
 /// Where in the log lines match.
 ///
-/// The whole log is searched, as it was when the request came.
+/// The whole log is searched, as it was when the request came, without its escape sequences.
 #[utoipa::path(
     get,
     path = "/api/v1/builds/{id}/log/search/marks",
