@@ -154,7 +154,7 @@ impl Web {
         match opened.await? {
             None if build.state.is_end() && build.log_bytes > 0 => Err(Failure::not_found(
                 format!("the log of build {} is no longer kept", build.id),
-                "logs are removed after `retention.logs`",
+                "logs are kept for a time, which `retention.logs` of the service file sets",
             )),
             opened => Ok(opened),
         }

@@ -249,7 +249,7 @@ pub async fn marks(web: &Web, id: &str, query: &str) -> Answer {
 fn pattern(text: &str, case: Option<bool>, regex: Option<bool>) -> Result<Query, Failure> {
     if text.is_empty() || text.len() > LONGEST_PATTERN {
         return Err(Failure::bad_request(
-            "q is empty or too long",
+            "the text to look for is empty or too long",
             format!("it may have 1 to {LONGEST_PATTERN} bytes"),
         ));
     }
@@ -259,6 +259,12 @@ fn pattern(text: &str, case: Option<bool>, regex: Option<bool>) -> Result<Query,
         false => Query::text(text, case),
     };
     pattern.map_err(|error| {
+        if let regex::Error::CompiledTooBig(_) = error {
+            return Failure::bad_request(
+                "the expression is too large",
+                "make it shorter, above all what it repeats",
+            );
+        }
         // The message shows the expression with a mark below it; its last line says what is wrong.
         let error = error.to_string();
         let what = error
@@ -268,7 +274,7 @@ fn pattern(text: &str, case: Option<bool>, regex: Option<bool>) -> Result<Query,
             .trim_start_matches("error: ");
         Failure::bad_request(
             format!("the expression cannot be read: {what}"),
-            "leave `regex` out to look for the text as it stands",
+            "correct the expression, or search for it as plain text",
         )
     })
 }
