@@ -14,6 +14,9 @@ use super::figures::now;
 /// Channel and offset, before the bytes.
 const HEAD: usize = 12;
 
+/// Said where there is nothing else to say.
+const ALIVE: &str = r#"{"type":"alive"}"#;
+
 pub struct Watcher {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
 }
@@ -84,9 +87,12 @@ impl Watcher {
     }
 
     async fn next(&mut self) -> anyhow::Result<Message> {
-        match self.socket.next().await {
-            Some(message) => Ok(message?),
-            None => bail!("the service closed the connection"),
+        loop {
+            match self.socket.next().await {
+                Some(Ok(Message::Text(text))) if text.as_str() == ALIVE => {}
+                Some(message) => return Ok(message?),
+                None => bail!("the service closed the connection"),
+            }
         }
     }
 }

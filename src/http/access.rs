@@ -6,7 +6,7 @@ use std::sync::Arc;
 use subtle::ConstantTimeEq;
 use url::Url;
 use warp::filters::path::FullPath;
-use warp::http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, ORIGIN};
+use warp::http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, HOST, ORIGIN};
 use warp::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use warp::{Filter, Rejection};
 
@@ -107,6 +107,34 @@ pub fn credential(service: &Service, headers: &HeaderMap) -> Result<Option<Crede
     }
     let is_valid = Session::is_valid_in(headers, &api_token(service)?);
     Ok(is_valid.then_some(Credential::Session))
+}
+
+/// What a connection proved its right with, for a connection that outlives its request.
+pub struct Pass {
+    /// Those that [`authorize`] looks at.
+    headers: HeaderMap,
+}
+
+impl Pass {
+    pub fn of(headers: &HeaderMap) -> Self {
+        let kept = headers
+            .iter()
+            .filter(|(name, _)| [AUTHORIZATION, COOKIE].contains(name));
+        let kept = kept.map(|(name, value)| (name.clone(), value.clone()));
+        Self {
+            headers: kept.collect(),
+        }
+    }
+
+    /// Whether the service would still show its builds: it may have become private, the token
+    /// another, the session old.
+    pub fn check(&self, service: &Service) -> Result<(), Failure> {
+        let is_private = service.config.borrow().monitor.private;
+        match is_private {
+            true => authorize(service, &self.headers),
+            false => Ok(()),
+        }
+    }
 }
 
 /// The comparison takes the same time wherever two tokens of one length differ.

@@ -87,6 +87,10 @@ pub struct LiveTimes {
     /// A client that takes nothing for so long is disconnected.
     pub send_timeout: Duration,
     pub ping_every: Duration,
+    /// A client hears something at least this often, in a form that a page can see.
+    pub alive_every: Duration,
+    /// How often what a client proved its right with is looked at again.
+    pub check_every: Duration,
 }
 
 impl Default for LiveTimes {
@@ -94,6 +98,8 @@ impl Default for LiveTimes {
         Self {
             send_timeout: Duration::from_secs(30),
             ping_every: Duration::from_secs(20),
+            alive_every: Duration::from_secs(5),
+            check_every: Duration::from_secs(5),
         }
     }
 }
@@ -148,7 +154,7 @@ impl Web {
         match opened.await? {
             None if build.state.is_end() && build.log_bytes > 0 => Err(Failure::not_found(
                 format!("the log of build {} is no longer kept", build.id),
-                "logs are removed after `retention.logs`",
+                "logs are kept for a time, which `retention.logs` of the service file sets",
             )),
             opened => Ok(opened),
         }

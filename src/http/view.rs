@@ -67,7 +67,8 @@ pub struct BuildView {
     pub base: Option<Base>,
     /// Id of the container.
     pub container: Option<String>,
-    /// Null for a load of the configuration, which runs in no container.
+    /// Null for a load of the configuration, which runs in no container, and for an imported build,
+    /// which ran under limits that are not known.
     pub limits: Option<LimitsView>,
     pub log: LogView,
     pub artifacts: Vec<ArtifactView>,
@@ -333,7 +334,9 @@ fn view(
     status: Option<StatusView>,
     usual: Option<UsualView>,
 ) -> BuildView {
-    let limits = build.recipe().map(|recipe| LimitsView {
+    let is_imported = matches!(build.cause, Cause::Imported { .. });
+    let recipe = build.recipe().filter(|_| !is_imported);
+    let limits = recipe.map(|recipe| LimitsView {
         memory: recipe.memory.unwrap_or(config.docker.memory),
         cpus: recipe.cpus.or(config.docker.cpus),
         pids: config.docker.pids,

@@ -15,6 +15,7 @@
 //! counts as a line. Everything here blocks on the disk: call it where blocking is allowed.
 
 mod compress;
+mod escapes;
 mod frames;
 mod index;
 mod query;

@@ -1,6 +1,8 @@
 //! Searching some lines of a log on one thread: line by line in meaning, block by block in fact,
 //! so that a log of any size, or one with a line of any length, is searched in a few hundred KiB
-//! of memory.
+//! of memory (a few MiB where there is an escape sequence at every other byte).
+//!
+//! What is searched is what a terminal would show: escape sequences are left out of the blocks.
 
 use std::io;
 use std::ops::ControlFlow;
@@ -8,6 +10,7 @@ use std::ops::ControlFlow;
 use tokio_util::sync::CancellationToken;
 
 use super::count_newlines;
+use super::escapes::Escapes;
 use super::query::Query;
 use super::reader::LogReader;
 
@@ -45,13 +48,13 @@ pub(super) struct Part {
 pub struct Match {
     /// From 1.
     pub line: u64,
-    /// Where the match begins in its line, in bytes, from 1.
+    /// Where the match begins in its line, as that is in the log: in bytes, from 1.
     pub column: u64,
-    /// Bytes.
+    /// Bytes of the log, with the escape sequences within the match.
     pub length: u64,
-    /// At most 256 bytes of the line, beginning at `excerpt_column`.
+    /// At most 256 bytes of the line, without escape sequences.
     pub excerpt: Vec<u8>,
-    /// Where the excerpt begins in the line, in bytes, from 1.
+    /// Where the excerpt's first byte stands in the line, as `column` does.
     pub excerpt_column: u64,
 }
 
@@ -59,31 +62,37 @@ pub struct Match {
 pub(super) struct Hit<'a> {
     pub line: u64,
     query: &'a Query,
+    escapes: &'a Escapes,
     text: &'a [u8],
     /// Somewhere in the line; nothing before it in the line matches.
     from: usize,
     line_end: usize,
-    /// How much of the line stands before the text, if it begins there.
-    before_text: u64,
+    /// Where in the log the line begins in which the text begins.
+    first_line_offset: u64,
 }
 
 impl Hit<'_> {
     pub fn to_match(&self) -> Match {
         let newline = memchr::memrchr(b'\n', &self.text[..self.from]);
         let line_start = newline.map_or(0, |at| at + 1);
+        let line_offset =
+            newline.map_or(self.first_line_offset, |at| self.escapes.offset_of(at) + 1);
         let found = self.query.regex.find_at(self.text, self.from);
         let found = found.expect("the line matches");
-        let before = if line_start == 0 { self.before_text } else { 0 };
-        let line = &self.text[line_start..self.line_end];
-        let start = found.start() - line_start;
-        let excerpt_start = start.saturating_sub(EXCERPT_BEFORE);
-        let excerpt_end = line.len().min(excerpt_start + EXCERPT);
+        let start = self.escapes.offset_of(found.start());
+        // What is left out after the last byte is not a part of the match.
+        let length = match found.is_empty() {
+            true => 0,
+            false => self.escapes.offset_of(found.end() - 1) + 1 - start,
+        };
+        let excerpt_start = line_start.max(found.start().saturating_sub(EXCERPT_BEFORE));
+        let excerpt_end = self.line_end.min(excerpt_start + EXCERPT);
         Match {
             line: self.line,
-            column: before + start as u64 + 1,
-            length: found.len() as u64,
-            excerpt: line[excerpt_start..excerpt_end].to_vec(),
-            excerpt_column: before + excerpt_start as u64 + 1,
+            column: start - line_offset + 1,
+            length,
+            excerpt: self.text[excerpt_start..excerpt_end].to_vec(),
+            excerpt_column: self.escapes.offset_of(excerpt_start) - line_offset + 1,
         }
     }
 }
@@ -106,9 +115,11 @@ impl LogReader {
             query,
             each,
             line: part.from.line,
-            line_begun: 0,
+            line_offset: part.from.offset,
+            within_line: false,
             line_matched: false,
         };
+        let mut escapes = Escapes::starting_at(part.from.offset);
         let mut cursor = self.cursor()?;
         let mut buffer = vec![0; BLOCK];
         let mut filled = 0;
@@ -122,23 +133,26 @@ impl LogReader {
             let read = cursor.read_into(&mut buffer[filled..filled + wanted], offset)?;
             offset += read as u64;
             let fresh = filled;
-            filled += read;
+            filled = escapes.leave_out(&mut buffer[..filled + read], fresh);
             let (flow, settled) = if read == 0 {
-                let _ = scan.lines(&buffer[..filled]);
+                let _ = scan.lines(&buffer[..filled], &escapes);
                 return Ok(());
             } else if let Some(newline) = memchr::memrchr(b'\n', &buffer[fresh..filled]) {
                 let end = fresh + newline + 1;
-                (scan.lines(&buffer[..end]), end)
+                (scan.lines(&buffer[..end], &escapes), end)
             } else if filled == BLOCK {
-                (scan.piece_of_line(&buffer), BLOCK - OVERLAP)
+                (scan.piece_of_line(&buffer, &escapes), BLOCK - OVERLAP)
             } else {
                 (ControlFlow::Continue(()), 0)
             };
             if flow.is_break() {
                 return Ok(());
             }
-            buffer.copy_within(settled..filled, 0);
-            filled -= settled;
+            if settled > 0 {
+                buffer.copy_within(settled..filled, 0);
+                filled -= settled;
+                escapes.move_on(settled);
+            }
         }
     }
 }
@@ -148,20 +162,22 @@ struct Scan<'a, F> {
     each: F,
     /// The line at which the next bytes begin.
     line: u64,
-    /// How much of that line was looked at already, when it is longer than a block. The next
+    /// Where in the log that line begins.
+    line_offset: u64,
+    /// Whether some of that line was looked at already, as it is longer than a block. The next
     /// piece begins with the last [`CONTEXT`] of those bytes.
-    line_begun: u64,
+    within_line: bool,
     line_matched: bool,
 }
 
 impl<F: FnMut(Hit<'_>) -> ControlFlow<()>> Scan<'_, F> {
     /// Where a match may begin in the next bytes.
     fn first_start(&self) -> usize {
-        if self.line_begun > 0 { CONTEXT } else { 0 }
+        if self.within_line { CONTEXT } else { 0 }
     }
 
     /// Searches bytes that end where a line ends.
-    fn lines(&mut self, bytes: &[u8]) -> ControlFlow<()> {
+    fn lines(&mut self, bytes: &[u8], escapes: &Escapes) -> ControlFlow<()> {
         if bytes.is_empty() {
             return ControlFlow::Continue(());
         }
@@ -185,24 +201,25 @@ impl<F: FnMut(Hit<'_>) -> ControlFlow<()>> Scan<'_, F> {
             (self.each)(Hit {
                 line,
                 query: self.query,
+                escapes,
                 text,
                 from,
                 line_end,
-                before_text: self.line_begun,
+                first_line_offset: self.line_offset,
             })?;
         }
         self.line = line + count_newlines(&bytes[counted..]);
-        self.line_begun = 0;
+        self.line_offset = escapes.offset_of(bytes.len() - 1) + 1;
+        self.within_line = false;
         self.line_matched = false;
         ControlFlow::Continue(())
     }
 
     /// Searches a block within a line that goes on after it.
-    fn piece_of_line(&mut self, piece: &[u8]) -> ControlFlow<()> {
+    fn piece_of_line(&mut self, piece: &[u8], escapes: &Escapes) -> ControlFlow<()> {
         let kept_from = piece.len() - OVERLAP;
-        let before_text = self.line_begun;
         let first_start = self.first_start();
-        self.line_begun += kept_from as u64;
+        self.within_line = true;
         if self.line_matched {
             return ControlFlow::Continue(());
         }
@@ -220,10 +237,11 @@ impl<F: FnMut(Hit<'_>) -> ControlFlow<()>> Scan<'_, F> {
         (self.each)(Hit {
             line: self.line,
             query: self.query,
+            escapes,
             text: piece,
             from: first_start,
             line_end: piece.len(),
-            before_text,
+            first_line_offset: self.line_offset,
         })
     }
 }

@@ -129,7 +129,7 @@ where
     match value.filter(|value| !value.is_empty()) {
         None => Ok(None),
         Some(value) => value.parse().map(Some).map_err(|error: T::Err| {
-            Failure::bad_request(format!("{name}: {error}"), "see docs/http.md")
+            Failure::bad_request(format!("{name}: {error}"), "correct it, or leave it out")
         }),
     }
 }
@@ -150,8 +150,8 @@ pub fn checked_text(text: Option<&str>) -> Result<Option<&str>, Failure> {
     let text = text.map(str::trim).filter(|text| !text.is_empty());
     match text {
         Some(text) if text.len() > LONGEST_TEXT => Err(Failure::bad_request(
-            "text is too long",
-            format!("at most {LONGEST_TEXT} bytes are looked for"),
+            "the text is too long",
+            format!("it may have at most {LONGEST_TEXT} bytes"),
         )),
         text => Ok(text),
     }
@@ -170,7 +170,7 @@ fn states(list: &str) -> Result<Vec<State>, Failure> {
             word => states.push(word.parse().map_err(|error: String| {
                 Failure::bad_request(
                     format!("state: {error}"),
-                    "separate states by commas; `running` and `finished` stand for several",
+                    "`running` and `finished` stand for several; commas separate states",
                 )
             })?),
         }

@@ -5,6 +5,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{FutureExt, SinkExt, StreamExt};
@@ -15,11 +16,12 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error as SocketError, Message, Utf8Bytes};
 use warp::Filter;
 use warp::filters::BoxedFilter;
-use warp::http::HeaderMap;
+use warp::http::{HeaderMap, StatusCode};
 
+use crate::http::access::Pass;
 use crate::http::answer::{Answer, Response, respond};
 use crate::http::failure::ErrorView;
-use crate::http::live::{FAREWELL, Socket, accept};
+use crate::http::live::{FAREWELL, NO_LONGER, Socket, accept};
 use crate::http::{Web, filters};
 use crate::service::legacy::{Event, Feed};
 
@@ -56,13 +58,15 @@ enum Gone {
     Closed,
     /// The service stops.
     Closing,
+    /// The client may not watch any more.
+    Refused,
     /// The store could not be read.
     Failed,
 }
 
-async fn converse(web: Arc<Web>, mut socket: Socket) {
+async fn converse(web: Arc<Web>, mut socket: Socket, pass: Pass) {
     web.service.metrics.live_clients.inc();
-    let gone = match tell(&web, &mut socket).await {
+    let gone = match tell(&web, &mut socket, &pass).await {
         Ok(never) => match never {},
         Err(gone) => gone,
     };
@@ -72,6 +76,7 @@ async fn converse(web: Arc<Web>, mut socket: Socket) {
         // The library has an answer ready, which goes out while the rest is read.
         Gone::Closed => None,
         Gone::Closing => Some((CloseCode::Away, "the service stops")),
+        Gone::Refused => Some((CloseCode::Policy, NO_LONGER)),
         Gone::Failed => Some((CloseCode::Error, "an internal error")),
     };
     let farewell = async {
@@ -85,10 +90,14 @@ async fn converse(web: Arc<Web>, mut socket: Socket) {
     let _ = timeout(FAREWELL, farewell).await;
 }
 
-async fn tell(web: &Web, socket: &mut Socket) -> Result<Infallible, Gone> {
+async fn tell(web: &Web, socket: &mut Socket, pass: &Pass) -> Result<Infallible, Gone> {
     let mut feed = Feed::new(&web.service);
-    let mut ping = pings(web);
+    let mut ping = every(web.live_times.ping_every);
+    let mut check = every(web.live_times.check_every);
     loop {
+        if check.tick().now_or_never().is_some() {
+            still_admitted(web, pass)?;
+        }
         while let Some(heard) = socket.next().now_or_never() {
             hear(heard)?;
         }
@@ -106,6 +115,7 @@ async fn tell(web: &Web, socket: &mut Socket) -> Result<Infallible, Gone> {
         tokio::select! {
             () = feed.changed() => {}
             heard = socket.next() => hear(heard)?,
+            _ = check.tick() => still_admitted(web, pass)?,
             _ = ping.tick() => send(web, socket, Message::Ping(Bytes::new())).await?,
             () = web.closing.cancelled() => return Err(Gone::Closing),
         }
@@ -120,11 +130,19 @@ fn hear(heard: Option<Result<Message, SocketError>>) -> Result<(), Gone> {
     }
 }
 
-fn pings(web: &Web) -> Interval {
-    let mut ping = interval(web.live_times.ping_every);
-    ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    ping.reset();
-    ping
+fn still_admitted(web: &Web, pass: &Pass) -> Result<(), Gone> {
+    pass.check(&web.service)
+        .map_err(|failure| match failure.status {
+            StatusCode::UNAUTHORIZED => Gone::Refused,
+            _ => Gone::Failed,
+        })
+}
+
+fn every(time: Duration) -> Interval {
+    let mut ticks = interval(time);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks.reset();
+    ticks
 }
 
 async fn send(web: &Web, socket: &mut Socket, message: Message) -> Result<(), Gone> {

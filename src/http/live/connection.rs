@@ -15,11 +15,13 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error as SocketError, Message};
+use warp::http::StatusCode;
 
 use super::channel::{Channel, Moment, Next};
 use super::protocol::{self, ClientMessage, Place, ServerMessage};
 use crate::domain::names::BuildId;
 use crate::http::Web;
+use crate::http::access::Pass;
 use crate::http::failure::Failure;
 
 pub type Socket = WebSocketStream<TokioIo<Upgraded>>;
@@ -30,6 +32,9 @@ const CHANNELS: usize = 64;
 /// After changes were sent, those that follow gather for so long: of a build that hurries through
 /// its states, a client sees a few and not each.
 const CHANGES_PAUSE: Duration = Duration::from_millis(25);
+
+/// Said to who may not watch any more.
+pub const NO_LONGER: &str = "builds are shown only to who has the API token or a session";
 
 /// A farewell is worth no longer wait.
 pub const FAREWELL: Duration = Duration::from_secs(1);
@@ -46,6 +51,10 @@ pub struct Connection {
     channels: Vec<Channel>,
     last_channel: u32,
     ping: Interval,
+    pass: Pass,
+    check_at: Instant,
+    /// A page that hears nothing by then is told that the connection stands.
+    alive_at: Instant,
 }
 
 /// Why a connection ends.
@@ -58,17 +67,22 @@ enum Gone {
     TooSlow,
     /// The service stops.
     Closing,
-    /// The client broke the protocol of WebSockets, or sent too long a message.
+    /// The client broke the protocol of WebSockets, sent too long a message, or may not watch any
+    /// more.
     Refused(CloseCode, &'static str),
 }
 
 impl Connection {
-    pub fn new(web: Arc<Web>, socket: Socket) -> Self {
+    pub fn new(web: Arc<Web>, socket: Socket, pass: Pass) -> Self {
         let mut ping = interval(web.live_times.ping_every);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         ping.reset();
+        let now = Instant::now();
         Self {
             socket,
+            pass,
+            check_at: now + web.live_times.check_every,
+            alive_at: now + web.live_times.alive_every,
             revision: web.service.store.revision(),
             begun: web.service.logs.begun(),
             since: None,
@@ -121,11 +135,30 @@ impl Connection {
             while let Some(heard) = self.socket.next().now_or_never() {
                 self.hear(heard).await?;
             }
+            self.keep().await?;
             let changed = self.send_changes().await?;
             let logged = self.send_logs().await?;
             if !changed && !logged {
                 self.wait().await?;
             }
+        }
+    }
+
+    /// What is due by the clock, however much there is to send.
+    async fn keep(&mut self) -> Result<(), Gone> {
+        let now = Instant::now();
+        if now >= self.check_at {
+            self.check_at = now + self.web.live_times.check_every;
+            if let Err(failure) = self.pass.check(&self.web.service) {
+                return Err(match failure.status {
+                    StatusCode::UNAUTHORIZED => Gone::Refused(CloseCode::Policy, NO_LONGER),
+                    _ => Gone::Refused(CloseCode::Error, "an internal error"),
+                });
+            }
+        }
+        match now >= self.alive_at {
+            true => self.say(&ServerMessage::Alive).await,
+            false => Ok(()),
         }
     }
 
@@ -136,6 +169,7 @@ impl Connection {
         let waits_for_log = self.channels.iter().any(Channel::waits_for_change);
         let waits_for_change = waits_for_log || self.since.is_some();
         let changes_from = self.changes_from;
+        let due = self.check_at.min(self.alive_at);
         let web = Arc::clone(&self.web);
         let heard = {
             let mut more: Vec<_> = self
@@ -155,6 +189,7 @@ impl Connection {
                 _ = self.revision.changed(), if waits_for_change => None,
                 _ = self.begun.changed(), if waits_for_log => None,
                 () = sleep_until(changes_from), if has_changes => None,
+                () = sleep_until(due) => None,
                 _ = self.ping.tick() => {
                     drop(more);
                     return self.send(Message::Ping(Bytes::new())).await;
@@ -335,15 +370,21 @@ impl Connection {
     }
 
     async fn send(&mut self, message: Message) -> Result<(), Gone> {
+        // Which a page does not see.
+        let is_ping = message.is_ping();
         let sent = timeout(self.web.live_times.send_timeout, self.socket.send(message));
         tokio::select! {
             sent = sent => match sent {
-                Ok(Ok(())) => Ok(()),
-                Ok(Err(_)) => Err(Gone::Left),
-                Err(_) => Err(Gone::TooSlow),
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => return Err(Gone::Left),
+                Err(_) => return Err(Gone::TooSlow),
             },
-            () = self.web.closing.cancelled() => Err(Gone::Closing),
+            () = self.web.closing.cancelled() => return Err(Gone::Closing),
         }
+        if !is_ping {
+            self.alive_at = Instant::now() + self.web.live_times.alive_every;
+        }
+        Ok(())
     }
 }
 

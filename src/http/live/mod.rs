@@ -24,9 +24,9 @@ use warp::{Filter, Reply};
 
 pub use self::changes::Changes;
 use self::connection::Connection;
-pub use self::connection::{FAREWELL, Socket};
+pub use self::connection::{FAREWELL, NO_LONGER, Socket};
 pub use self::protocol::{ClientMessage, ServerMessage};
-use super::access::check_origin;
+use super::access::{Pass, check_origin};
 use super::answer::{Answer, Response, respond};
 use super::failure::{ErrorView, Failure};
 use super::{Web, filters};
@@ -59,8 +59,8 @@ pub fn routes(web: &Arc<Web>) -> BoxedFilter<(Response,)> {
     )
 )]
 fn live(web: Arc<Web>, headers: &HeaderMap, upgrade: Option<OnUpgrade>) -> Answer {
-    accept(web, headers, upgrade, |web, socket| {
-        Connection::new(web, socket).run()
+    accept(web, headers, upgrade, |web, socket, pass| {
+        Connection::new(web, socket, pass).run()
     })
 }
 
@@ -69,13 +69,14 @@ pub fn accept<C: Future<Output = ()> + Send>(
     web: Arc<Web>,
     headers: &HeaderMap,
     upgrade: Option<OnUpgrade>,
-    converse: impl FnOnce(Arc<Web>, Socket) -> C + Send + 'static,
+    converse: impl FnOnce(Arc<Web>, Socket, Pass) -> C + Send + 'static,
 ) -> Answer {
     let public_url = web.service.config.borrow().public_url.clone();
     check_origin(headers, public_url.as_str())?;
     let (Some(key), Some(upgrade)) = (websocket_key(headers), upgrade) else {
         return Ok(upgrade_required());
     };
+    let pass = Pass::of(headers);
     let tasks = web.connections.clone();
     tasks.spawn(async move {
         match upgrade.await {
@@ -87,7 +88,7 @@ pub fn accept<C: Future<Output = ()> + Send>(
                     .max_frame_size(Some(LARGEST_MESSAGE));
                 let io = TokioIo::new(upgraded);
                 let socket = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;
-                converse(web, socket).await;
+                converse(web, socket, pass).await;
             }
             Err(error) => tracing::debug!(%error, "a live connection could not begin"),
         }

@@ -142,6 +142,8 @@ pub enum ServerMessage<'a> {
         /// The log's length.
         offset: u64,
     },
+    /// Nothing else was sent for a while, and the connection stands.
+    Alive,
     /// A message could not be carried out; the connection stays.
     Error {
         #[schema(value_type = Option<String>)]

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::domain::time::Timestamp;
 
 #[tokio::test]
 async fn a_build_is_shown_as_the_contract_says() {
@@ -281,7 +282,7 @@ async fn a_log_is_searched() {
     let broken = fixture
         .get(&format!("/api/v1/builds/{id}/log/search?q=(&regex=true"))
         .await;
-    insta::assert_snapshot!(failure(&broken), @"400: the expression cannot be read: unclosed group; leave `regex` out to look for the text as it stands");
+    insta::assert_snapshot!(failure(&broken), @"400: the expression cannot be read: unclosed group; correct the expression, or search for it as plain text");
     assert_eq!(
         fixture
             .get(&format!("/api/v1/builds/{id}/log/search?q="))
@@ -591,4 +592,23 @@ async fn what_has_ended_or_is_unknown_is_not_cancelled() {
     insta::assert_snapshot!(cancel("..").await, @"404: there is no build ..; the ids of builds are listed at /api/v1/builds");
     let queued = fixture.push('b').await.remove(0);
     insta::assert_snapshot!(cancel(queued.as_str()).await, @"503: the service is starting or stopping; try again soon");
+}
+
+#[tokio::test]
+async fn the_limits_of_an_imported_build_are_not_known() {
+    let fixture = Fixture::new();
+    let mut new = new_build('a');
+    new.cause = Cause::Imported {
+        id: "1500000000-1".into(),
+        artifact: None,
+        imported: Timestamp::now(),
+    };
+    let pushed = fixture.store().hear_push(None, new).await.unwrap();
+    let own = fixture.push('b').await;
+    let limits = async |id: &BuildId| {
+        let build = fixture.get(&format!("/api/v1/builds/{id}")).await;
+        json(&build)["limits"].clone()
+    };
+    assert_eq!(limits(&pushed.builds[0]).await, Value::Null);
+    assert!(limits(&own[0]).await.is_object());
 }

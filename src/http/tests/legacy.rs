@@ -437,7 +437,7 @@ async fn a_sync_tells_listeners_the_present_again() {
 async fn a_listener_that_never_reads_is_dropped_and_others_hear_everything() {
     let impatient = LiveTimes {
         send_timeout: Duration::from_millis(300),
-        ping_every: Duration::from_secs(20),
+        ..LiveTimes::default()
     };
     let served = serve(Fixture::patient(impatient)).await;
     let fixture = &served.fixture;
@@ -494,6 +494,24 @@ async fn listeners_come_by_the_same_rules_as_live_ones() {
     served.stop.send(()).unwrap();
     match listener.frame().await.unwrap().unwrap() {
         Message::Close(Some(frame)) => assert_eq!(u16::from(frame.code), 1001),
+        message => panic!("{message:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_listener_without_a_token_leaves_a_service_that_becomes_private() {
+    let watchful = LiveTimes {
+        check_every: Duration::from_millis(20),
+        ..LiveTimes::default()
+    };
+    let served = serve(Fixture::patient(watchful)).await;
+    let mut listener = Listener::connect(&served).await;
+    listener.next_of("status").await;
+    served
+        .fixture
+        .configure(|config| config.monitor.private = true);
+    match listener.frame().await.unwrap().unwrap() {
+        Message::Close(Some(frame)) => assert_eq!(u16::from(frame.code), 1008),
         message => panic!("{message:?}"),
     }
 }

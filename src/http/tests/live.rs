@@ -7,6 +7,7 @@ use futures_util::{SinkExt, StreamExt};
 use serde_json::json;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
@@ -49,9 +50,16 @@ enum Got {
 impl Client {
     /// Connected, and greeted.
     async fn connect(address: SocketAddr) -> (Self, Value) {
-        let (socket, _) = connect_async(format!("ws://{address}/api/v1/live"))
-            .await
-            .unwrap();
+        Self::connect_with(address, &[]).await
+    }
+
+    async fn connect_with(address: SocketAddr, headers: &[(&'static str, &str)]) -> (Self, Value) {
+        let url = format!("ws://{address}/api/v1/live");
+        let mut request = url.into_client_request().unwrap();
+        for (name, value) in headers {
+            request.headers_mut().insert(*name, value.parse().unwrap());
+        }
+        let (socket, _) = connect_async(request).await.unwrap();
         let mut client = Self(socket);
         let hello = client.text().await;
         assert_eq!(hello["type"], "hello");
@@ -341,7 +349,7 @@ async fn logs_take_turns_and_a_long_one_does_not_hold_up_a_short_one() {
 async fn a_client_that_never_reads_is_dropped_and_others_are_not_held_up() {
     let impatient = LiveTimes {
         send_timeout: Duration::from_millis(300),
-        ping_every: Duration::from_secs(20),
+        ..LiveTimes::default()
     };
     let served = serve(Fixture::patient(impatient)).await;
     let log = varied(40_000_000);
@@ -422,7 +430,6 @@ async fn more_than_64_logs_at_once_are_refused() {
 
 #[tokio::test]
 async fn pages_of_other_sites_and_plain_requests_are_turned_away() {
-    use tokio_tungstenite::tungstenite::client::IntoClientRequest;
     let served = serve(Fixture::new()).await;
     let url = format!("ws://{}/api/v1/live", served.address);
     let with_origin = async |origin: String| {
@@ -475,4 +482,76 @@ async fn idle_clients_are_pinged() {
     for _ in 0..3 {
         assert!(client.frame().await.unwrap().unwrap().is_ping());
     }
+}
+
+#[tokio::test]
+async fn a_page_sees_that_a_connection_without_news_stands() {
+    let lively = LiveTimes {
+        alive_every: Duration::from_millis(20),
+        ..LiveTimes::default()
+    };
+    let served = serve(Fixture::patient(lively)).await;
+    let (mut client, _) = Client::connect(served.address).await;
+    for _ in 0..3 {
+        assert_eq!(client.text().await, json!({"type": "alive"}));
+    }
+}
+
+fn watchful() -> Fixture {
+    let fixture = Fixture::patient(LiveTimes {
+        check_every: Duration::from_millis(20),
+        alive_every: Duration::from_millis(100),
+        ..LiveTimes::default()
+    });
+    fixture.configure(|config| config.monitor.private = true);
+    fixture
+}
+
+/// The code with which the server ends a connection, before any log has ended.
+async fn refused(client: &mut Client) -> u16 {
+    loop {
+        match client.frame().await.unwrap().unwrap() {
+            Message::Close(Some(frame)) => return frame.code.into(),
+            Message::Close(None) => panic!("it says why"),
+            Message::Text(text) => assert!(!text.contains(r#""type":"end""#)),
+            _ => {}
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_connection_ends_with_the_token_it_was_opened_with() {
+    let served = serve(watchful()).await;
+    let bearer = format!("Bearer {TOKEN}");
+    let session = super::session::cookie_of(&served.fixture).await;
+    let (mut by_token, _) =
+        Client::connect_with(served.address, &[("authorization", &bearer)]).await;
+    let (mut by_session, _) = Client::connect_with(served.address, &[("cookie", &session)]).await;
+    for client in [&mut by_token, &mut by_session] {
+        // By then it was looked at some times.
+        assert_eq!(client.text().await["type"], "alive");
+    }
+    served
+        .fixture
+        .configure(|config| config.api_token = Some(Secret::new("another")));
+    for client in [&mut by_token, &mut by_session] {
+        assert_eq!(refused(client).await, 1008);
+    }
+}
+
+/// Also in the middle of a log that takes its time.
+#[tokio::test]
+async fn strangers_connections_end_when_the_service_becomes_private() {
+    let fixture = watchful();
+    fixture.configure(|config| config.monitor.private = false);
+    let served = serve(fixture).await;
+    let id = served.fixture.built('a', &varied(40_000_000)).await;
+    let (mut idle, _) = Client::connect(served.address).await;
+    let (mut busy, _) = Client::connect(served.address).await;
+    busy.follow(&id, "offset", 0).await;
+    served
+        .fixture
+        .configure(|config| config.monitor.private = true);
+    assert_eq!(refused(&mut idle).await, 1008);
+    assert_eq!(refused(&mut busy).await, 1008);
 }

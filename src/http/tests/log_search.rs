@@ -66,8 +66,9 @@ async fn matches_are_counted_along_the_log() {
     let wrong = async |query: &str| failure(&fixture.get(&format!("{path}?{query}")).await);
     insta::assert_snapshot!(wrong("q=x&buckets=0").await, @"400: buckets is 0; it may be 1 to 2000");
     insta::assert_snapshot!(wrong("q=x&buckets=2001").await, @"400: buckets is 2001; it may be 1 to 2000");
-    insta::assert_snapshot!(wrong("q=").await, @"400: q is empty or too long; it may have 1 to 1000 bytes");
-    insta::assert_snapshot!(wrong("q=x(&regex=true").await, @"400: the expression cannot be read: unclosed group; leave `regex` out to look for the text as it stands");
+    insta::assert_snapshot!(wrong("q=").await, @"400: the text to look for is empty or too long; it may have 1 to 1000 bytes");
+    insta::assert_snapshot!(wrong("q=x(&regex=true").await, @"400: the expression cannot be read: unclosed group; correct the expression, or search for it as plain text");
+    insta::assert_snapshot!(wrong("q=%5Cw%7B999%7D&regex=true").await, @"400: the expression is too large; make it shorter, above all what it repeats");
     assert!(wrong("q=x&limit=1").await.contains("unknown field `limit`"));
 }
 

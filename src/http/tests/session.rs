@@ -39,6 +39,11 @@ fn cookie(response: &HttpResponse<bytes::Bytes>) -> String {
     cookie.split(';').next().unwrap().to_owned()
 }
 
+/// A session's cookie, for tests of what it opens.
+pub async fn cookie_of(fixture: &Fixture) -> String {
+    cookie(&sign_in(fixture, OURS, TOKEN).await)
+}
+
 fn private() -> Fixture {
     let fixture = Fixture::new();
     fixture.configure(|config| config.monitor.private = true);

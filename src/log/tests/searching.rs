@@ -1,12 +1,14 @@
 //! Searches, within lines of any length.
 
 use std::num::NonZero;
+use std::sync::LazyLock;
 
 use proptest::prelude::*;
 use regex::bytes::{Regex, RegexBuilder};
 use tokio_util::sync::CancellationToken;
 
 use super::*;
+use crate::log::scan::Match;
 
 fn search(
     reader: &LogReader,
@@ -126,6 +128,56 @@ fn what_stands_at_the_end_of_a_line_is_not_found_within_it() {
 }
 
 #[test]
+fn what_is_searched_is_what_is_shown() {
+    let folder = written(
+        b"first\n\x1b[32m[ 2%]\x1b[0m \x1b[1mgcc\x1b[0m -c\x1b[K\n\x1b]8;;http://gcc\x07link\x1b]8;;\x07",
+    );
+    let reader = LogReader::open(folder.path()).unwrap();
+    let found = |pattern: &str| -> Vec<Match> {
+        let query = Query::regex(pattern, true).unwrap();
+        forward(&reader, &query, 1, 100, u64::MAX).matches
+    };
+    let expected = Match {
+        line: 2,
+        column: 9,
+        length: 14,
+        excerpt: b"[ 2%] gcc -c".to_vec(),
+        excerpt_column: 6,
+    };
+    assert_eq!(found("%\\] gcc"), [expected]);
+    assert_eq!(found("-c$").len(), 1);
+    assert_eq!(found("^link$")[0].column, 17);
+    assert_eq!(found("\\[0m|\\x1b|http"), []);
+}
+
+/// A line longer than a block with one sequence, cut at each of its bytes.
+#[test]
+fn a_sequence_may_be_cut_by_the_end_of_a_block() {
+    const BLOCK: usize = 256 * 1024;
+    let sequence = b"\x1b[38;5;196m";
+    for (border, line_begins) in [(BLOCK, 0), (BLOCK, BLOCK - 100)] {
+        for cut in 0..=sequence.len() {
+            let mut log = vec![b'x'; border - cut - 4];
+            if line_begins > 0 {
+                log[line_begins - 1] = b'\n';
+            }
+            log.extend_from_slice(b"need");
+            log.extend_from_slice(sequence);
+            log.extend_from_slice(b"le");
+            log.extend(vec![b'x'; 1_000_000]);
+            log.push(b'\n');
+            let folder = written(&log);
+            let reader = LogReader::open(folder.path()).unwrap();
+            let query = Query::text("needle", true).unwrap();
+            let found = forward(&reader, &query, 1, 10, u64::MAX).matches;
+            let places: Vec<_> = found.iter().map(|m| (m.column, m.length)).collect();
+            let column = (border - cut - 4 - line_begins + 1) as u64;
+            assert_eq!(places, [(column, 6 + sequence.len() as u64)], "{cut}");
+        }
+    }
+}
+
+#[test]
 fn a_search_that_was_stopped_ends() {
     let folder = written(b"text\n");
     let reader = LogReader::open(folder.path()).unwrap();
@@ -199,6 +251,12 @@ fn a_line() -> impl Strategy<Value = Vec<u8>> {
         Just(&b"7"[..]),
         Just(&b"\xff"[..]),
         Just("ß".as_bytes()),
+        Just(&b"\x1b[0m"[..]),
+        Just(&b"\x1b[1;31m"[..]),
+        Just(&b"\x1b]8;;needle\x1b\\"[..]),
+        Just(&b"\x1b]0;x"[..]),
+        Just(&b"\x1b(B"[..]),
+        Just(&b"\x1b"[..]),
     ];
     let words = prop::collection::vec(word, 0..6).prop_map(|words| words.concat());
     // Around the size of a block, and of two.
@@ -206,10 +264,22 @@ fn a_line() -> impl Strategy<Value = Vec<u8>> {
         0usize..2,
         260_000usize..264_000,
         any::<bool>(),
+        any::<bool>(),
         words.clone(),
     )
-        .prop_map(|(more, length, first, words)| {
-            let filler = vec![b'x'; length * (more + 1)];
+        .prop_map(|(more, length, first, is_coloured, words)| {
+            let mut filler = vec![b'x'; length * (more + 1)];
+            if is_coloured {
+                // Sequences of many lengths: somewhere one is cut by the end of a block.
+                filler = filler
+                    .chunks(997)
+                    .zip(0..)
+                    .flat_map(|(piece, number)| {
+                        let colour = format!("\x1b[{}m", "1;".repeat(number % 13));
+                        [colour.as_bytes(), piece].concat()
+                    })
+                    .collect();
+            }
             match first {
                 true => [words, filler].concat(),
                 false => [filler, words].concat(),
@@ -233,8 +303,35 @@ fn a_log() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// The first match in each line that has one, with its column and length, by a search of each
-/// line alone.
+static SEQUENCE: LazyLock<Regex> = LazyLock::new(|| {
+    let expression = concat!(
+        r"(?s-u)\x1b(?:\[[\x20-\x3f]*[\x40-\x7e]?",
+        r"|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?",
+        r"|[()*+#%][\x20-\x7e]?|[\x20-\x7e])?",
+    );
+    Regex::new(expression).unwrap()
+});
+
+/// A line as it is shown, and where in the line each byte of that stands; with the line's length
+/// after them.
+fn shown(line: &[u8]) -> (Vec<u8>, Vec<usize>) {
+    let (mut text, mut places) = (Vec::new(), Vec::new());
+    let mut keep = |from: usize, to: usize| {
+        text.extend_from_slice(&line[from..to]);
+        places.extend(from..to);
+    };
+    let mut at = 0;
+    for found in SEQUENCE.find_iter(line) {
+        keep(at, found.start());
+        at = found.end();
+    }
+    keep(at, line.len());
+    places.push(line.len());
+    (text, places)
+}
+
+/// The first match in each line that has one, with its column and length, by a search of what
+/// is shown of each line alone.
 fn naive(log: &[u8], pattern: &Regex) -> Vec<(u64, u64, u64)> {
     let whole = log.strip_suffix(b"\n").unwrap_or(log);
     if log.is_empty() {
@@ -243,8 +340,14 @@ fn naive(log: &[u8], pattern: &Regex) -> Vec<(u64, u64, u64)> {
     (1..)
         .zip(whole.split(|&byte| byte == b'\n'))
         .filter_map(|(number, line)| {
-            let found = pattern.find(line)?;
-            Some((number, found.start() as u64 + 1, found.len() as u64))
+            let (text, places) = shown(line);
+            let found = pattern.find(&text)?;
+            let start = places[found.start()];
+            let end = match found.is_empty() {
+                true => start,
+                false => places[found.end() - 1] + 1,
+            };
+            Some((number, start as u64 + 1, (end - start) as u64))
         })
         .collect()
 }

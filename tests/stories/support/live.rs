@@ -7,11 +7,13 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
-use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 use super::SOON;
 use super::service::Service;
+
+const ALIVE: &str = r#"{"type":"alive"}"#;
 
 pub struct Live {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
@@ -114,7 +116,7 @@ impl Live {
 
     /// The next message. False when the service has gone.
     async fn take(&mut self) -> bool {
-        let message = match tokio::time::timeout(SOON, self.socket.next()).await {
+        let message = match tokio::time::timeout(SOON, self.next()).await {
             Ok(Some(Ok(message))) => message,
             Ok(_) => return false,
             Err(_) => panic!("nothing came for {SOON:?}; errors: {:?}", self.errors),
@@ -182,8 +184,16 @@ impl Live {
 
     /// Whether anything comes within this time.
     pub async fn is_silent_for(&mut self, time: Duration) -> bool {
-        tokio::time::timeout(time, self.socket.next())
-            .await
-            .is_err()
+        tokio::time::timeout(time, self.next()).await.is_err()
+    }
+
+    /// The next frame that says more than that the connection stands.
+    async fn next(&mut self) -> Option<Result<Message, Error>> {
+        loop {
+            match self.socket.next().await {
+                Some(Ok(Message::Text(text))) if text.as_str() == ALIVE => {}
+                next => return next,
+            }
+        }
     }
 }

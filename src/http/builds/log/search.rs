@@ -86,11 +86,12 @@ pub struct MatchView {
     pub line: u64,
     /// Where the match begins in its line, in bytes, from 1.
     pub column: u64,
-    /// Bytes.
+    /// Bytes of the log, with the escape sequences within the match.
     pub length: u64,
-    /// Some of the line around the match; what is not UTF-8 is replaced.
+    /// Some of the line around the match, without escape sequences; what is not UTF-8 is replaced.
     pub excerpt: String,
-    /// Where the excerpt begins in its line, in bytes, from 1.
+    /// Where the excerpt's first byte stands in its line, in bytes, from 1. As `column`, it counts
+    /// the escape sequences, which the excerpt does not have.
     pub excerpt_column: u64,
 }
 
@@ -112,7 +113,8 @@ impl From<Found> for FoundView {
 
 /// Lines of the log that match.
 ///
-/// At most `limit` matches, and those of about a GiB of log; `next` says where to go on.
+/// At most `limit` matches, and those of about a GiB of log; `next` says where to go on. Escape
+/// sequences of terminals are not looked at: what is found is what is shown.
 #[utoipa::path(
     get,
     path = "/api/v1/builds/{id}/log/search",
@@ -207,7 +209,7 @@ impl From<Marks> for MarksView {
 
 /// Where in the log lines match.
 ///
-/// The whole log is searched, as it was when the request came.
+/// The whole log is searched, as it was when the request came, without its escape sequences.
 #[utoipa::path(
     get,
     path = "/api/v1/builds/{id}/log/search/marks",
@@ -247,7 +249,7 @@ pub async fn marks(web: &Web, id: &str, query: &str) -> Answer {
 fn pattern(text: &str, case: Option<bool>, regex: Option<bool>) -> Result<Query, Failure> {
     if text.is_empty() || text.len() > LONGEST_PATTERN {
         return Err(Failure::bad_request(
-            "q is empty or too long",
+            "the text to look for is empty or too long",
             format!("it may have 1 to {LONGEST_PATTERN} bytes"),
         ));
     }
@@ -257,6 +259,12 @@ fn pattern(text: &str, case: Option<bool>, regex: Option<bool>) -> Result<Query,
         false => Query::text(text, case),
     };
     pattern.map_err(|error| {
+        if let regex::Error::CompiledTooBig(_) = error {
+            return Failure::bad_request(
+                "the expression is too large",
+                "make it shorter, above all what it repeats",
+            );
+        }
         // The message shows the expression with a mark below it; its last line says what is wrong.
         let error = error.to_string();
         let what = error
@@ -266,7 +274,7 @@ fn pattern(text: &str, case: Option<bool>, regex: Option<bool>) -> Result<Query,
             .trim_start_matches("error: ");
         Failure::bad_request(
             format!("the expression cannot be read: {what}"),
-            "leave `regex` out to look for the text as it stands",
+            "correct the expression, or search for it as plain text",
         )
     })
 }
