@@ -5,7 +5,7 @@ import { connection } from './connection.svelte';
 import { hasEnded } from './states';
 
 /** A local directory is read again without a build that would tell of it. */
-const EVERY_MS = 30_000;
+const EVERY_MS = 5_000;
 
 class ConfigurationState {
   current = $state.raw<Configuration | null>(null);
