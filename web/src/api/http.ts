@@ -125,15 +125,16 @@ export async function json<T>(path: string, init: RequestInit): Promise<T> {
 }
 
 export async function request(path: string, init: RequestInit): Promise<Response> {
+  const kind = path.split('?', 1)[0] ?? path;
   let response: Response;
   try {
     response = await fetch(path, init);
   } catch (error) {
     if (isAbort(error)) throw error;
-    answered(0);
+    answered(kind, 0);
     throw new RequestFailed('the service does not answer', 'See that it runs and that the network is up.', 0);
   }
-  answered(response.status);
+  answered(kind, response.status);
   if (response.ok) return response;
   if (response.status === 401 && isReading(init)) unauthorized();
   throw await failure(response);
@@ -150,10 +151,10 @@ export function onUnauthorized(act: () => void): void {
   unauthorized = act;
 }
 
-let answered: (status: number) => void = () => undefined;
+let answered: (path: string, status: number) => void = () => undefined;
 
-/** Tells of each answer by its HTTP status; 0 when none came. */
-export function onAnswer(act: (status: number) => void): void {
+/** Tells of each answer: what was asked, without its parameters, and the HTTP status; 0 when none came. */
+export function onAnswer(act: (path: string, status: number) => void): void {
   answered = act;
 }
 

@@ -1,17 +1,40 @@
-import { expect, it, vi } from 'vitest';
-import { getService } from '../api/http';
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { getConfiguration, getService, listBuilds } from '../api/http';
 import { answers } from './answers.svelte';
 
-it.each([
-  [() => Promise.reject(new TypeError('no network')), true],
-  [() => Promise.resolve(Response.json({})), false],
-  [() => Promise.resolve(new Response('', { status: 502 })), true],
-  [() => Promise.resolve(new Response('', { status: 404 })), false],
-])('requests fail by their last answer: %#', async (answer, failing) => {
-  answers.start();
-  answers.failing = !failing;
+beforeEach(() => answers.start());
+afterEach(() => {
+  answers.forget();
+  vi.unstubAllGlobals();
+});
+
+function answering(answer: () => Promise<Response>): void {
   vi.stubGlobal('fetch', answer);
+}
+
+const fine = () => Promise.resolve(Response.json({}));
+
+it.each([
+  ['nothing', () => Promise.reject(new TypeError('no network')), true],
+  ['502', () => Promise.resolve(new Response('', { status: 502 })), true],
+  ['404', () => Promise.resolve(new Response('', { status: 404 })), false],
+  ['200', fine, false],
+])('requests that are answered by %s fail: %#', async (_, answer, failing) => {
+  answering(answer);
   await getService().catch(() => undefined);
   expect(answers.failing).toBe(failing);
-  vi.unstubAllGlobals();
+});
+
+it('fails until the same is asked for with success, or another page is shown', async () => {
+  answering(() => Promise.resolve(new Response('', { status: 502 })));
+  await listBuilds({ text: 'x' }).catch(() => undefined);
+  answering(fine);
+  await getConfiguration();
+  expect(answers.failing).toBe(true);
+  await listBuilds({});
+  expect(answers.failing).toBe(false);
+  answering(() => Promise.reject(new TypeError('no network')));
+  await getService().catch(() => undefined);
+  answers.forget();
+  expect(answers.failing).toBe(false);
 });
