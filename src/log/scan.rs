@@ -135,7 +135,10 @@ impl LogReader {
             let fresh = filled;
             filled = escapes.leave_out(&mut buffer[..filled + read], fresh);
             let (flow, settled) = if read == 0 {
-                let _ = scan.lines(&buffer[..filled], &escapes);
+                // Of a last line of sequences alone nothing is left: it is an empty line.
+                if offset > scan.line_offset {
+                    let _ = scan.lines(&buffer[..filled], &escapes);
+                }
                 return Ok(());
             } else if let Some(newline) = memchr::memrchr(b'\n', &buffer[fresh..filled]) {
                 let end = fresh + newline + 1;
@@ -178,9 +181,6 @@ impl<F: FnMut(Hit<'_>) -> ControlFlow<()>> Scan<'_, F> {
 
     /// Searches bytes that end where a line ends.
     fn lines(&mut self, bytes: &[u8], escapes: &Escapes) -> ControlFlow<()> {
-        if bytes.is_empty() {
-            return ControlFlow::Continue(());
-        }
         let text = bytes.strip_suffix(b"\n").unwrap_or(bytes);
         let mut line = self.line;
         let mut counted = 0;
@@ -209,7 +209,7 @@ impl<F: FnMut(Hit<'_>) -> ControlFlow<()>> Scan<'_, F> {
             })?;
         }
         self.line = line + count_newlines(&bytes[counted..]);
-        self.line_offset = escapes.offset_of(bytes.len() - 1) + 1;
+        self.line_offset = escapes.offset_of(bytes.len().saturating_sub(1)) + 1;
         self.within_line = false;
         self.line_matched = false;
         ControlFlow::Continue(())
