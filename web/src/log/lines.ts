@@ -1,5 +1,5 @@
 import { styleAfter } from './ansi';
-import { PLAIN, type Style } from './sgr';
+import { isSameStyle, PLAIN, type Style } from './sgr';
 
 /** One line as it came, with the style in force at its start. */
 export interface LogLine {
@@ -7,6 +7,12 @@ export interface LogLine {
   readonly style: Style;
   /** The line goes on after what is kept of it. */
   readonly cut: boolean;
+}
+
+/** A style, and the line from which on all that could have changed it was read. */
+export interface KnownStyle {
+  readonly style: Style;
+  readonly since: number;
 }
 
 /** What is kept of one line, in UTF-16 units. The raw log has the rest. */
@@ -23,8 +29,20 @@ export class Lines {
   /** How many lines were dropped from the front. */
   private dropped = 0;
   private characters = 0;
+  private style: Style;
 
-  constructor(private style: Style = PLAIN) {}
+  /** The line from which on it is known what changed the style: the fewer before it, the surer the styles. */
+  private knownSince: number;
+
+  /** `first` is the number of the first line; its style is that of `before`, as far as that is known. */
+  constructor(first = 1, before: KnownStyle | null = null) {
+    this.style = before?.style ?? PLAIN;
+    this.knownSince = before?.since ?? first;
+  }
+
+  get since(): number {
+    return this.knownSince;
+  }
 
   /** Lines that are here; those dropped not counted. */
   get length(): number {
@@ -48,6 +66,25 @@ export class Lines {
     this.styles.push(this.style);
     this.style = styleAfter(kept, this.style);
     this.characters += kept.length;
+  }
+
+  /** The style at the start of a line that is here, or after the last one. */
+  styleAt(index: number): KnownStyle {
+    return { style: this.styles[index] ?? this.style, since: this.knownSince };
+  }
+
+  /** More is known of what came before the first line that is here. Says whether that was so. */
+  styleFrom({ style, since }: KnownStyle): boolean {
+    if (since >= this.knownSince) return false;
+    this.knownSince = since;
+    let next = style;
+    for (let at = 0; at < this.texts.length; at++) {
+      if (isSameStyle(next, this.styles[at] ?? PLAIN)) return true;
+      this.styles[at] = next;
+      next = styleAfter(this.texts[at] ?? '', next);
+    }
+    this.style = next;
+    return true;
   }
 
   at(index: number): LogLine | null {

@@ -25,6 +25,10 @@ export const PLAIN: Style = {
   inverse: false,
 };
 
+export function isSameStyle(one: Style, two: Style): boolean {
+  return one === two || (Object.keys(PLAIN) as (keyof Style)[]).every((key) => one[key] === two[key]);
+}
+
 /** The style after one SGR sequence, given what stands between `CSI` and `m`. */
 export function applySgr(style: Style, parameters: string): Style {
   // Private sequences such as `CSI > 4 ; 2 m` set keyboard modes, not colours.

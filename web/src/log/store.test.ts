@@ -31,7 +31,11 @@ describe('a finished log', () => {
     expect(store.line(4_000_000)).toBeNull();
     store.want(5_000_110, 5_000_160);
     await settled();
-    expect(asked).toEqual([[5_000_001, BLOCK_LINES]]);
+    // The block before them may set a colour that lasts.
+    expect(asked).toEqual([
+      [5_000_001, BLOCK_LINES],
+      [4_999_501, BLOCK_LINES],
+    ]);
   });
 
   it('goes on where an answer stopped', async () => {
@@ -144,7 +148,10 @@ describe('a live log', () => {
     for (let at = 1101; at <= 1205; at++) store.append(encode(`line ${at}\n`));
     store.want(1090, 1110);
     await settled();
-    expect(asked).toEqual([[1001, BLOCK_LINES]]);
+    expect(asked).toEqual([
+      [1001, BLOCK_LINES],
+      [501, BLOCK_LINES],
+    ]);
     for (let at = 1001; at <= 1205; at++) expect(store.line(at)?.text).toBe(`line ${at}`);
     expect(store.total).toBe(1205);
   });
@@ -214,5 +221,81 @@ describe('a live log', () => {
     store.append(encode('new\n'));
     expect(store.total).toBe(101);
     expect(store.line(101)?.text).toBe('new');
+  });
+});
+
+describe('colours that last over lines', () => {
+  const RED = '\x1b[31m';
+
+  /** Lines of which one turns red what comes after it. */
+  function colouredAt(red: number, total: number) {
+    const asked: number[] = [];
+    const fetchLines: FetchLines = (line, lines) => {
+      asked.push(line);
+      const last = Math.min(total, line + lines - 1);
+      let text = '';
+      for (let at = line; at <= last; at++) text += `${at === red ? RED : ''}line ${at}\n`;
+      return Promise.resolve({ bytes: encode(text), next: last < total ? last + 1 : null });
+    };
+    return { asked, fetchLines };
+  }
+  const colour = (store: LogStore, line: number) => store.line(line)?.style.fg;
+
+  it('are known from the block before the one that is looked at', async () => {
+    const { asked, fetchLines } = colouredAt(1990, 5000);
+    const store = new LogStore(fetchLines, 5000, ignore);
+    store.want(2001, 2040);
+    await settled();
+    expect(colour(store, 2001)).toBe(1);
+    expect(colour(store, 2500)).toBe(1);
+    store.want(2001, 2040);
+    await settled();
+    expect(asked.sort()).toEqual([1501, 2001]);
+  });
+
+  it('are corrected in all that follows once what set them is read', async () => {
+    const { fetchLines } = colouredAt(1200, 5000);
+    const store = new LogStore(fetchLines, 5000, ignore);
+    for (const line of [2501, 2001]) {
+      store.want(line, line + 40);
+      await settled();
+    }
+    expect(colour(store, 2501)).toBeNull();
+    store.want(1501, 1540);
+    await settled();
+    expect(colour(store, 2501)).toBe(1);
+  });
+
+  it('go on in the live tail, also where little is between it and a block', async () => {
+    const { asked, fetchLines } = colouredAt(900, 1001);
+    const store = new LogStore(fetchLines, 1001, ignore);
+    store.begin(1002, 20_000, true);
+    store.append(encode('line 1002\nli'));
+    const look = async () => {
+      store.want(1002, 1003);
+      await settled();
+    };
+    await look();
+    await look();
+    await look();
+    expect(asked).toEqual([1001, 501]);
+    expect(colour(store, 1002)).toBe(1);
+    expect(colour(store, 1003)).toBe(1);
+    store.append(encode('ne 1003\n\x1b[0mplain\nplain\n'));
+    expect(colour(store, 1005)).toBeNull();
+  });
+
+  it('stay as the tail knew them when less is known of what was before', async () => {
+    const { fetchLines } = colouredAt(5, 30_000);
+    const store = new LogStore(fetchLines, 0, ignore);
+    store.begin(1, 0, true);
+    for (let at = 1; at <= 30_000; at++) store.append(encode(`${at === 5 ? RED : ''}line ${at}\n`));
+    const first = 10_000;
+    store.want(first, first + 500);
+    await settled();
+    store.want(first, first + 500);
+    await settled();
+    expect(colour(store, 30_000)).toBe(1);
+    expect(colour(store, 10_200)).toBe(1);
   });
 });

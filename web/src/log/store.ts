@@ -5,7 +5,7 @@
  */
 import type { LogLines } from '../api/log';
 import { PLAIN } from './sgr';
-import { Lines, LineSplitter, type LogLine } from './lines';
+import { Lines, LineSplitter, type KnownStyle, type LogLine } from './lines';
 
 /** Fetches `lines` lines from `line` on (the first is 1); may answer with fewer and say where it stopped. */
 export type FetchLines = (line: number, lines: number, signal: AbortSignal) => Promise<LogLines>;
@@ -32,6 +32,8 @@ export class LogStore {
   private cached = 0;
   private requests = new Map<number, AbortController>();
   private wanted: number[] = [];
+  /** The blocks that are looked at. */
+  private shown = { first: 0, last: 0 };
   private failure: unknown = null;
 
   private tail: Lines | null = null;
@@ -75,8 +77,13 @@ export class LogStore {
   /** Sees that these lines come, and gives up on what was asked for before and is no longer looked at. */
   want(first: number, last: number): void {
     const wanted: number[] = [];
-    for (let block = blockOf(Math.max(1, first)); block <= blockOf(Math.min(last, this.total)); block++) {
+    this.shown = { first: blockOf(Math.max(1, first)), last: blockOf(Math.min(last, this.total)) };
+    for (let block = this.shown.first; block <= this.shown.last; block++) {
       if (this.isMissing(block)) wanted.push(block);
+    }
+    for (const line of [Math.max(1, first), Math.min(last, this.total)]) {
+      const before = this.blockBefore(line);
+      if (before !== null && !wanted.includes(before) && this.isMissing(before)) wanted.push(before);
     }
     this.wanted = wanted;
     for (const [block, request] of this.requests) {
@@ -100,7 +107,7 @@ export class LogStore {
     if (afresh && this.tail) this.forget();
     // A line that was fetched while it was being written comes whole with the tail, which may let go of it.
     for (const [index, block] of this.blocks) if (block.unfinished) this.drop(index, block);
-    const lines = new Lines(this.styleBefore(line));
+    const lines = new Lines(line, this.styleBefore(line));
     this.tail = lines;
     this.tailFirst = line;
     this.received = offset;
@@ -170,12 +177,35 @@ export class LogStore {
     return block.lines.at(number - firstOf(index));
   }
 
-  private styleBefore(line: number) {
-    if (line <= 1) return PLAIN;
+  /** The style at a line's start, if what is before it is here. */
+  private styleBefore(line: number): KnownStyle | null {
+    if (line <= 1) return null;
     const index = blockOf(line - 1);
-    const block = this.blocks.get(index);
-    const endsThere = block && firstOf(index) + block.lines.length === line;
-    return endsThere ? block.lines.endStyle : PLAIN;
+    const lines = this.blocks.get(index)?.lines;
+    const within = line - firstOf(index);
+    return lines && within <= lines.length ? lines.styleAt(within) : null;
+  }
+
+  /** Tells what comes after a block with which style it begins: the next blocks, as far as they are here, and the tail. */
+  private passStyleOn(from: number): void {
+    for (let index = from; ; index++) {
+      const next = this.blocks.get(index + 1)?.lines;
+      const style = this.styleBefore(firstOf(index + 1));
+      if (!next || !style || !next.styleFrom(style)) break;
+    }
+    const style = this.tail && this.styleBefore(this.tailFirst);
+    if (style) this.tail?.styleFrom(style);
+  }
+
+  /**
+   * The block to read before this line, for styles that were set further up: until the styles from the line on
+   * are known from a block's length before it. Null when they are.
+   */
+  private blockBefore(line: number): number | null {
+    const lines = this.tail && line >= this.tailFirst ? this.tail : this.blocks.get(blockOf(line))?.lines;
+    const start = lines === this.tail ? this.tailFirst : firstOf(blockOf(line));
+    const since = lines?.since ?? start;
+    return since > 1 && since > start - BLOCK_LINES ? blockOf(since - 1) : null;
   }
 
   /** A block is missing while a line that it should have is neither in it nor in the tail. */
@@ -203,6 +233,8 @@ export class LogStore {
     try {
       await this.read(index, request.signal);
       this.failure = null;
+      // Once is enough: of blocks too large to be kept together, each would ask for the other again for ever.
+      this.wanted = this.wanted.filter((block) => block !== index);
     } catch (error) {
       if (!request.signal.aborted) this.failure = error;
     }
@@ -217,7 +249,7 @@ export class LogStore {
     const asked = this.lastFetchable;
     const known = this.blocks.get(index);
     const block = known ?? {
-      lines: new Lines(this.styleBefore(first)),
+      lines: new Lines(first, this.styleBefore(first)),
       asked: 0,
       counted: 0,
       unfinished: false,
@@ -265,9 +297,11 @@ export class LogStore {
     block.counted = block.lines.size;
     this.blocks.delete(index);
     this.blocks.set(index, block);
+    this.passStyleOn(index);
     for (const [oldest, old] of this.blocks) {
-      if (this.cached <= MAX_CACHED || oldest === index) break;
-      this.drop(oldest, old);
+      if (this.cached <= MAX_CACHED) break;
+      // What was read for its colours alone has told them, and gives way to what is looked at.
+      if (oldest < this.shown.first || oldest > this.shown.last) this.drop(oldest, old);
     }
     this.grow(firstOf(index) + block.lines.length - 1);
   }
