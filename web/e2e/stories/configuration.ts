@@ -49,9 +49,9 @@ export function repositoryStories(): void {
     const page = await stage.page('/repositories?text=acme/rows');
     const chip = (branch: string) =>
       page.getByRole('list', { name: 'Branches of acme/rows' }).locator('.chip', { hasText: branch });
-    expect(await chip('main').innerText()).toContain('succeeded');
-    expect(await chip('topic').innerText()).toContain('failed');
-    expect(await chip('later').innerText()).toContain('not built yet');
+    await chip('main').getByText('succeeded').waitFor();
+    await chip('topic').getByText('failed').waitFor();
+    await chip('later').getByText('not built yet').waitFor();
     // What happens next shows by itself.
     const next = await service.build('acme/rows', 'topic', `echo fine\n${RESULT}`);
     await service.reaches(next, 'succeeded');

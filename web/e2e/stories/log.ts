@@ -263,7 +263,7 @@ export function logStories(): void {
       permissions: ['clipboard-read', 'clipboard-write'],
     });
     await until(async () => expect(await isOnScreen(page, 50)).toBe(true));
-    await page.getByRole('button', { name: 'Copy lines' }).click();
+    await page.getByRole('button', { name: 'Copy lines', exact: true }).click();
     const wanted = await plainLines(id, 50, 5100);
     await until(async () => expect(firstDifference((await copied(page)).trimEnd(), wanted)).toBeNull());
     // With the mouse, from within one line into another.
