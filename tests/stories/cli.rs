@@ -1,11 +1,10 @@
 //! The command line, as a person and as a script use it.
 
-use std::io::{BufRead, BufReader};
-use std::process::Stdio;
+use std::fs::{self, File};
 
 use serde_json::{Value, json};
 
-use crate::support::{HOLD, Output, RESULT, Service, run, script_output};
+use crate::support::{HOLD, Output, RESULT, SOON, Service, end, run, script_output, until};
 
 fn json_of(output: &Output) -> Value {
     match serde_json::from_str(&output.stdout) {
@@ -77,28 +76,24 @@ async fn a_log_is_printed_as_it_is_and_followed_to_its_end() {
         )
         .await;
     service.wait_for_log(&build, "holding").await;
+    let printed = service.path("printed");
     let mut follower = service
         .cli_command()
         .args(["logs", &build, "--follow"])
-        .stdout(Stdio::piped())
+        .stdout(File::create(&printed).unwrap())
         .spawn()
         .unwrap();
-    // It shows what is there before the build ends.
-    let mut lines = BufReader::new(follower.stdout.take().unwrap())
-        .lines()
-        .map(Result::unwrap);
-    let mut followed: Vec<String> = lines
-        .by_ref()
-        .take_while(|line| line != "holding")
-        .collect();
-    followed.push("holding".to_owned());
+    let followed = || fs::read_to_string(&printed).unwrap();
+    until("it shows what is there before the build ends", async || {
+        followed().ends_with("holding\n").then_some(())
+    })
+    .await;
     service.release(&build);
-    followed.extend(lines);
-    assert!(follower.wait().unwrap().success());
+    assert!(end(&mut follower, SOON).success());
     service.wait_for(&build, "succeeded").await;
 
     let log = service.log(&build).await;
-    assert_eq!(followed, log.lines().collect::<Vec<_>>());
+    assert_eq!(followed(), log);
     assert_eq!(service.cli(&["logs", &build]).stdout, log);
     let unknown = service.cli(&["logs", "nosuchbuild1"]);
     assert!(

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::support::{Delivery, RECIPE, RESULT, Repository, Service, builds_in, until};
+use crate::support::{Delivery, RECIPE, RESULT, Repository, Service, builds_in, output, until};
 
 const DEPENDS: &str = "
 buildscripts: [build.sh]
@@ -222,7 +222,7 @@ async fn the_mirror_of_a_dependency_is_tidied() {
                  | git pack-objects -q objects/pack/pack; done >/dev/null";
     let mut make_packs = Command::new("sh");
     make_packs.args(["-c", packs]).current_dir(&mirror);
-    assert!(make_packs.status().unwrap().success());
+    assert!(output(&mut make_packs).status.success());
     let count = || {
         let files = fs::read_dir(mirror.join("objects/pack")).unwrap();
         let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use serde_json::{Value, json};
+use tokio::net::TcpStream;
 use tokio::time::Instant;
-use tokio_tungstenite::connect_async;
-use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 use crate::support::{HOLD, REDIS_PASSWORD, RESULT, Redis, SOON, Service, script_output, until};
 
@@ -57,6 +58,15 @@ fn with_redis(redis: &Redis) -> Value {
     json!({"redis": {"url": redis.url(), "legacy_topics": true}})
 }
 
+/// The next message, whatever else shows that the connection stands.
+async fn next_text(page: &mut WebSocketStream<MaybeTlsStream<TcpStream>>) -> Utf8Bytes {
+    loop {
+        if let Message::Text(text) = page.next().await.expect("it is open").unwrap() {
+            return text;
+        }
+    }
+}
+
 #[tokio::test]
 async fn the_old_page_follows_a_build_from_push_to_history() {
     let service = Service::start();
@@ -75,13 +85,9 @@ async fn the_old_page_follows_a_build_from_push_to_history() {
     let mut output = String::new();
     let mut words = Vec::new();
     loop {
-        let message = tokio::time::timeout(SOON, page.next())
+        let text = tokio::time::timeout(SOON, next_text(&mut page))
             .await
-            .expect("there is more")
-            .unwrap();
-        let Message::Text(text) = message.unwrap() else {
-            continue;
-        };
+            .expect("there is more");
         let message: Value = serde_json::from_str(&text).unwrap();
         let (event, payload) = (
             message["event"].as_str().unwrap().to_owned(),

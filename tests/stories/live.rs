@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::support::{From, HOLD, RESULT, Service, script_output};
+use crate::support::{From, HOLD, RESULT, SOON, Service, script_output};
 
 /// A few thousand lines, a pause for the story, and as many again.
 fn script() -> String {
@@ -283,7 +283,10 @@ async fn raw_follower(service: &Service, build: &str) -> tokio::net::TcpStream {
     let stream = socket.connect(address).await.unwrap();
     let url = service.url("/api/v1/live").replace("http://", "ws://");
     let (mut socket, _) = tokio_tungstenite::client_async(url, stream).await.unwrap();
-    assert!(matches!(socket.next().await, Some(Ok(Message::Text(_)))));
+    let hello = tokio::time::timeout(SOON, socket.next())
+        .await
+        .expect("it says hello");
+    assert!(matches!(hello, Some(Ok(Message::Text(_)))));
     let follow = json!({"type": "follow", "build": build, "offset": 0});
     socket
         .send(Message::text(follow.to_string()))

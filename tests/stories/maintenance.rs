@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 
-use crate::support::{Answer, HOLD, RESULT, Service, docker, docker_answers, notes, until};
+use crate::support::{Answer, HOLD, RESULT, Service, docker, docker_answers, notes, run, until};
 
 /// Ids as builds have them, of builds that never were.
 const UNKNOWN: &str = "0000000000zz";
@@ -258,12 +258,9 @@ async fn a_running_service_is_asked_and_wants_the_token() {
     assert!(removed.stderr.contains("one thing removed"), "{removed:?}");
     assert!(!folder.exists());
 
-    let nowhere = service
-        .cli_command()
-        .args(["gc"])
-        .env_remove("AUTOBUILDER_URL")
-        .output();
-    assert_eq!(nowhere.unwrap().status.code(), Some(2));
+    let mut nowhere = service.cli_command();
+    nowhere.args(["gc"]).env_remove("AUTOBUILDER_URL");
+    assert_eq!(run(nowhere).code, 2);
 }
 
 const BINARY: &str = "buildscripts: [build.sh]\nbuild.sh: {artifact: a, format: binary}\n";

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use super::process::output;
+
 /// Runs `docker`, which has to succeed, and returns what it prints.
 pub fn docker(arguments: &[&str]) -> String {
     match try_docker(arguments) {
@@ -36,10 +38,7 @@ pub fn docker_answers(arguments: &[&str]) -> bool {
 }
 
 fn try_docker(arguments: &[&str]) -> Result<String, String> {
-    let output = Command::new("docker")
-        .args(arguments)
-        .output()
-        .expect("docker can be run");
+    let output = output(Command::new("docker").args(arguments));
     match output.status.success() {
         true => Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned()),
         false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use super::process::{COMMAND_LIMIT, end, output};
 use super::{docker, within};
 
 pub struct Engine {
@@ -48,13 +49,9 @@ impl Engine {
             .port();
         let host = format!("tcp://127.0.0.1:{port}");
         let bridge = format!("abstory{port}");
-        let made = as_root("ip")
-            .args(["link", "add", &bridge, "type", "bridge"])
-            .status();
-        assert!(
-            made.is_ok_and(|made| made.success()),
-            "this story needs ip (Debian: iproute2)"
-        );
+        let made = output(as_root("ip").args(["link", "add", &bridge, "type", "bridge"]));
+        let error = String::from_utf8_lossy(&made.stderr);
+        assert!(made.status.success(), "ip (Debian: iproute2): {error}");
         let certificates = folder.path().join("certificates");
         fs::create_dir(&certificates).unwrap();
         let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
@@ -101,15 +98,15 @@ impl Engine {
 
     fn try_docker(&self, arguments: &[&str]) -> Result<String, String> {
         // The socket is root's.
-        let output = as_root("docker")
+        let mut command = as_root("docker");
+        command
             .arg("--host")
             .arg(format!(
                 "unix://{}",
                 self.folder.path().join("docker.sock").display()
             ))
-            .args(arguments)
-            .output()
-            .expect("docker can be run");
+            .args(arguments);
+        let output = output(&mut command);
         match output.status.success() {
             true => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
             false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
@@ -135,17 +132,13 @@ impl Drop for Engine {
             eprintln!("---- the second engine's log\n{log}----");
         }
         if let Ok(id) = fs::read_to_string(self.folder.path().join("pid")) {
-            let _ = as_root("kill").arg(id.trim()).status();
+            output(as_root("kill").arg(id.trim()));
         }
-        let _ = self.process.wait();
-        let _ = as_root("ip")
-            .args(["link", "delete", &self.bridge])
-            .status();
+        end(&mut self.process, COMMAND_LIMIT);
+        output(as_root("ip").args(["link", "delete", &self.bridge]));
         // What it wrote belongs to root.
-        let _ = as_root("rm")
-            .args(["-rf", "--one-file-system"])
-            .arg(self.folder.path())
-            .status();
+        let folder = self.folder.path();
+        output(as_root("rm").args(["-rf", "--one-file-system"]).arg(folder));
     }
 }
 
@@ -161,11 +154,9 @@ fn as_root(program: &str) -> Command {
 /// An authority, and a certificate of it that serves both sides.
 fn make_certificates(folder: &Path) {
     let openssl = |arguments: &str| {
-        let output = Command::new("openssl")
-            .args(arguments.split(' '))
-            .current_dir(folder)
-            .output();
-        let output = output.expect("this story needs the openssl command");
+        let mut command = Command::new("openssl");
+        command.args(arguments.split(' ')).current_dir(folder);
+        let output = output(&mut command);
         assert!(
             output.status.success(),
             "openssl {arguments}: {}",

@@ -124,8 +124,7 @@ impl Live {
         match message {
             Message::Text(text) => self.take_text(&serde_json::from_str(&text).unwrap()),
             Message::Binary(bytes) => self.take_bytes(&bytes),
-            Message::Close(_) => return false,
-            _ => {}
+            _ => return false,
         }
         true
     }
@@ -187,11 +186,13 @@ impl Live {
         tokio::time::timeout(time, self.next()).await.is_err()
     }
 
-    /// The next frame that says more than that the connection stands.
+    /// The next frame that says more than that the connection stands: only by these does a story
+    /// go on.
     async fn next(&mut self) -> Option<Result<Message, Error>> {
         loop {
             match self.socket.next().await {
                 Some(Ok(Message::Text(text))) if text.as_str() == ALIVE => {}
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
                 next => return next,
             }
         }

@@ -15,6 +15,7 @@ mod process;
 mod redis;
 mod repository;
 mod service;
+mod watch;
 mod webhook;
 
 use std::os::unix::fs::PermissionsExt;
@@ -27,7 +28,7 @@ pub use engine::Engine;
 pub use github::{APP_ID, GITHUB_TOKEN, with_app, with_github};
 pub use live::From;
 pub use nest::Nest;
-pub use process::{Output, command_lines, run};
+pub use process::{Output, command_lines, end, output, run};
 pub use redis::{PASSWORD as REDIS_PASSWORD, Redis};
 pub use repository::{Push, Repository, git};
 pub use service::{Service, merge, story_folder};

@@ -3,14 +3,13 @@
 use std::fs::{self, File};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{self, Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use super::SOON;
 use super::containers::docker;
 use super::nest::Nest;
 
@@ -19,6 +18,9 @@ pub const PROGRAM: &str = env!("CARGO_BIN_EXE_autobuilder");
 
 /// For a start with a database that has to be recovered, on a busy machine.
 const START_LIMIT: Duration = Duration::from_secs(30);
+
+/// For a command of any program: Docker's take their time where other stories keep it busy.
+pub const COMMAND_LIMIT: Duration = Duration::from_secs(300);
 
 pub struct Process {
     child: Child,
@@ -104,21 +106,13 @@ impl Process {
             Some(container) => drop(docker(&["kill", container])),
             None => self.child.kill().unwrap(),
         }
-        self.child.wait().unwrap();
+        end(&mut self.child, COMMAND_LIMIT);
     }
 
     /// SIGTERM, and the end; SIGKILL when that does not come.
     pub fn terminate(mut self) -> ExitStatus {
         kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
-        let begun = Instant::now();
-        while begun.elapsed() < Duration::from_secs(15) {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status;
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        self.child.kill().unwrap();
-        self.child.wait().unwrap()
+        end(&mut self.child, Duration::from_secs(15))
     }
 
     pub fn id(&self) -> u32 {
@@ -140,27 +134,45 @@ pub fn command() -> Command {
     command
 }
 
-/// Runs a command to its end, which has to come soon.
+/// Runs a command of the program under test to its end.
 pub fn run(mut command: Command) -> Output {
-    let child = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the program can be run");
-    let id = Pid::from_child(&child);
-    let (sender, ended) = mpsc::channel();
-    std::thread::spawn(move || sender.send(child.wait_with_output()));
-    let Ok(output) = ended.recv_timeout(SOON) else {
-        let _ = kill_process(id, Signal::KILL);
-        panic!("it did not end within {SOON:?}: {command:?}");
-    };
-    let output = output.unwrap();
+    let output = output(&mut command);
     Output {
         code: output.status.code().expect("it was not killed"),
         stdout: String::from_utf8(output.stdout).unwrap(),
         stderr: String::from_utf8(output.stderr).unwrap(),
     }
+}
+
+/// Runs any command to its end, which has to come.
+pub fn output(command: &mut Command) -> process::Output {
+    let child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| panic!("{error}: {command:?}"));
+    let id = Pid::from_child(&child);
+    let (sender, ended) = mpsc::channel();
+    std::thread::spawn(move || sender.send(child.wait_with_output()));
+    let Ok(output) = ended.recv_timeout(COMMAND_LIMIT) else {
+        let _ = kill_process(id, Signal::KILL);
+        panic!("it did not end within {COMMAND_LIMIT:?}: {command:?}");
+    };
+    output.unwrap()
+}
+
+/// Waits for the end of a child; SIGKILL when that does not come.
+pub fn end(child: &mut Child, limit: Duration) -> ExitStatus {
+    let begun = Instant::now();
+    while begun.elapsed() < limit {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let _ = child.kill();
+    child.wait().unwrap()
 }
 
 /// The arguments of a process and of all that come from it, by what the system shows to anyone.

@@ -138,7 +138,8 @@ impl Subscriber {
             match head.split_at(1) {
                 ("$", length) => {
                     let mut item = vec![0; length.parse::<usize>().unwrap() + 2];
-                    self.0.read_exact(&mut item).await.unwrap();
+                    let read = timeout(SOON, self.0.read_exact(&mut item)).await;
+                    read.expect("redis says it whole").unwrap();
                     item.truncate(item.len() - 2);
                     items.push(String::from_utf8(item).unwrap());
                 }
@@ -158,8 +159,10 @@ impl Subscriber {
 
     /// What comes up to the first message that is wanted, with it.
     pub async fn until(&mut self, wanted: impl Fn(&str, &Value) -> bool) -> Vec<(String, Value)> {
+        let begun = Instant::now();
         let mut messages = Vec::new();
         loop {
+            assert!(begun.elapsed() < SOON, "{SOON:?} without it: {messages:?}");
             let (topic, payload) = self.next().await;
             let is_wanted = wanted(&topic, &payload);
             messages.push((topic, payload));

@@ -7,6 +7,8 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
+use super::process::output;
+
 /// What GitHub says instead of a commit where there is none.
 const NO_COMMIT: &str = "0000000000000000000000000000000000000000";
 
@@ -141,14 +143,14 @@ impl Repository {
 
 /// Runs git, without whatever this user or machine has set.
 pub fn git(folder: &Path, arguments: &[&str]) -> String {
-    let output = Command::new("git")
+    let mut command = Command::new("git");
+    command
         .args(["-c", "user.name=Ada", "-c", "user.email=ada@example.org"])
         .args(arguments)
         .current_dir(folder)
         .env("GIT_CONFIG_GLOBAL", "/dev/null")
-        .env("GIT_CONFIG_NOSYSTEM", "1")
-        .output()
-        .expect("git can be run");
+        .env("GIT_CONFIG_NOSYSTEM", "1");
+    let output = output(&mut command);
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(
         output.status.success(),

@@ -13,6 +13,7 @@ use super::containers;
 use super::nest::Nest;
 use super::process::{self, Output, Process};
 use super::repository::Repository;
+use super::watch::Watch;
 
 pub const TOKEN: &str = "a-token-for-changes";
 pub const WEBHOOK_SECRET: &str = "a-secret-shared-with-github";
@@ -20,6 +21,9 @@ pub const WEBHOOK_SECRET: &str = "a-secret-shared-with-github";
 /// How long the containers of ended builds may stay: the service removes them at once, and looks
 /// again from time to time.
 const CONTAINERS_GONE: Duration = Duration::from_secs(30);
+
+/// For an answer, which may be the log of a build that still runs.
+const ANSWER_LIMIT: Duration = Duration::from_secs(180);
 
 pub struct Service {
     folder: TempDir,
@@ -29,6 +33,7 @@ pub struct Service {
     process: Option<Process>,
     instance: String,
     pub(super) http: reqwest::Client,
+    _watch: Watch,
 }
 
 impl Service {
@@ -77,12 +82,17 @@ impl Service {
         merge(&mut settings, changes);
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut service = Self {
+            _watch: Watch::over(folder.path()),
             folder,
             settings,
             nest,
             process: None,
             instance: String::new(),
-            http: reqwest::Client::builder().no_proxy().build().unwrap(),
+            http: reqwest::Client::builder()
+                .no_proxy()
+                .timeout(ANSWER_LIMIT)
+                .build()
+                .unwrap(),
         };
         service.write_service_file();
         service.start_again();
