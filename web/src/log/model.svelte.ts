@@ -18,6 +18,7 @@ import { parseLine } from './ansi';
 import type { Hit } from './drawing';
 import { ERRORS, isError } from './errors';
 import { Finder, type SearchService } from './finder.svelte';
+import { goneFor, orGone } from './gone';
 import { parseLineHash, type LineRange } from './hash';
 import { Matcher, shownRanges } from './hits';
 import { Layout, sectionsOf, stepOfKey } from './layout';
@@ -110,6 +111,10 @@ export class LogModel {
     void this.version;
     return this.store.error === null ? null : asFailure(this.store.error);
   });
+  /** Why there is no log any more. */
+  readonly gone = $derived.by(() =>
+    goneFor(this.build(), [this.failure, this.errors.failure, this.search.failure]),
+  );
   readonly layout = $derived.by(() => {
     const begins = this.build().steps.map((step) => step.line);
     return new Layout(sectionsOf(begins, this.total), this.folded);
@@ -140,7 +145,7 @@ export class LogModel {
       marks: (query, signal) => getMarks(id, query, BUCKETS, signal),
     };
     this.store = new LogStore(
-      (line, lines, signal) => getLogLines(id, line, lines, signal),
+      async (line, lines, signal) => orGone(build(), line, await getLogLines(id, line, lines, signal)),
       log.lines,
       update,
     );
@@ -171,6 +176,7 @@ export class LogModel {
   }
 
   retry(): void {
+    if (this.gone) return;
     for (const part of [this.store, this.long, this.errors, this.search, this.lineHits]) part.retry();
   }
 
