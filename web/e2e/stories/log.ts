@@ -6,7 +6,7 @@ import { firstLine, goToLine, lastLine, linesOnScreen } from '../stage/screen';
 import { RESULT, hold } from '../stage/service';
 import { until } from '../stage/wait';
 import { lineOf, showcase } from './showcase';
-import { running } from './writer';
+import { bursts, fresh, running } from './writer';
 
 /** Ten thousand lines, of which a hundred say so; a second between the two halves. */
 const haystack = once(async () => {
@@ -95,6 +95,46 @@ export function logStories(): void {
     await page.reload();
     await until(async () => expect(await isOnScreen(page, line)).toBe(true));
     expect(await page.locator(`[data-line="${line}"]`).getAttribute('class')).toContain('marked');
+  });
+
+  it('says that it has no such line as in the address, and opens as without one', async () => {
+    const script = `seq 500; echo 'main.c:7: error: far from the end'; seq 500; exit 1`;
+    const failed = await stage.service.build(fresh(), 'main', script);
+    const { lines } = (await stage.service.reaches(failed, 'failed')).log;
+    const error = await lineOf(failed, 'far from the end');
+    const page = await stage.page(`/builds/${failed}#L1000000`);
+    const notice = log(page).getByRole('status');
+    await notice
+      .getByText(`This log has ${lines.toLocaleString('en')} lines: there is no line 1,000,000.`)
+      .waitFor();
+    await until(async () => expect(await isOnScreen(page, error)).toBe(true));
+    // By a link that is followed, too.
+    await page.keyboard.press('g');
+    await until(async () => expect(await isOnScreen(page, 1)).toBe(true));
+    await goToLine(page, lines + 1);
+    await notice.getByText(`there is no line ${(lines + 1).toLocaleString('en')}.`).waitFor();
+    await until(async () => expect(await isOnScreen(page, error)).toBe(true));
+    await log(page).getByRole('button', { name: 'Close this notice' }).click();
+    await notice.getByText('This log has').waitFor({ state: 'detached' });
+    expect(new URL(page.url()).hash).toBe('');
+
+    const good = await haystack();
+    const total = (await stage.service.one(good)).log.lines;
+    const atEnd = await stage.page(`/builds/${good}#L${total + 1}-L${total + 9}`);
+    await log(atEnd).getByText(`there is no line`).waitFor();
+    await until(async () => expect(await lastLine(atEnd)).toBe(total));
+  });
+
+  it('says that a line in the address is not written yet, and follows the end', async () => {
+    const id = await running(bursts(100, 400));
+    await stage.service.go(id, '1');
+    const page = await stage.page(`/builds/${id}#L300`);
+    const notice = log(page).getByText('Line 300 is not written yet: this is the end so far.');
+    await notice.waitFor();
+    await page.getByText('counted to 100').waitFor();
+    await stage.service.go(id, '2');
+    await page.getByText('counted to 500').waitFor();
+    await notice.waitFor({ state: 'detached' });
   });
 
   it('has numbers that are links, and ranges by shift-click', async () => {
