@@ -149,6 +149,43 @@ export function logStories(): void {
     await until(async () => expect(await page.locator('.marked[data-line]').count()).toBe(5));
   });
 
+  it('keeps the focus when what has it leaves the screen, and takes it by a click on its strip', async () => {
+    const id = await haystack();
+    const page = await stage.page(`/builds/${id}#L200`);
+    const lines = page.getByRole('region', { name: 'Lines of the log' });
+    const hasFocus = () => lines.evaluate((region) => region === document.activeElement);
+    const number = page.getByRole('link', { name: 'Line 203', exact: true });
+    await number.focus();
+    await lines.hover();
+    await page.mouse.wheel(0, 4000);
+    await number.waitFor({ state: 'detached' });
+    await until(async () => expect(await hasFocus()).toBe(true));
+    // The browser's own keys go on from there.
+    const before = await firstLine(page);
+    await page.keyboard.press('PageDown');
+    await until(async () => expect(await firstLine(page)).toBeGreaterThan(before + 10));
+    // The row that names a step is left in the same way.
+    const step = log(page).getByRole('button', { name: 'preparing' });
+    await until(async () => {
+      // Pressed while the browser still scrolls, it leads near the top only.
+      await page.keyboard.press('g');
+      expect(await step.count()).toBe(1);
+    });
+    await step.focus();
+    await page.keyboard.press('G');
+    await step.waitFor({ state: 'detached' });
+    await until(async () => expect(await hasFocus()).toBe(true));
+
+    await search(page, 'hundred');
+    await page.getByRole('searchbox').focus();
+    const { height } = (await page.locator('.strip').boundingBox()) ?? { height: 0 };
+    await page.locator('.strip').click({ position: { x: 3, y: height / 2 } });
+    await until(async () => expect(await hasFocus()).toBe(true));
+    const middle = await firstLine(page);
+    await page.keyboard.press('PageUp');
+    await until(async () => expect(await firstLine(page)).toBeLessThan(middle - 10));
+  });
+
   it('finds text in the whole log, marks it along the scroll bar, and goes from hit to hit', async () => {
     const id = await haystack();
     const page = await stage.page(`/builds/${id}#L1`);
