@@ -47,6 +47,27 @@ describe('colours', () => {
     expect(coloured(`${ESC}38;5;1;1;4mx`)).toEqual([['x', { fg: 1, bold: true, underline: true }]]);
   });
 
+  it('takes what colons bind together as one', () => {
+    expect(coloured(`${ESC}1;4:3mx${ESC}4:0my`)).toEqual([
+      ['x', { bold: true, underline: true }],
+      ['y', { bold: true }],
+    ]);
+    expect(coloured(`${ESC}38:5:9;3mx`)).toEqual([['x', { fg: 9, italic: true }]]);
+    expect(coloured(`${ESC}48:2:1:255:128:0:9:8;9mx`)).toEqual([['x', { bg: '#ff8000', strike: true }]]);
+    expect(coloured(`${ESC}58:2::1:2:3;4:4mx${ESC}58;5;1;24my`)).toEqual([
+      ['x', { underline: true }],
+      ['y', {}],
+    ]);
+  });
+
+  it('knows concealed text and lines above', () => {
+    expect(coloured(`${ESC}8;53mx${ESC}28my${ESC}55mz`)).toEqual([
+      ['x', { concealed: true, overline: true }],
+      ['y', { overline: true }],
+      ['z', {}],
+    ]);
+  });
+
   it('keeps colours within their range whatever the numbers', () => {
     expect(coloured(`${ESC}38;2;999;0;99999999999mx`)).toEqual([['x', { fg: '#ff00ff' }]]);
     expect(coloured(`${ESC}38;5;300mx`)).toEqual([['x', {}]]);

@@ -10,8 +10,10 @@ export interface Style {
   readonly dim: boolean;
   readonly italic: boolean;
   readonly underline: boolean;
+  readonly overline: boolean;
   readonly strike: boolean;
   readonly inverse: boolean;
+  readonly concealed: boolean;
 }
 
 export const PLAIN: Style = {
@@ -21,8 +23,10 @@ export const PLAIN: Style = {
   dim: false,
   italic: false,
   underline: false,
+  overline: false,
   strike: false,
   inverse: false,
+  concealed: false,
 };
 
 export function isSameStyle(one: Style, two: Style): boolean {
@@ -33,22 +37,31 @@ export function isSameStyle(one: Style, two: Style): boolean {
 export function applySgr(style: Style, parameters: string): Style {
   // Private sequences such as `CSI > 4 ; 2 m` set keyboard modes, not colours.
   if (/[<=>?]/.test(parameters)) return style;
-  const codes = parameters.split(/[;:]/).map((code) => (code === '' ? 0 : Number(code)));
+  const list = parameters.split(';');
   let next: Style = style;
-  for (let at = 0; at < codes.length; at++) {
-    const code = codes[at] ?? 0;
+  for (let at = 0; at < list.length; at++) {
+    const [code = 0, ...details] = (list[at] ?? '').split(':').map(Number);
     if (code === 38 || code === 48 || code === 58) {
-      // With colons there may be an empty colour space before the channels (38:2::r:g:b).
-      const spaced = codes[at + 1] === 2 && /^[34]8:2::/.test(parameters);
-      const [colour, used] = readColour(codes, at + 1, spaced ? 1 : 0);
+      const isWhole = details.length > 0;
+      const [colour, used] = readColour(
+        isWhole ? channelsOf(details) : list.slice(at + 1, at + 5).map(Number),
+      );
       if (code === 38 && colour !== null) next = { ...next, fg: colour };
       if (code === 48 && colour !== null) next = { ...next, bg: colour };
-      at += used;
+      if (!isWhole) at += used;
+    } else if (code === 4) {
+      // Of its kinds, such as the curly 4:3, all are drawn as one; 4:0 is none.
+      next = { ...next, underline: details[0] !== 0 };
     } else {
       next = { ...next, ...attribute(code) };
     }
   }
-  return isPlain(next) ? PLAIN : next;
+  return isSameStyle(next, PLAIN) ? PLAIN : next;
+}
+
+/** Without the colour space that may stand before the channels, as in `38:2::r:g:b`. */
+function channelsOf(details: number[]): number[] {
+  return details[0] === 2 && details.length > 4 ? [2, ...details.slice(2)] : details;
 }
 
 function attribute(code: number): Partial<Style> {
@@ -65,11 +78,12 @@ function attribute(code: number): Partial<Style> {
       return { dim: true };
     case 3:
       return { italic: true };
-    case 4:
     case 21:
       return { underline: true };
     case 7:
       return { inverse: true };
+    case 8:
+      return { concealed: true };
     case 9:
       return { strike: true };
     case 22:
@@ -80,25 +94,29 @@ function attribute(code: number): Partial<Style> {
       return { underline: false };
     case 27:
       return { inverse: false };
+    case 28:
+      return { concealed: false };
     case 29:
       return { strike: false };
     case 39:
       return { fg: null };
     case 49:
       return { bg: null };
+    case 53:
+      return { overline: true };
+    case 55:
+      return { overline: false };
     default:
       return {};
   }
 }
 
 /** Reads `5;n` or `2;r;g;b`; returns the colour and how many codes it took. */
-function readColour(codes: number[], at: number, skip: number): [Colour | null, number] {
-  if (codes[at] === 5) return [paletteColour(codes[at + 1] ?? 0), 2];
-  if (codes[at] === 2) {
-    const [red = 0, green = 0, blue = 0] = codes.slice(at + 1 + skip);
-    return [hex(red, green, blue), 4 + skip];
-  }
-  return [null, 1];
+function readColour([kind, ...values]: number[]): [Colour | null, number] {
+  if (kind === 5) return [paletteColour(values[0] ?? 0), 2];
+  if (kind !== 2) return [null, 1];
+  const [red = 0, green = 0, blue = 0] = values;
+  return [hex(red, green, blue), 4];
 }
 
 function paletteColour(index: number): Colour | null {
@@ -119,17 +137,4 @@ function hex(...channels: number[]): string {
     return value.toString(16).padStart(2, '0');
   });
   return `#${parts.join('')}`;
-}
-
-function isPlain(style: Style): boolean {
-  return (
-    style.fg === null &&
-    style.bg === null &&
-    !style.bold &&
-    !style.dim &&
-    !style.italic &&
-    !style.underline &&
-    !style.strike &&
-    !style.inverse
-  );
 }
