@@ -49,4 +49,12 @@ describe('runs', () => {
   it('give wide characters their room, with what belongs to them', () => {
     expect(runs('a漢\u0301字b')).toEqual([['a'], ['漢\u0301', 'wide'], ['字', 'wide'], ['b']]);
   });
+
+  it('have marks for what would turn the text around, which keep their place in it', () => {
+    const text = 'a = \u202e"live"\u202c;';
+    expect(runs(text)).toEqual([['a = <U+202E>"live"<U+202C>;']]);
+    expect(parseLine(text).text).toBe(text);
+    expect(runs(`\x1b[31m${text}`, { from: 4, to: 6 })).toEqual([['<U+202E>"', 1]]);
+    expect(runs('\u200e\u200f\u061c')).toEqual([['<U+200E><U+200F><U+061C>']]);
+  });
 });

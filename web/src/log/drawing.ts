@@ -1,7 +1,7 @@
 /** A part of a line as the runs of text that are put on screen. */
 import type { ShownLine, Span } from './ansi';
 import type { Style } from './sgr';
-import { Grid, isSimple, measure } from './widths';
+import { Grid, isSimple, markOf, measure } from './widths';
 
 /** UTF-16 units of a line's text, `to` excluded. */
 export interface TextRange {
@@ -70,7 +70,10 @@ function edgesWithin(from: number, to: number, ranges: readonly TextRange[]): nu
   return [...new Set([from, ...inside, to])].sort((one, two) => one - two);
 }
 
-/** Gives out text with tabs as the blanks that they are, wide characters one by one; returns the next column. */
+/**
+ * Gives out text with tabs as the blanks that they are, marks for what is not to act, wide characters one by one;
+ * returns the next column.
+ */
 function onGrid(text: string, column: number, give: (text: string, wide: boolean) => void): number {
   if (text === '') return column;
   if (isSimple(text)) {
@@ -93,7 +96,7 @@ function onGrid(text: string, column: number, give: (text: string, wide: boolean
       flush();
       give(text.slice(at, end), true);
     } else {
-      narrow += text.slice(at, end);
+      narrow += markOf(text.codePointAt(at) ?? 0) ?? text.slice(at, end);
     }
     column += width;
     at = end;

@@ -18,6 +18,9 @@ it.each([
   ['🚀', 2],
   ['\u0301', 0],
   ['\u200d', 0],
+  ['\u202e', 8],
+  ['\u2069', 8],
+  ['\u061c', 8],
 ])('%s takes %i columns', (character, width) => {
   expect(charWidth(character.codePointAt(0) ?? 0)).toBe(width);
 });

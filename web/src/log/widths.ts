@@ -12,21 +12,29 @@ const ZERO = /[\p{Mn}\p{Me}\p{Cf}]/u;
 const WIDE =
   /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Hangul}\p{Emoji_Presentation}\u3000-\u303e\uff01-\uff60\uffe0-\uffe6]/u;
 const HALFWIDTH = /[\uff61-\uffdc]/;
+/** They have a browser draw text in another order than it stands in, to the eye another text. */
+const BIDI_CONTROL = /\p{Bidi_Control}/u;
 
 export function isSimple(text: string): boolean {
   return SIMPLE.test(text);
 }
 
-/** Widths that were found out: a log has few different characters beyond the Latin ones. */
-const known = new Map<number, 0 | 1 | 2>();
+/** What stands on screen for a character that is not to act there, if it is one. */
+export function markOf(point: number): string | null {
+  const isMarked = point >= 0x300 && BIDI_CONTROL.test(String.fromCodePoint(point));
+  return isMarked ? `<U+${point.toString(16).toUpperCase().padStart(4, '0')}>` : null;
+}
 
-export function charWidth(point: number): 0 | 1 | 2 {
+/** Widths that were found out: a log has few different characters beyond the Latin ones. */
+const known = new Map<number, number>();
+
+export function charWidth(point: number): number {
   if (point < 0x300) return point === 0xad ? 0 : 1;
   let width = known.get(point);
   if (width === undefined) {
     const character = String.fromCodePoint(point);
     const isWide = WIDE.test(character) && !HALFWIDTH.test(character);
-    width = ZERO.test(character) ? 0 : isWide ? 2 : 1;
+    width = markOf(point)?.length ?? (ZERO.test(character) ? 0 : isWide ? 2 : 1);
     known.set(point, width);
   }
   return width;
