@@ -19,9 +19,16 @@ describe('rows', () => {
     expect(rows([3], 3)).toEqual([1, 2, 'step 0', 3]);
   });
 
-  it('name steps that wrote nothing, also ones that have only begun', () => {
-    expect(rows([1, 3, 3, 4], 3)).toEqual(['step 0', 1, 2, 'step 1', 'step 2', 3, 'step 3']);
-    expect(rows([1], 0)).toEqual(['step 0']);
+  it('do not name steps that wrote nothing, nor ones that have only begun', () => {
+    expect(rows([1, 1, 3, 3, 4], 3)).toEqual(['step 1', 1, 2, 'step 3', 3]);
+    expect(rows([1, 1, 3, 3, 4], 3, [0, 1, 2])).toEqual(['step 1', 'step 3', 3]);
+    expect(rows([1], 0)).toEqual([]);
+  });
+
+  it('are somewhere for a place kept on a step that wrote nothing', () => {
+    const layout = new Layout(sectionsOf([1, 1, 3, 3, 4], 3), new Set());
+    const row = (step: number) => layout.keyOf(layout.rowOf(keyOfStep(step)));
+    expect([row(0), row(2), row(4)]).toEqual([keyOfStep(1), keyOfStep(3), 3]);
   });
 
   it('leave out the lines of folded steps', () => {

@@ -1,6 +1,6 @@
 /**
- * Which rows a log has: its lines in order, and before the lines of each step a row that names the step. The
- * lines of a folded step have no rows. A row's number (the first is 1) changes with folds and with steps that
+ * Which rows a log has: its lines in order, and before the lines of each step a row that names the step. A step
+ * that wrote nothing has none, nor have the lines of a folded one. A row's number (the first is 1) changes with folds and with steps that
  * begin; its key does not.
  */
 
@@ -69,9 +69,9 @@ export class Layout {
     const section = this.sections[at];
     if (!section) return 1;
     const start = this.starts[at] ?? 0;
-    if (step !== null || this.isFolded(section)) return start + 1;
-    const within = Math.max(0, Math.min(section.last, key) - section.first);
-    return Math.min(Math.max(1, this.rows), start + headers(section) + within + 1);
+    const isNamed = step !== null || this.isFolded(section);
+    const within = isNamed ? 0 : headers(section) + Math.max(0, Math.min(section.last, key) - section.first);
+    return Math.min(Math.max(1, this.rows), start + within + 1);
   }
 
   /** The step that a line belongs to. */
@@ -114,6 +114,6 @@ export class Layout {
   }
 }
 
-function headers(section: Section): number {
-  return section.step === null ? 0 : 1;
+function headers({ step, first, last }: Section): number {
+  return step === null || last < first ? 0 : 1;
 }
