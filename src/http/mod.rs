@@ -25,6 +25,7 @@ mod session;
 mod tries;
 mod view;
 mod webhook;
+mod websocket;
 
 #[cfg(test)]
 pub mod tests;
