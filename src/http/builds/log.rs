@@ -129,11 +129,19 @@ pub async fn stream_whole_log(web: &Web, build: &Build) -> Answer {
     stream_log(web, build, 0, u64::MAX).await
 }
 
-async fn lines(web: &Web, build: &Build, query: &LogQuery) -> Answer {
-    let first = query.line.unwrap_or(1);
-    if first == 0 {
-        return Err(Failure::bad_request("line is 0", "the first line is 1"));
+/// A parameter that is a line.
+fn checked_line(name: &str, line: Option<u64>) -> Result<Option<u64>, Failure> {
+    match line {
+        Some(0) => Err(Failure::bad_request(
+            format!("{name} is 0"),
+            "the first line is 1",
+        )),
+        line => Ok(line),
     }
+}
+
+async fn lines(web: &Web, build: &Build, query: &LogQuery) -> Answer {
+    let first = checked_line("line", query.line)?.unwrap_or(1);
     let count = query.lines.unwrap_or(DEFAULT_LINES);
     let Some(log) = web.open_log(build).await? else {
         return Ok(answer::with_type(TEXT, Bytes::new()));
@@ -147,7 +155,7 @@ async fn lines(web: &Web, build: &Build, query: &LogQuery) -> Answer {
         .await?;
     let mut response = answer::with_type(TEXT, lines.bytes);
     answer::set(&mut response, LOG_OFFSET, lines.offset);
-    let time = Timestamp::from_millis(i64::try_from(time).unwrap_or(i64::MAX));
+    let time = Timestamp::from_unsigned_millis(time);
     answer::set(&mut response, LOG_TIME, time);
     if let Some(next) = lines.next_line {
         answer::set(&mut response, NEXT_LINE, next);
