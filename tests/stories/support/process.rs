@@ -36,12 +36,22 @@ impl Process {
     /// # Errors
     /// Like [`Self::wait_for_ready`].
     pub fn start(service_file: &Path, log: &Path) -> Result<Self, String> {
-        let mut command = command();
-        command
-            .args(["serve", "--log-format", "json", "--config"])
-            .arg(service_file)
-            .env("RUST_LOG", "info,autobuilder=debug");
-        Self::wait_for_ready(command, log, None)
+        Self::wait_for_ready(serve(service_file), log, None)
+    }
+
+    /// Starts the service on this machine, and sends SIGKILL after this time.
+    pub fn start_and_kill(service_file: &Path, log: &Path, after: Duration) {
+        let output = File::options().create(true).append(true).open(log).unwrap();
+        let mut command = serve(service_file);
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(output.try_clone().unwrap())
+            .stderr(output)
+            .spawn()
+            .expect("the program can be run");
+        std::thread::sleep(after);
+        child.kill().unwrap();
+        child.wait().unwrap();
     }
 
     /// Starts the service in a container.
@@ -118,6 +128,15 @@ impl Process {
     pub fn id(&self) -> u32 {
         self.child.id()
     }
+}
+
+fn serve(service_file: &Path) -> Command {
+    let mut command = command();
+    command
+        .args(["serve", "--log-format", "json", "--config"])
+        .arg(service_file)
+        .env("RUST_LOG", "info,autobuilder=debug");
+    command
 }
 
 /// A command of the program under test, which finds no configuration but what it is given.
