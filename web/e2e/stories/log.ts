@@ -332,6 +332,23 @@ export function logStories(): void {
     await until(async () => expect((await linesOnScreen(page)).length).toBeGreaterThan(5));
     await page.keyboard.press('Z');
     await until(async () => expect(await page.locator('[data-line]').count()).toBe(0));
+    // A link into a folded step unfolds it, and it alone.
+    await goToLine(page, 5000);
+    await until(async () => expect(await isOnScreen(page, 5000)).toBe(true));
+    await page.keyboard.press('g');
+    await until(async () => expect(await step('building').getAttribute('aria-expanded')).toBe('true'));
+    expect(await step('preparing').getAttribute('aria-expanded')).toBe('false');
+    // Also one to where the address already is.
+    await page.keyboard.press('Z');
+    await until(async () => expect(await page.locator('[data-line]').count()).toBe(0));
+    const facts = page.locator('.facts').getByRole('link', { name: 'building' });
+    const { hash } = new URL((await facts.getAttribute('href')) ?? '', page.url());
+    for (const time of ['once', 'again']) {
+      await facts.click();
+      await until(async () => expect(await isOnScreen(page, Number(hash.slice(2))), time).toBe(true));
+      await page.keyboard.press('Z');
+      await until(async () => expect(await page.locator('[data-line]').count()).toBe(0));
+    }
   });
 
   it('is copied exactly, also beyond what is on screen', async () => {
