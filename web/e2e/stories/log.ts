@@ -48,6 +48,11 @@ async function isOnScreen(page: Page, line: number): Promise<boolean> {
   return (await linesOnScreen(page)).some(({ number, text }) => number === line && text !== '');
 }
 
+/** Whether the keys that scroll are the log's. */
+function hasFocus(page: Page): Promise<boolean> {
+  return page.locator('.scroller').evaluate((scroller) => scroller === document.activeElement);
+}
+
 async function copied(page: Page): Promise<string> {
   return page.evaluate(() => navigator.clipboard.readText());
 }
@@ -117,6 +122,7 @@ export function logStories(): void {
     await log(page).getByRole('button', { name: 'Close this notice' }).click();
     await notice.getByText('This log has').waitFor({ state: 'detached' });
     expect(new URL(page.url()).hash).toBe('');
+    expect(await hasFocus(page)).toBe(true);
 
     const good = await haystack();
     const total = (await stage.service.one(good)).log.lines;
@@ -129,7 +135,7 @@ export function logStories(): void {
     const id = await running(bursts(100, 400));
     await stage.service.go(id, '1');
     const page = await stage.page(`/builds/${id}#L300`);
-    const notice = log(page).getByText('Line 300 is not written yet: this is the end so far.');
+    const notice = log(page).getByText('Line 300 is not written yet.');
     await notice.waitFor();
     await page.getByText('counted to 100').waitFor();
     await stage.service.go(id, '2');
@@ -152,14 +158,12 @@ export function logStories(): void {
   it('keeps the focus when what has it leaves the screen, and takes it by a click on its strip', async () => {
     const id = await haystack();
     const page = await stage.page(`/builds/${id}#L200`);
-    const lines = page.getByRole('region', { name: 'Lines of the log' });
-    const hasFocus = () => lines.evaluate((region) => region === document.activeElement);
     const number = page.getByRole('link', { name: 'Line 203', exact: true });
     await number.focus();
-    await lines.hover();
+    await page.locator('.scroller').hover();
     await page.mouse.wheel(0, 4000);
     await number.waitFor({ state: 'detached' });
-    await until(async () => expect(await hasFocus()).toBe(true));
+    await until(async () => expect(await hasFocus(page)).toBe(true));
     // The browser's own keys go on from there.
     const before = await firstLine(page);
     await page.keyboard.press('PageDown');
@@ -174,13 +178,13 @@ export function logStories(): void {
     await step.focus();
     await page.keyboard.press('G');
     await step.waitFor({ state: 'detached' });
-    await until(async () => expect(await hasFocus()).toBe(true));
+    await until(async () => expect(await hasFocus(page)).toBe(true));
 
     await search(page, 'hundred');
     await page.getByRole('searchbox').focus();
     const { height } = (await page.locator('.strip').boundingBox()) ?? { height: 0 };
     await page.locator('.strip').click({ position: { x: 3, y: height / 2 } });
-    await until(async () => expect(await hasFocus()).toBe(true));
+    await until(async () => expect(await hasFocus(page)).toBe(true));
     const middle = await firstLine(page);
     await page.keyboard.press('PageUp');
     await until(async () => expect(await firstLine(page)).toBeLessThan(middle - 10));

@@ -102,6 +102,8 @@ export class LogModel {
     void this.version;
     return this.store.total;
   });
+  /** Of a log that has just begun to come live, fewer may be here than there are. */
+  private readonly lineCount = $derived.by(() => Math.max(this.total, this.build().log.lines));
   readonly bytes = $derived.by(() => {
     void this.version;
     // Of the same moment as the lines: of a log that comes live, what came.
@@ -123,7 +125,7 @@ export class LogModel {
   /** The line in the address, if the log does not have it, or not yet. */
   readonly beyond = $derived.by(() => {
     const first = this.marked?.first ?? 0;
-    return this.total > 0 && first > this.total ? first : null;
+    return this.lineCount > 0 && first > this.lineCount ? first : null;
   });
   readonly following = $derived.by(() => this.live && this.place.atEnd);
   readonly news = $derived.by(() => (this.place.atEnd ? 0 : Math.max(0, this.total - this.leftAt)));
@@ -214,7 +216,7 @@ export class LogModel {
   }
 
   goTo(line: number, at = 0): void {
-    const target = Math.max(1, Math.min(this.total, line));
+    const target = Math.max(1, Math.min(this.lineCount, line));
     const step = this.layout.stepOfLine(target);
     if (step !== null) this.folded.delete(step);
     this.leave(() => this.place.toLine(target, at, this.textOf(target)?.columnOf(at) ?? 0));
