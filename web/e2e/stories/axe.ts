@@ -6,6 +6,7 @@ import { archive, once, stage } from '../stage/current';
 import { isLive } from '../stage/screen';
 import type { Service } from '../stage/service';
 import { RESULT } from '../stage/service';
+import { forgetful } from './build';
 import { broken } from './configuration';
 import { showcase } from './showcase';
 import { hidden } from './signin';
@@ -34,6 +35,11 @@ const PLACES: Record<string, () => Promise<Place>> = {
     const of = await archive();
     const [build] = await of.list('limit=1');
     return { of, path: `/builds/${build?.id}` };
+  },
+  'a build whose log is no longer kept': async () => {
+    const { service: of, long, forget } = await forgetful();
+    await forget();
+    return { of, path: `/builds/${long}` };
   },
   'a build that does not exist': () => Promise.resolve({ path: '/builds/none' }),
   'the repositories': () => Promise.resolve({ path: '/repositories' }),

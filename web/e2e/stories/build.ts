@@ -1,9 +1,51 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
+import type { Page } from 'playwright-core';
 import { expect, it } from 'vitest';
-import { stage } from '../stage/current';
-import { TOKEN, hold } from '../stage/service';
+import { once, stage } from '../stage/current';
+import { linesOnScreen } from '../stage/screen';
+import { RESULT, TOKEN, hold } from '../stage/service';
 import { until } from '../stage/wait';
 import { fresh, running } from './writer';
+
+/** A service with two builds; it keeps their logs until the story makes it forget. */
+export const forgetful = once(async () => {
+  const service = await stage.another();
+  await service.start();
+  const ids: string[] = [];
+  for (const lines of [3, 5000]) {
+    const id = await service.build('acme/old', 'main', `seq ${lines}\n${RESULT}`, { message: 'Long ago' });
+    await service.reaches(id, 'succeeded');
+    ids.push(id);
+  }
+  const [short = '', long = ''] = ids;
+  /** As retention does, some time after the build. */
+  const forget = once(async () => {
+    await service.change({ retention: { logs: '1s' } });
+    await until(async () => {
+      await service.request('/api/v1/gc', {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: '{}',
+      });
+      for (const id of ids) expect((await service.one(id)).log.bytes).toBe(0);
+    });
+  });
+  return { service, short, long, forget };
+});
+
+/** A build page that says that its log is gone, and is whole otherwise. */
+async function saysGone(page: Page): Promise<void> {
+  const log = page.getByRole('region', { name: 'Log', exact: true });
+  await log.getByText('no longer kept. Logs are kept for a time, which retention.logs').waitFor();
+  expect(await log.locator('button, a, input, .strip, .scroller').count()).toBe(0);
+  await page.locator('.facts').getByText('collecting').waitFor();
+  await page.locator('.facts').getByRole('link', { name: 'result.tar.gz' }).waitFor();
+  await page.getByRole('button', { name: 'Rebuild' }).waitFor();
+  // Nor is there anything for a key to open.
+  await page.keyboard.press('/');
+  await page.keyboard.press(':');
+  expect(await log.locator('input').count()).toBe(0);
+}
 
 export function buildStories(): void {
   it('tells what was pushed, why it was built, each step, and what came of it', async () => {
@@ -89,5 +131,26 @@ export function buildStories(): void {
     await page.getByRole('link', { name: 'To the overview', exact: true }).click();
     await page.getByText('History').first().waitFor();
     stage.forgive(/404/);
+  });
+
+  it('says that its log is no longer kept, and is whole otherwise', async () => {
+    const { service, short, long, forget } = await forgetful();
+    // The files are gone, and the service misses them.
+    for (const file of ['log', 'log.index', 'log.zst'])
+      await rm(service.path('data', 'builds', short, file), { force: true });
+    const missed = await stage.page(`/builds/${short}`, { of: service });
+    await saysGone(missed);
+    stage.forgive(/404/);
+
+    // Removed while somebody looks at its beginning: the end is missed when it is looked at.
+    const page = await stage.page(`/builds/${long}#L1`, { of: service });
+    await until(async () =>
+      expect((await linesOnScreen(page))[0]).toEqual({ number: 1, text: expect.stringMatching(/./) }),
+    );
+    await forget();
+    await page.keyboard.press('G');
+    await saysGone(page);
+    await page.reload();
+    await saysGone(page);
   });
 }

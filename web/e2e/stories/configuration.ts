@@ -1,6 +1,8 @@
+import type { Locator } from 'playwright-core';
 import { expect, it } from 'vitest';
 import { once, stage } from '../stage/current';
-import { RECIPE, RESULT, type Service } from '../stage/service';
+import { RECIPE, RESULT, TOKEN, type Service } from '../stage/service';
+import { until } from '../stage/wait';
 
 const BROKEN = 'buildscripts: [build.sh]\nbuild.sh:\n  artefact: x\n';
 
@@ -34,7 +36,13 @@ export function configurationStories(): void {
     await service.configure('acme/bad', 'main', RECIPE);
     await page.getByText('2 files in force').waitFor();
     await page.locator('.finding').first().waitFor({ state: 'detached' });
+    expect(await page.getByText(/broken/).count()).toBe(0);
+    // Broken again, it is shown so, and what was in force stays.
     await service.configure('acme/bad', 'main', BROKEN);
+    await page.getByText('2 files in force').waitFor();
+    await page.getByText('1 broken').waitFor();
+    await page.locator('.finding', { hasText: 'acme/bad/main.yaml:3' }).waitFor();
+    await page.getByRole('link', { name: /Configuration.*1 error/ }).waitFor();
   });
 }
 
@@ -58,5 +66,44 @@ export function repositoryStories(): void {
     await chip('topic').getByText('succeeded').waitFor();
     await chip('topic').click();
     await page.waitForURL(`**/builds/${next}`);
+  });
+
+  it('starts a build of a branch by keyboard, and gives the focus back where none is started', async () => {
+    const { service } = stage;
+    const built = await service.build('acme/start', 'main', `echo fine\n${RESULT}`);
+    await service.reaches(built, 'succeeded');
+    const page = await stage.page('/repositories?text=acme/start');
+    const opener = page.getByRole('button', { name: 'Start a build of acme/start' });
+    const asking = page.getByRole('dialog', { name: 'Start a build' });
+    const signIn = page.getByRole('dialog', { name: 'Sign in' });
+    const branch = asking.getByLabel('Branch');
+    const isFocused = (place: Locator) =>
+      until(async () => expect(await place.evaluate((one) => one === document.activeElement)).toBe(true));
+    await opener.focus();
+    await page.keyboard.press('Enter');
+    await isFocused(branch);
+    expect(await branch.inputValue()).toBe('main');
+    await page.keyboard.press('Escape');
+    await asking.waitFor({ state: 'hidden' });
+    await isFocused(opener);
+
+    await page.keyboard.press('Enter');
+    await isFocused(branch);
+    await page.keyboard.press('Enter');
+    await signIn.getByText('to build main of acme/start').waitFor();
+    await signIn.getByRole('button', { name: 'Cancel' }).click();
+    await signIn.waitFor({ state: 'hidden' });
+    await isFocused(branch);
+    expect(await service.list('repository=acme/start')).toHaveLength(1);
+
+    await page.keyboard.press('Enter');
+    await isFocused(signIn.getByLabel('API token'));
+    await page.keyboard.type(TOKEN);
+    await page.keyboard.press('Enter');
+    await page.waitForURL('**/builds/*');
+    const [newest] = await service.list('repository=acme/start');
+    expect(newest?.id).not.toBe(built);
+    expect(page.url()).toContain(newest?.id);
+    await isFocused(page.locator('main'));
   });
 }

@@ -64,7 +64,7 @@ export function liveStories(): void {
     stage.forgive(/ERR_|WebSocket/);
   });
 
-  it('goes on after the network was silent for a while', async () => {
+  it('notices a network that falls silent without a word, and goes on after it', async () => {
     const page = await stage.page(`/builds/${await running(counting(100))}`);
     await until(async () => expect(await counted(page)).toBeGreaterThan(20));
     stage.service.link.goSilent();
@@ -73,9 +73,11 @@ export function liveStories(): void {
     const wrote = async () => (await stage.service.one(id)).log.lines;
     const then = await wrote();
     await until(async () => expect(await wrote()).toBeGreaterThan(then + 100));
+    // Nobody tells the page: it misses what the service says every few seconds.
+    await page.locator('header .live', { hasText: 'reconnecting' }).waitFor();
     stage.service.link.comeBack();
-    await until(async () => expect(await lastLine(page)).toBeGreaterThan(before + 100));
     await isLive(page).waitFor();
+    await until(async () => expect(await lastLine(page)).toBeGreaterThan(before + 100));
     await isWholeFrom(page, before);
     stage.forgive(/ERR_|WebSocket/);
   });

@@ -6,7 +6,7 @@ import { firstLine, goToLine, lastLine, linesOnScreen } from '../stage/screen';
 import { RESULT, hold } from '../stage/service';
 import { until } from '../stage/wait';
 import { lineOf, showcase } from './showcase';
-import { running } from './writer';
+import { bursts, fresh, running } from './writer';
 
 /** Ten thousand lines, of which a hundred say so; a second between the two halves. */
 const haystack = once(async () => {
@@ -46,6 +46,11 @@ async function search(page: Page, text: string): Promise<void> {
 /** Whether a line is on screen, whole. */
 async function isOnScreen(page: Page, line: number): Promise<boolean> {
   return (await linesOnScreen(page)).some(({ number, text }) => number === line && text !== '');
+}
+
+/** Whether the keys that scroll are the log's. */
+function hasFocus(page: Page): Promise<boolean> {
+  return page.locator('.scroller').evaluate((scroller) => scroller === document.activeElement);
 }
 
 async function copied(page: Page): Promise<string> {
@@ -97,6 +102,47 @@ export function logStories(): void {
     expect(await page.locator(`[data-line="${line}"]`).getAttribute('class')).toContain('marked');
   });
 
+  it('says that it has no such line as in the address, and opens as without one', async () => {
+    const script = `seq 500; echo 'main.c:7: error: far from the end'; seq 500; exit 1`;
+    const failed = await stage.service.build(fresh(), 'main', script);
+    const { lines } = (await stage.service.reaches(failed, 'failed')).log;
+    const error = await lineOf(failed, 'far from the end');
+    const page = await stage.page(`/builds/${failed}#L1000000`);
+    const notice = log(page).getByRole('status');
+    await notice
+      .getByText(`This log has ${lines.toLocaleString('en')} lines: there is no line 1,000,000.`)
+      .waitFor();
+    await until(async () => expect(await isOnScreen(page, error)).toBe(true));
+    // By a link that is followed, too.
+    await page.keyboard.press('g');
+    await until(async () => expect(await isOnScreen(page, 1)).toBe(true));
+    await goToLine(page, lines + 1);
+    await notice.getByText(`there is no line ${(lines + 1).toLocaleString('en')}.`).waitFor();
+    await until(async () => expect(await isOnScreen(page, error)).toBe(true));
+    await log(page).getByRole('button', { name: 'Close this notice' }).click();
+    await notice.getByText('This log has').waitFor({ state: 'detached' });
+    expect(new URL(page.url()).hash).toBe('');
+    expect(await hasFocus(page)).toBe(true);
+
+    const good = await haystack();
+    const total = (await stage.service.one(good)).log.lines;
+    const atEnd = await stage.page(`/builds/${good}#L${total + 1}-L${total + 9}`);
+    await log(atEnd).getByText(`there is no line`).waitFor();
+    await until(async () => expect(await lastLine(atEnd)).toBe(total));
+  });
+
+  it('says that a line in the address is not written yet, and follows the end', async () => {
+    const id = await running(bursts(100, 400));
+    await stage.service.go(id, '1');
+    const page = await stage.page(`/builds/${id}#L300`);
+    const notice = log(page).getByText('Line 300 is not written yet.');
+    await notice.waitFor();
+    await page.getByText('counted to 100').waitFor();
+    await stage.service.go(id, '2');
+    await page.getByText('counted to 500').waitFor();
+    await notice.waitFor({ state: 'detached' });
+  });
+
   it('has numbers that are links, and ranges by shift-click', async () => {
     const id = await haystack();
     const page = await stage.page(`/builds/${id}#L200`);
@@ -107,6 +153,41 @@ export function logStories(): void {
     expect(new URL(page.url()).hash).toBe('#L203-L207');
     await page.reload();
     await until(async () => expect(await page.locator('.marked[data-line]').count()).toBe(5));
+  });
+
+  it('keeps the focus when what has it leaves the screen, and takes it by a click on its strip', async () => {
+    const id = await haystack();
+    const page = await stage.page(`/builds/${id}#L200`);
+    const number = page.getByRole('link', { name: 'Line 203', exact: true });
+    await number.focus();
+    await page.locator('.scroller').hover();
+    await page.mouse.wheel(0, 4000);
+    await number.waitFor({ state: 'detached' });
+    await until(async () => expect(await hasFocus(page)).toBe(true));
+    // The browser's own keys go on from there.
+    const before = await firstLine(page);
+    await page.keyboard.press('PageDown');
+    await until(async () => expect(await firstLine(page)).toBeGreaterThan(before + 10));
+    // The row that names a step is left in the same way.
+    const step = log(page).getByRole('button', { name: 'preparing' });
+    await until(async () => {
+      // Pressed while the browser still scrolls, it leads near the top only.
+      await page.keyboard.press('g');
+      expect(await step.count()).toBe(1);
+    });
+    await step.focus();
+    await page.keyboard.press('G');
+    await step.waitFor({ state: 'detached' });
+    await until(async () => expect(await hasFocus(page)).toBe(true));
+
+    await search(page, 'hundred');
+    await page.getByRole('searchbox').focus();
+    const { height } = (await page.locator('.strip').boundingBox()) ?? { height: 0 };
+    await page.locator('.strip').click({ position: { x: 3, y: height / 2 } });
+    await until(async () => expect(await hasFocus(page)).toBe(true));
+    const middle = await firstLine(page);
+    await page.keyboard.press('PageUp');
+    await until(async () => expect(await firstLine(page)).toBeLessThan(middle - 10));
   });
 
   it('finds text in the whole log, marks it along the scroll bar, and goes from hit to hit', async () => {
@@ -255,6 +336,23 @@ export function logStories(): void {
     await until(async () => expect((await linesOnScreen(page)).length).toBeGreaterThan(5));
     await page.keyboard.press('Z');
     await until(async () => expect(await page.locator('[data-line]').count()).toBe(0));
+    // A link into a folded step unfolds it, and it alone.
+    await goToLine(page, 5000);
+    await until(async () => expect(await isOnScreen(page, 5000)).toBe(true));
+    await page.keyboard.press('g');
+    await until(async () => expect(await step('building').getAttribute('aria-expanded')).toBe('true'));
+    expect(await step('preparing').getAttribute('aria-expanded')).toBe('false');
+    // Also one to where the address already is.
+    await page.keyboard.press('Z');
+    await until(async () => expect(await page.locator('[data-line]').count()).toBe(0));
+    const facts = page.locator('.facts').getByRole('link', { name: 'building' });
+    const { hash } = new URL((await facts.getAttribute('href')) ?? '', page.url());
+    for (const time of ['once', 'again']) {
+      await facts.click();
+      await until(async () => expect(await isOnScreen(page, Number(hash.slice(2))), time).toBe(true));
+      await page.keyboard.press('Z');
+      await until(async () => expect(await page.locator('[data-line]').count()).toBe(0));
+    }
   });
 
   it('is copied exactly, also beyond what is on screen', async () => {

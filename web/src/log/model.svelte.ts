@@ -18,6 +18,7 @@ import { parseLine } from './ansi';
 import type { Hit } from './drawing';
 import { ERRORS, isError } from './errors';
 import { Finder, type SearchService } from './finder.svelte';
+import { goneFor, orGone } from './gone';
 import { parseLineHash, type LineRange } from './hash';
 import { Matcher, shownRanges } from './hits';
 import { Layout, sectionsOf, stepOfKey } from './layout';
@@ -101,6 +102,8 @@ export class LogModel {
     void this.version;
     return this.store.total;
   });
+  /** Of a log that has just begun to come live, fewer may be here than there are. */
+  private readonly lineCount = $derived.by(() => Math.max(this.total, this.build().log.lines));
   readonly bytes = $derived.by(() => {
     void this.version;
     // Of the same moment as the lines: of a log that comes live, what came.
@@ -110,11 +113,20 @@ export class LogModel {
     void this.version;
     return this.store.error === null ? null : asFailure(this.store.error);
   });
+  /** Why there is no log any more. */
+  readonly gone = $derived.by(() =>
+    goneFor(this.build(), [this.failure, this.errors.failure, this.search.failure]),
+  );
   readonly layout = $derived.by(() => {
     const begins = this.build().steps.map((step) => step.line);
     return new Layout(sectionsOf(begins, this.total), this.folded);
   });
   readonly marked = $derived.by<LineRange | null>(() => parseLineHash(this.hash()));
+  /** The line in the address, if the log does not have it, or not yet. */
+  readonly beyond = $derived.by(() => {
+    const first = this.marked?.first ?? 0;
+    return this.lineCount > 0 && first > this.lineCount ? first : null;
+  });
   readonly following = $derived.by(() => this.live && this.place.atEnd);
   readonly news = $derived.by(() => (this.place.atEnd ? 0 : Math.max(0, this.total - this.leftAt)));
   readonly digits = $derived(Math.max(3, String(this.total).length));
@@ -140,7 +152,7 @@ export class LogModel {
       marks: (query, signal) => getMarks(id, query, BUCKETS, signal),
     };
     this.store = new LogStore(
-      (line, lines, signal) => getLogLines(id, line, lines, signal),
+      async (line, lines, signal) => orGone(build(), line, await getLogLines(id, line, lines, signal)),
       log.lines,
       update,
     );
@@ -171,6 +183,7 @@ export class LogModel {
   }
 
   retry(): void {
+    if (this.gone) return;
     for (const part of [this.store, this.long, this.errors, this.search, this.lineHits]) part.retry();
   }
 
@@ -203,7 +216,7 @@ export class LogModel {
   }
 
   goTo(line: number, at = 0): void {
-    const target = Math.max(1, Math.min(this.total, line));
+    const target = Math.max(1, Math.min(this.lineCount, line));
     const step = this.layout.stepOfLine(target);
     if (step !== null) this.folded.delete(step);
     this.leave(() => this.place.toLine(target, at, this.textOf(target)?.columnOf(at) ?? 0));

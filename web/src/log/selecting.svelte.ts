@@ -1,6 +1,7 @@
 /** Selecting with mouse and keyboard, and copying what is selected, beyond what is on screen. */
 import { asFailure } from '../api/http';
 import { bytes as inBytes, plural } from '../model/format';
+import { inWords } from '../model/sentences';
 import { copyByEvent } from './clipboard';
 import { MAX_COPIED, textOf, TooMuch, type Source } from './copy';
 import { isEmpty, ordered, wholeLines, wordAt, type Place, type Selection } from './selection';
@@ -142,6 +143,5 @@ function whyNot(error: unknown): string {
       `${inBytes(MAX_COPIED)} from here. Download the log instead.`
     );
   }
-  const failure = asFailure(error);
-  return `Not copied: ${failure.what}. ${failure.hint}`;
+  return `Not copied: ${inWords(asFailure(error))}`;
 }

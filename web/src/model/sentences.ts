@@ -5,9 +5,14 @@ export function capital(text: string): string {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
+/** With its full stop, which most come without. */
+export function sentence(text: string): string {
+  return `${text.replace(/\.$/, '')}.`;
+}
+
 /** What failed and what to try, as two sentences. */
 export function inWords({ what, hint }: { what: string; hint: string }): string {
-  return `${what.replace(/\.$/, '')}. ${capital(hint)}`;
+  return `${sentence(what)} ${capital(hint)}`;
 }
 
 export interface Words {

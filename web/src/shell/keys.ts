@@ -39,6 +39,16 @@ export function onKeys(keys: Keys): () => void {
   return () => removeEventListener('keydown', listen);
 }
 
+/** Keys of a page that is a list. */
+export function onListKeys(move: (rows: 1 | -1) => void): () => void {
+  return onKeys({
+    j: () => move(1),
+    k: () => move(-1),
+    g: () => scrollTo(0, 0),
+    G: () => scrollTo(0, document.documentElement.scrollHeight),
+  });
+}
+
 function isTyping(target: EventTarget | null): boolean {
   return target instanceof HTMLElement && target.matches('input, textarea, select');
 }
