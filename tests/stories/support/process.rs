@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
+use super::SOON;
 use super::containers::docker;
 use super::nest::Nest;
 
@@ -20,7 +21,7 @@ pub const PROGRAM: &str = env!("CARGO_BIN_EXE_autobuilder");
 const START_LIMIT: Duration = Duration::from_secs(30);
 
 /// For a command of any program: Docker's take their time where other stories keep it busy.
-pub const COMMAND_LIMIT: Duration = Duration::from_secs(300);
+const COMMAND_LIMIT: Duration = Duration::from_secs(300);
 
 pub struct Process {
     child: Child,
@@ -116,7 +117,7 @@ impl Process {
             Some(container) => drop(docker(&["kill", container])),
             None => self.child.kill().unwrap(),
         }
-        end(&mut self.child, COMMAND_LIMIT);
+        end(&mut self.child, SOON);
     }
 
     /// SIGTERM, and the end; SIGKILL when that does not come.
