@@ -113,6 +113,7 @@ export function logStories(): void {
       .getByText(`This log has ${lines.toLocaleString('en')} lines: there is no line 1,000,000.`)
       .waitFor();
     await until(async () => expect(await isOnScreen(page, error)).toBe(true));
+    expect(await page.getByRole('button', { name: /^Copy line/ }).count()).toBe(0);
     // By a link that is followed, too.
     await page.keyboard.press('g');
     await until(async () => expect(await isOnScreen(page, 1)).toBe(true));

@@ -121,12 +121,13 @@ export class LogModel {
     const begins = this.build().steps.map((step) => step.line);
     return new Layout(sectionsOf(begins, this.total), this.folded);
   });
-  readonly marked = $derived.by<LineRange | null>(() => parseLineHash(this.hash()));
+  private readonly addressed = $derived.by<LineRange | null>(() => parseLineHash(this.hash()));
   /** The line in the address, if the log does not have it, or not yet. */
   readonly beyond = $derived.by(() => {
-    const first = this.marked?.first ?? 0;
+    const first = this.addressed?.first ?? 0;
     return this.lineCount > 0 && first > this.lineCount ? first : null;
   });
+  readonly marked = $derived.by<LineRange | null>(() => (this.beyond === null ? this.addressed : null));
   readonly following = $derived.by(() => this.live && this.place.atEnd);
   readonly news = $derived.by(() => (this.place.atEnd ? 0 : Math.max(0, this.total - this.leftAt)));
   readonly digits = $derived(Math.max(3, String(this.total).length));
