@@ -3,6 +3,7 @@ import { expect, it } from 'vitest';
 import { stage } from '../stage/current';
 import { goToLine, isLive, lastLine, linesOnScreen } from '../stage/screen';
 import { until } from '../stage/wait';
+import { hold, RESULT } from '../stage/service';
 import { bursts, counting, running, written } from './writer';
 
 /** The number in the last counted line on screen. */
@@ -110,5 +111,75 @@ export function liveStories(): void {
     await stage.service.go(id, '3');
     await until(async () => expect(await counted(page)).toBe(30_201));
     await isWholeFrom(page, (await lastLine(page)) - 100);
+  });
+
+  const outages = [
+    {
+      what: 'a build',
+      go: (page: Page) => page.locator('article a').first().click(),
+      shows: 'region',
+      named: 'Log',
+    },
+    {
+      what: 'the repositories',
+      go: (page: Page) => page.getByRole('link', { name: 'Repositories' }).click(),
+      shows: 'list',
+      named: 'Repositories',
+    },
+    {
+      what: 'a filtered history',
+      go: (page: Page) => page.getByRole('searchbox', { name: /^Filter/ }).fill('main'),
+      shows: 'rowgroup',
+      named: '',
+    },
+  ] as const;
+  it.each(outages)(
+    'loads $what by itself that was gone to during an outage',
+    async ({ go, shows, named }) => {
+      await running(hold('end') + RESULT);
+      const page = await stage.page('');
+      await isLive(page).waitFor();
+      await page.locator('article').first().waitFor();
+      await stage.service.kill();
+      await page.locator('header .live', { hasText: 'reconnecting' }).waitFor();
+      await go(page);
+      const failed = page.getByText('could not be loaded: the service does not answer');
+      await failed.waitFor();
+      await page.getByText('requests fail').waitFor();
+      await stage.service.start();
+      await isLive(page).waitFor();
+      await failed.waitFor({ state: 'detached' });
+      await page
+        .getByRole(shows, named === '' ? {} : { name: named })
+        .first()
+        .waitFor();
+      await page.getByText('requests fail').waitFor({ state: 'detached' });
+      stage.forgive(/ERR_|WebSocket/);
+    },
+  );
+
+  it('reads and searches a log again whose requests were lost without a word', async () => {
+    const id = await running(bursts(30_000));
+    await stage.service.go(id, '1');
+    await stage.service.go(id, 'end');
+    await stage.service.reaches(id, 'succeeded');
+    const page = await stage.page(`/builds/${id}`);
+    await isLive(page).waitFor();
+    await until(async () => expect(await lastLine(page)).toBeGreaterThan(30_000));
+    // Of each that the browser keeps open, none tells that it is dead.
+    stage.service.link.goSilent();
+    await goToLine(page, 12_000);
+    await page.keyboard.press('/');
+    await page.keyboard.type('counted to 12010');
+    await page.getByText('searching …').waitFor();
+    stage.service.link.comeBackForNew();
+    await page.getByText('1 of 1').waitFor();
+    await until(async () => {
+      const lines = (await linesOnScreen(page)).map(({ text }) => text);
+      expect(lines).toContain('counted to 12010');
+      expect(lines).not.toContain('');
+    });
+    await isLive(page).waitFor();
+    stage.forgive(/ERR_|WebSocket/);
   });
 }
