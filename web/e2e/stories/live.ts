@@ -1,7 +1,7 @@
-import type { Page } from 'playwright-core';
+import type { Locator, Page } from 'playwright-core';
 import { expect, it } from 'vitest';
-import { stage } from '../stage/current';
-import { goToLine, isLive, lastLine, linesOnScreen } from '../stage/screen';
+import { once, stage } from '../stage/current';
+import { firstLine, goToLine, isLive, lastLine, linesOnScreen } from '../stage/screen';
 import { until } from '../stage/wait';
 import { hold, RESULT } from '../stage/service';
 import { bursts, counting, running, written } from './writer';
@@ -23,6 +23,17 @@ async function isWholeFrom(page: Page, line: number): Promise<void> {
     for (const { number, text } of lines) expect(text).toBe(written(number - offset));
   });
 }
+
+/** A build that wrote a few hundred lines and has ended. */
+const finished = once(async () => {
+  const id = await running(bursts(300));
+  await stage.service.go(id, '1');
+  await stage.service.go(id, 'end');
+  await stage.service.reaches(id, 'succeeded');
+  return id;
+});
+
+const lineNumber = (page: Page, line: number) => page.locator(`[data-line="${line}"] .number`);
 
 export function liveStories(): void {
   it('is followed until the reader scrolls up, who is told how much is new', async () => {
@@ -181,5 +192,24 @@ export function liveStories(): void {
     });
     await isLive(page).waitFor();
     stage.forgive(/ERR_|WebSocket/);
+  });
+
+  it('is left by one step back, however many lines and steps were looked at', async () => {
+    const id = await finished();
+    const page = await stage.page('');
+    await isLive(page).waitFor();
+    await page.locator(`a[href$="/builds/${id}"]`).first().click();
+    await page.waitForURL(`**/${id}`);
+    await until(async () => expect(await lastLine(page)).toBeGreaterThan(300));
+    const last = await lastLine(page);
+    for (const line of [last - 3, last - 5]) {
+      await lineNumber(page, line).click();
+      await page.waitForURL(`**/${id}#L${line}`);
+    }
+    await page.getByRole('link', { name: 'building' }).click();
+    await page.waitForURL(/#L\d$/);
+    await until(async () => expect(await firstLine(page)).toBeLessThan(10));
+    await page.goBack();
+    await page.waitForURL(/\/monitor$/);
   });
 }
