@@ -212,4 +212,24 @@ export function liveStories(): void {
     await page.goBack();
     await page.waitForURL(/\/monitor$/);
   });
+
+  it.each([
+    { width: 740, height: 360, least: 12 },
+    { width: 320, height: 256, least: 3 },
+  ])('has most of a window of $width × $height', async ({ width, height, least }) => {
+    const page = await stage.page(`/builds/${await finished()}#L150`, { viewport: { width, height } });
+    await isLive(page).waitFor();
+    const whole = () =>
+      page.locator('.scroller').evaluate((scroller) => {
+        const view = scroller.getBoundingClientRect();
+        const bottom = Math.min(view.bottom, innerHeight);
+        const boxes = Array.from(scroller.querySelectorAll('[data-line]'), (row) =>
+          row.getBoundingClientRect(),
+        );
+        return boxes.filter((box) => box.top >= view.top - 0.5 && box.bottom <= bottom + 0.5).length;
+      });
+    await until(async () => expect(await whole()).toBeGreaterThanOrEqual(least));
+    const wide = await page.evaluate(() => document.documentElement.scrollWidth);
+    expect(wide).toBeLessThanOrEqual(width);
+  });
 }

@@ -78,6 +78,11 @@ export function scriptName(build: Pick<Build, 'script' | 'tag'>): string {
   return build.tag ? `${build.script} (${build.tag})` : build.script;
 }
 
+/** Why a build is in its state, or what it waits for. */
+export function whyOf(build: Pick<Build, 'state' | 'waiting' | 'reason'>): string | null {
+  return build.state === 'queued' ? (build.waiting ?? build.reason) : build.reason;
+}
+
 export function causeInWords(cause: Cause): string {
   switch (cause.type) {
     case 'push':
