@@ -232,4 +232,29 @@ export function liveStories(): void {
     const wide = await page.evaluate(() => document.documentElement.scrollWidth);
     expect(wide).toBeLessThanOrEqual(width);
   });
+
+  it('tells marks, hits and what cannot be pressed also in the colours of the system', async () => {
+    const page = await stage.page(`/builds/${await finished()}#L103`, { forcedColors: 'active' });
+    await lineNumber(page, 103).waitFor();
+    await page.keyboard.press('/');
+    await page.keyboard.type('counted to 10');
+    await page.getByText(/ of 11$/).waitFor();
+    const look = (part: Locator) =>
+      part.first().evaluate((element) => {
+        const { color, backgroundColor } = getComputedStyle(element);
+        return { color, backgroundColor };
+      });
+    const ground = await look(page.locator('.text:not(.marked *)'));
+    const marked = await look(page.locator('.marked .gutter'));
+    const hit = await look(page.locator('.hit:not(.current)'));
+    for (const { color, backgroundColor } of [marked, hit]) {
+      expect(backgroundColor).not.toBe(color);
+      expect(backgroundColor).not.toBe('rgba(0, 0, 0, 0)');
+      expect(backgroundColor).not.toBe(ground.backgroundColor);
+    }
+    expect(marked.backgroundColor).not.toBe(hit.backgroundColor);
+    const text = await look(page.locator('body'));
+    const none = await look(page.locator('.step.none'));
+    expect(none.color).not.toBe(text.color);
+  });
 }
