@@ -257,4 +257,16 @@ export function liveStories(): void {
     const none = await look(page.locator('.step.none'));
     expect(none.color).not.toBe(text.color);
   });
+
+  it('says of a build that is not there no more than helps', async () => {
+    const page = await stage.page('/builds/nothing');
+    await page.getByText('there is no build nothing').waitFor();
+    expect(await page.title()).toMatch(/^Build not found/);
+    expect(await page.locator('main').innerText()).not.toContain('/api/');
+    await page.keyboard.press('?');
+    const keys = page.getByRole('dialog').locator('kbd');
+    for (const key of ['Escape', 'Shift+click', 'Shift+Enter', 'Shift+↑'])
+      expect(await keys.allInnerTexts()).toContain(key);
+    stage.forgive(/404/);
+  });
 }

@@ -14,7 +14,7 @@ describe('durations', () => {
 
 describe('times', () => {
   it.each([
-    [3, 'now'],
+    [3, 'just now'],
     [45, '45 s ago'],
     [300, '5 min ago'],
     [7200, '2 h ago'],
