@@ -8,6 +8,8 @@ export interface LogLines {
   bytes: Uint8Array;
   /** The first line that is not in `bytes`; null at the log's end. */
   next: number | null;
+  /** What was set above `bytes` and holds on, as SGR parameters; empty where nothing does. */
+  style: string;
 }
 
 export interface LogQuery {
@@ -44,7 +46,8 @@ export function getLogLines(
 ): Promise<LogLines> {
   return askForLines(id, line, lines, signal, async (response) => {
     const next = Number(response.headers.get('X-Next-Line'));
-    return { bytes: await bytesOf(response), next: next > 0 ? next : null };
+    const style = response.headers.get('X-Log-Style') ?? '';
+    return { bytes: await bytesOf(response), next: next > 0 ? next : null, style };
   });
 }
 

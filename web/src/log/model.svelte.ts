@@ -18,7 +18,7 @@ import { parseLine } from './ansi';
 import type { Hit } from './drawing';
 import { ERRORS, isError } from './errors';
 import { Finder, type SearchService } from './finder.svelte';
-import { goneFor, orGone } from './gone';
+import { goneFor } from './gone';
 import { parseLineHash, type LineRange } from './hash';
 import { Matcher, shownRanges } from './hits';
 import { Layout, sectionsOf, stepOfKey } from './layout';
@@ -153,7 +153,7 @@ export class LogModel {
       marks: (query, signal) => getMarks(id, query, BUCKETS, signal),
     };
     this.store = new LogStore(
-      async (line, lines, signal) => orGone(build(), line, await getLogLines(id, line, lines, signal)),
+      (line, lines, signal) => getLogLines(id, line, lines, signal),
       log.lines,
       update,
     );
@@ -236,9 +236,14 @@ export class LogModel {
   }
 
   async find(finder: Finder, direction: 1 | -1): Promise<void> {
-    const { query } = finder;
+    const { query, current } = finder;
     const top = this.place.heldLine ?? this.lines?.first ?? 1;
-    const match = await (direction === 1 ? finder.next(top - 1) : finder.previous(top));
+    const hasLeft = current !== null && !finder.isGoing && !this.place.isOnScreen(current.line);
+    const match = await (hasLeft
+      ? finder.nearest(top, direction)
+      : direction === 1
+        ? finder.next(top - 1)
+        : finder.previous(top));
     if (query) this.goToMatch(match, query);
   }
 
