@@ -1,6 +1,6 @@
 # `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup build web check test bench bench-monitor demo
+.PHONY: help setup build web check test bench bench-monitor chaos demo
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -34,6 +34,11 @@ bench: ## speed and memory, beside a raw Docker client; QUICK=1 for the version 
 
 bench-monitor: ## the monitor in Chromium, over a log of ten million lines; QUICK=1 for a million
 	scripts/bench-monitor
+
+chaos: ## the service killed 200 times over a stream of pushes; KILLS=n, SEED=n for another run
+	scripts/setup build docker test-images
+	AUTOBUILDER_CHAOS_KILLS=$(or $(KILLS),200) AUTOBUILDER_CHAOS_SEED=$(SEED) \
+		scripts/with-docker cargo test --package autobuilder --test stories chaos:: -- --nocapture
 
 demo: ## build real software by a push, and watch it
 	scripts/demo

@@ -23,6 +23,11 @@ impl Timestamp {
         Self(millis)
     }
 
+    /// Of a clock that begins in 1970 and never goes below.
+    pub fn from_unsigned_millis(millis: u64) -> Self {
+        Self(i64::try_from(millis).unwrap_or(i64::MAX))
+    }
+
     pub fn as_millis(self) -> i64 {
         self.0
     }

@@ -51,18 +51,25 @@ fn admit(
     let is_closed = config.monitor.private && !is_open(method, path);
     let is_change = !matches!(*method, Method::GET | Method::HEAD);
     let tells_right_from_wrong = is_closed || is_change || path == session::PATH;
-    if tells_right_from_wrong && let Some(given) = bearer(headers) {
-        let token = api_token(service)?;
-        let client = tries::client(peer, headers, &config.trusted_proxies);
-        web.tries.attempt(client, || is_api_token(&token, given))?;
+    if !tells_right_from_wrong {
+        return Ok(true);
     }
-    if is_change && credential(service, headers)? == Some(Credential::Session) {
+    let credential = match bearer(headers) {
+        Some(given) => {
+            let token = api_token(service)?;
+            let client = tries::client(peer, headers, &config.trusted_proxies);
+            let is_right = (web.tries).attempt(client, || is_api_token(&token, given))?;
+            is_right.then_some(Credential::Token)
+        }
+        None => credential(service, headers)?,
+    };
+    if is_change && credential == Some(Credential::Session) {
         check_own_page(headers, config.public_url.as_str())?;
     }
-    if is_closed {
-        authorize(service, headers)?;
+    match is_closed && credential.is_none() {
+        true => Err(refusal(headers)),
+        false => Ok(!is_closed),
     }
-    Ok(!is_closed)
 }
 
 /// What strangers may ask for where `monitor.private` is set: what shows no build, and what has a
@@ -80,20 +87,24 @@ pub fn is_open(method: &Method, path: &str) -> bool {
 
 /// Passes requests that bear the API token, or come from a browser that was signed in with it.
 pub fn authorize(service: &Service, headers: &HeaderMap) -> Result<(), Failure> {
-    if credential(service, headers)?.is_some() {
-        return Ok(());
+    match credential(service, headers)? {
+        Some(_) => Ok(()),
+        None => Err(refusal(headers)),
     }
+}
+
+fn refusal(headers: &HeaderMap) -> Failure {
     let error = match bearer(headers) {
         Some(_) => "this is not the API token",
         None if Session::is_named_in(headers) => "the session has ended",
         None => "this needs the API token",
     };
-    Err(Failure::new(
+    Failure::new(
         StatusCode::UNAUTHORIZED,
         error,
         "sign in at /monitor, or send `Authorization: Bearer <api_token>`; where the service file \
          names no token, it is in the file api-token of the data directory",
-    ))
+    )
 }
 
 /// What a request proves its right with. A token that is wrong is not made good by a cookie.
@@ -111,7 +122,7 @@ pub fn credential(service: &Service, headers: &HeaderMap) -> Result<Option<Crede
 
 /// What a connection proved its right with, for a connection that outlives its request.
 pub struct Pass {
-    /// Those that [`authorize`] looks at.
+    /// Those that [`credential`] looks at.
     headers: HeaderMap,
 }
 
@@ -128,12 +139,9 @@ impl Pass {
 
     /// Whether the service would still show its builds: it may have become private, the token
     /// another, the session old.
-    pub fn check(&self, service: &Service) -> Result<(), Failure> {
+    pub fn holds(&self, service: &Service) -> Result<bool, Failure> {
         let is_private = service.config.borrow().monitor.private;
-        match is_private {
-            true => authorize(service, &self.headers),
-            false => Ok(()),
-        }
+        Ok(!is_private || credential(service, &self.headers)?.is_some())
     }
 }
 

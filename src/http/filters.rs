@@ -1,5 +1,6 @@
 //! The few filters that all rooms build their routes from.
 
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -75,6 +76,23 @@ pub fn parse_query<T: DeserializeOwned>(query: &str) -> Result<T, Failure> {
             "the parameters are described in docs/http.md and at /api/v1/openapi.json",
         )
     })
+}
+
+/// A parameter that says how many are wanted: at least one.
+pub fn checked_count<T: Copy + PartialOrd + From<u8> + Display>(
+    name: &str,
+    count: Option<T>,
+    default: T,
+    most: T,
+) -> Result<T, Failure> {
+    let count = count.unwrap_or(default);
+    match (T::from(1)..=most).contains(&count) {
+        true => Ok(count),
+        false => Err(Failure::bad_request(
+            format!("{name} is {count}"),
+            format!("it may be 1 to {most}"),
+        )),
+    }
 }
 
 /// The rest of the path, percent-decoded; slashes and all.

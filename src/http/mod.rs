@@ -25,6 +25,7 @@ mod session;
 mod tries;
 mod view;
 mod webhook;
+mod websocket;
 
 #[cfg(test)]
 pub mod tests;
@@ -152,7 +153,8 @@ impl Web {
             opened => opened.map(Some),
         });
         match opened.await? {
-            None if build.state.is_end() && build.log_bytes > 0 => Err(Failure::not_found(
+            // Whatever was started has written at least how it ended.
+            None if build.state.is_end() && build.started.is_some() => Err(Failure::not_found(
                 format!("the log of build {} is no longer kept", build.id),
                 "logs are kept for a time, which `retention.logs` of the service file sets",
             )),

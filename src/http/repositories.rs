@@ -8,10 +8,11 @@ use utoipa::{IntoParams, ToSchema};
 use warp::Filter;
 use warp::filters::BoxedFilter;
 
+use super::Web;
 use super::answer::{self, Answer, Response, respond};
-use super::builds::{checked, checked_limit, checked_text};
+use super::builds::{LARGEST_LIMIT, checked, checked_text};
 use super::failure::ErrorView;
-use super::{Web, filters};
+use super::filters::{self, checked_count};
 use crate::domain::build::State;
 use crate::domain::names::{GitRef, RepositoryName};
 use crate::domain::time::Timestamp;
@@ -156,7 +157,7 @@ pub struct DurationView {
 )]
 async fn list_repositories(web: &Web, query: &str) -> Answer {
     let query: RepositoriesQuery = filters::parse_query(query)?;
-    let limit = checked_limit(query.limit, DEFAULT_LIMIT)?;
+    let limit = checked_count("limit", query.limit, DEFAULT_LIMIT, LARGEST_LIMIT)?;
     let after: Option<RepositoryName> = checked("after", query.after.as_deref())?;
     let text = checked_text(query.text.as_deref())?.map(|text| text.to_ascii_lowercase());
     let is_wanted = move |name: &RepositoryName| {

@@ -22,6 +22,7 @@ mod query;
 mod reader;
 mod scan;
 mod search;
+mod style;
 mod tail;
 mod times;
 mod writer;

@@ -192,11 +192,11 @@ impl LogReader {
     pub fn marks(
         &self,
         query: &Query,
-        buckets: NonZero<u64>,
+        buckets: u64,
         stop: &CancellationToken,
     ) -> io::Result<Marks> {
         let (length, lines) = (self.len()?, self.lines()?);
-        let bucket_lines = lines.div_ceil(buckets.get()).max(1);
+        let bucket_lines = lines.div_ceil(buckets.max(1)).max(1);
         let bucket_of = |line: u64| ((line - 1) / bucket_lines) as usize;
         let mut counts = vec![0; lines.div_ceil(bucket_lines) as usize];
         let size = (length / *THREADS as u64).clamp(SMALLEST_PART, LARGEST_PART);

@@ -14,6 +14,7 @@ use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use crate::domain::names::BuildId;
 
@@ -41,6 +42,9 @@ pub enum DirectoryError {
 
 /// Our folder among others' temporary files.
 const TEMPORARY: &str = "autobuilder";
+
+/// A child of a killed service holds its lock, too, until it has become another program.
+const LOCK_PATIENCE: Duration = Duration::from_secs(3);
 
 /// How the names begin of folders that hold what it was.
 const OLD: &str = "autobuilder.old-";
@@ -72,7 +76,7 @@ impl DataDirectory {
     pub fn open(root: &Path, temporary: &Path) -> Result<Self, DirectoryError> {
         let failed = |error| DirectoryError::Io(root.to_owned(), error);
         fs::create_dir_all(root).map_err(failed)?;
-        let lock = lock(root)?;
+        let lock = lock(root, LOCK_PATIENCE)?;
         fs::create_dir_all(temporary).map_err(failed)?;
         put_aside(temporary).map_err(failed)?;
         let temporary = temporary.join(TEMPORARY);
@@ -97,7 +101,7 @@ impl DataDirectory {
         Ok(Self {
             root: root.to_owned(),
             temporary: temporary.join("autobuilder"),
-            _lock: lock(root)?,
+            _lock: lock(root, LOCK_PATIENCE)?,
         })
     }
 
@@ -154,7 +158,7 @@ impl DataDirectory {
     }
 }
 
-fn lock(root: &Path) -> Result<File, DirectoryError> {
+fn lock(root: &Path, patience: Duration) -> Result<File, DirectoryError> {
     let failed = |error| DirectoryError::Io(root.to_owned(), error);
     let mut lock = File::options()
         .create(true)
@@ -163,17 +167,23 @@ fn lock(root: &Path) -> Result<File, DirectoryError> {
         .write(true)
         .open(root.join("lock"))
         .map_err(failed)?;
-    match lock.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let mut owner = String::new();
-            let _ = lock.read_to_string(&mut owner);
-            return Err(DirectoryError::InUse(
-                root.to_owned(),
-                owner.trim().to_owned(),
-            ));
+    let begun = Instant::now();
+    loop {
+        match lock.try_lock() {
+            Ok(()) => break,
+            Err(TryLockError::WouldBlock) if begun.elapsed() < patience => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            Err(TryLockError::WouldBlock) => {
+                let mut owner = String::new();
+                let _ = lock.read_to_string(&mut owner);
+                return Err(DirectoryError::InUse(
+                    root.to_owned(),
+                    owner.trim().to_owned(),
+                ));
+            }
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
-        Err(TryLockError::Error(error)) => return Err(failed(error)),
     }
     lock.set_len(0).map_err(failed)?;
     writeln!(lock, "{}", std::process::id()).map_err(failed)?;
@@ -200,6 +210,22 @@ mod tests {
         );
         drop(first);
         DataDirectory::open(folder.path(), &temporary).unwrap();
+    }
+
+    #[test]
+    fn what_a_killed_owner_has_left_behind_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let temporary = folder.path().join("tmp");
+        let first = DataDirectory::open(folder.path(), &temporary).unwrap();
+        let mut child = std::process::Command::new("sleep")
+            .arg("0.3")
+            .stdin(first._lock.try_clone().unwrap())
+            .spawn()
+            .unwrap();
+        drop(first);
+        assert!(lock(folder.path(), Duration::ZERO).is_err(), "it is held");
+        DataDirectory::open(folder.path(), &temporary).unwrap();
+        child.wait().unwrap();
     }
 
     #[test]

@@ -68,10 +68,12 @@ impl Store {
         sequence: i64,
     ) -> Result<Vec<Build>> {
         self.read(move |connection| {
-            let condition = "b.repository = ?1 AND b.sequence > ?2 AND b.ended IS NULL \
-                             AND b.kind != 'configuration'";
-            let build = rows::BUILD.replace("builds b", "builds b INDEXED BY builds_unfinished");
-            let query = format!("{build} WHERE {condition} ORDER BY b.sequence");
+            let query = format!(
+                "{} WHERE b.sequence IN (SELECT sequence FROM builds INDEXED BY builds_unfinished \
+                 WHERE repository = ?1 AND sequence > ?2 AND ended IS NULL \
+                 AND kind != 'configuration') ORDER BY b.sequence",
+                rows::BUILD
+            );
             let values = vec![text(repository.as_str()), Value::Integer(sequence)];
             select(connection, &query, values)
         })

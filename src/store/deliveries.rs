@@ -568,7 +568,7 @@ fn insert_build(
             reference.short_name().as_str(),
             commit.as_str(),
             new.work.script(),
-            new.work.tag().map_or("", |tag| tag.as_str()),
+            rows::tag(new.work.tag()),
             new.work.kind().as_str(),
             rows::to_json(&new.work.recipe())?,
             rows::to_json(new.cause)?,

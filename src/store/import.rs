@@ -192,7 +192,7 @@ fn insert(connection: &Connection, build: &ImportedBuild) -> Result<()> {
             build.reference.short_name().as_str(),
             build.commit.as_str(),
             build.work.script(),
-            build.work.tag().map_or("", |tag| tag.as_str()),
+            rows::tag(build.work.tag()),
             build.work.kind().as_str(),
             rows::to_json(&build.work.recipe())?,
             rows::to_json(&build.cause)?,

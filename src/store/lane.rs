@@ -98,7 +98,7 @@ fn beside(
                 build.repository.as_str(),
                 lane.reference.to_string(),
                 lane.script,
-                lane.tag.as_ref().map_or("", |tag| tag.as_str()),
+                rows::tag(lane.tag.as_ref()),
                 build.sequence,
                 limit
             ],

@@ -114,7 +114,7 @@ fn newest(connection: &Connection, repository: &RepositoryName) -> Result<Vec<Ne
             repository.as_str(),
             build.reference.to_string(),
             build.script,
-            build.tag.as_ref().map_or("", |tag| tag.as_str()),
+            rows::tag(build.tag.as_ref()),
         ];
         if let Some(built) = before.query_row(lane, newest_build).optional()? {
             *build = built;

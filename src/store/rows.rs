@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 
 use super::{Result, StoreError};
 use crate::domain::build::{Artifact, Build, Kind, Step, Work};
+use crate::domain::names::RecipeTag;
 use crate::domain::recipe::Recipe;
 use crate::domain::time::Timestamp;
 
@@ -78,6 +79,11 @@ pub fn complete(connection: &Connection, mut build: Build) -> Result<Build> {
         })?
         .collect::<rusqlite::Result<_>>()?;
     Ok(build)
+}
+
+/// As the column of builds has it: no tag is an empty text, so that lanes without one are equal.
+pub fn tag(tag: Option<&RecipeTag>) -> &str {
+    tag.map_or("", RecipeTag::as_str)
 }
 
 pub fn parsed<T>(row: &Row<'_>, column: usize) -> rusqlite::Result<T>

@@ -70,7 +70,7 @@ impl Known {
             Entry::Vacant(place) => place,
         };
         let (repository, lane) = place.key();
-        let tag = lane.tag.as_ref().map_or("", |tag| tag.as_str());
+        let tag = rows::tag(lane.tag.as_ref());
         let of_lane = samples(
             connection,
             "SELECT sequence, started, ended FROM builds WHERE state = 'succeeded' \

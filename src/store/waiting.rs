@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{Result, Store, rows};
 use crate::domain::build::{Build, State};
@@ -30,19 +30,14 @@ impl Store {
     /// How many builds have a place, and how many wait for one.
     pub async fn places(&self) -> Result<Places> {
         self.read(|connection| {
-            let places = connection
+            let waiting = connection
                 .prepare_cached(
-                    "SELECT count(*) FILTER (WHERE state != 'queued'), \
-                     count(*) FILTER (WHERE state = 'queued') FROM builds \
-                     INDEXED BY builds_unfinished WHERE ended IS NULL AND kind != 'configuration'",
+                    "SELECT count(*) FROM builds \
+                     WHERE state = 'queued' AND kind != 'configuration'",
                 )?
-                .query_row([], |row| {
-                    Ok(Places {
-                        running: row.get(0)?,
-                        waiting: row.get(1)?,
-                    })
-                })?;
-            Ok(places)
+                .query_row([], |row| row.get(0))?;
+            let running = running(connection)?;
+            Ok(Places { running, waiting })
         })
         .await
     }
@@ -67,12 +62,6 @@ impl Store {
             return Ok(Waiting::default());
         }
         self.read(move |connection| {
-            let running = connection
-                .prepare_cached(
-                    "SELECT count(*) FROM builds WHERE state IN \
-                     ('preparing', 'building', 'collecting', 'publishing') AND kind != 'configuration'",
-                )?
-                .query_row([], |row| row.get(0))?;
             let mut first_of_lane = connection.prepare_cached(
                 "SELECT state FROM builds INDEXED BY builds_unfinished \
                  WHERE ended IS NULL AND repository = ?1 AND ref = ?2 \
@@ -87,14 +76,13 @@ impl Store {
                 {
                     bases.insert(id.clone(), base);
                 }
-                let tag = lane.tag.as_ref().map_or("", |tag| tag.as_str());
                 let found = first_of_lane
                     .query_row(
                         params![
                             repository.as_str(),
                             lane.reference.to_string(),
                             lane.script.as_str(),
-                            tag,
+                            rows::tag(lane.tag.as_ref()),
                             sequence
                         ],
                         |row| rows::parsed(row, 0),
@@ -105,11 +93,22 @@ impl Store {
                 }
             }
             Ok(Waiting {
-                running,
+                running: running(connection)?,
                 ahead,
                 bases,
             })
         })
         .await
     }
+}
+
+/// How many builds have a place.
+fn running(connection: &Connection) -> Result<u64> {
+    let running = connection
+        .prepare_cached(
+            "SELECT count(*) FROM builds WHERE state IN \
+             ('preparing', 'building', 'collecting', 'publishing') AND kind != 'configuration'",
+        )?
+        .query_row([], |row| row.get(0))?;
+    Ok(running)
 }

@@ -114,7 +114,12 @@ async fn old_links_open_and_new_builds_go_on_before_them() {
     .await;
     let report = service.get(&format!("/report/{FIRST}")).await;
     assert_eq!((report.status, report.text.as_str()), (200, log.as_str()));
-    assert_eq!(service.get(&format!("/report/{SECOND}")).await.status, 200);
+    // Of which the old service itself had no log any more; it is the newest of its branch.
+    for path in [&format!("/report/{SECOND}"), "/build/logs/acme/app/master"] {
+        let missing = service.get(path).await;
+        assert_eq!(missing.status, 404, "{path}");
+        assert!(missing.error().contains("no longer kept"), "{path}");
+    }
     assert_eq!(
         service
             .get("/report/00000000-0000-0000-0000-000000000000")
@@ -122,7 +127,6 @@ async fn old_links_open_and_new_builds_go_on_before_them() {
             .status,
         404
     );
-    assert_eq!(service.get("/build/logs/acme/app/master").await.status, 200);
 
     let history = service.get("/build/history").await.json();
     let times: Vec<_> = history

@@ -78,8 +78,9 @@ async fn a_log_is_searched_and_timed_while_it_grows_and_when_it_is_over() {
     let app = service.tracked("acme/app").await;
     let lines =
         |word: &str| format!("i=0; while [ $i -lt 3000 ]; do i=$((i+1)); echo {word} $i; done\n");
+    // Times are told to a tenth of a second, and those of the two parts are to differ.
     let script = format!(
-        "#!/bin/sh\n{}{HOLD}{}{RESULT}",
+        "#!/bin/sh\n{}{HOLD}sleep 0.3\n{}{RESULT}",
         lines("early"),
         lines("late")
     );

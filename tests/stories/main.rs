@@ -4,6 +4,7 @@
 mod support;
 
 mod app;
+mod chaos;
 mod cli;
 mod configuration;
 mod configuration_repository;

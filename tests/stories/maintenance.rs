@@ -386,6 +386,17 @@ async fn builds_beyond_their_retention_are_shown_once_and_go_whole() {
     assert!(!service.path(&format!("data/builds/{}", builds[0])).exists());
     let kept = service.build(&builds[1]).await;
     assert_eq!(kept["log"]["bytes"], 0);
+    for part in ["", "?line=1", "/search?q=x", "/search/marks?q=x", "/times"] {
+        let log = service
+            .get(&format!("/api/v1/builds/{}/log{part}", builds[1]))
+            .await;
+        assert_eq!(log.status, 404, "{part}: {}", log.text);
+        assert!(
+            log.error().contains("no longer kept"),
+            "{part}: {}",
+            log.text
+        );
+    }
     assert_eq!(kept["artifacts"][0]["name"], "result.tar.gz");
     assert!(items(&gc_of(&service).await).is_empty());
 }

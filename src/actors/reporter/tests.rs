@@ -663,9 +663,7 @@ async fn a_refusal_of_old_statuses_gives_up_one_of_them_and_waits() {
 #[tokio::test]
 async fn what_github_does_not_take_waits_alone_until_it_is_given_up_or_the_settings_change() {
     let mut world = World::new(1).await;
-    let mut pace = hasty();
-    pace.patience.unknown_for = Duration::from_millis(300);
-    world.start(pace).await;
+    world.start(hasty()).await;
     let refusal = Answer::status(422).message("No commit found for SHA");
     let not_taken = Route::Statuses.by("POST");
     let failure = world.github.fail(Times::UntilLifted, not_taken, refusal);
@@ -673,6 +671,10 @@ async fn what_github_does_not_take_waits_alone_until_it_is_given_up_or_the_setti
     world.push(&commit).await;
     until("they are tried more than once", async || world.sent() > 3).await;
     assert_eq!(*world.service().obstacles.borrow(), []);
+    world.kill().await;
+    let mut pace = hasty();
+    pace.patience.unknown_for = Duration::from_millis(300);
+    world.start(pace).await;
     let waits = async || world.store().status_backlog(true).await.unwrap().statuses;
     until("they are given up", async || waits().await == 0).await;
     world.github.lift(failure);

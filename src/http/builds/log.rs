@@ -36,6 +36,7 @@ const DEFAULT_LINES: u64 = 1000;
 const NEXT_LINE: HeaderName = HeaderName::from_static("x-next-line");
 const LOG_OFFSET: HeaderName = HeaderName::from_static("x-log-offset");
 const LOG_TIME: HeaderName = HeaderName::from_static("x-log-time");
+const LOG_STYLE: HeaderName = HeaderName::from_static("x-log-style");
 
 pub fn routes(web: &Arc<Web>) -> BoxedFilter<(Response,)> {
     let text = warp::path!("api" / "v1" / "builds" / String / "log")
@@ -100,6 +101,7 @@ pub struct LogQuery {
         (status = 200, description = "log bytes; UTF-8 is not promised", body = String, content_type = "text/plain", headers(
             ("X-Log-Offset" = u64, description = "where the answer's first byte stands in the log"),
             ("X-Log-Time" = String, description = "when the answer's first line was written, to a tenth of a second"),
+            ("X-Log-Style" = String, description = "with `line` or `lines`: colours and the like that were set above the answer and still hold, as SGR parameters: `1;38;5;208`; missing where none does. Those set more than 1 MiB above are not seen"),
             ("X-Next-Line" = u64, description = "the line after the answer, if there is one"),
         )),
         (status = 400, description = "bytes and lines were asked for at once", body = ErrorView),
@@ -129,26 +131,38 @@ pub async fn stream_whole_log(web: &Web, build: &Build) -> Answer {
     stream_log(web, build, 0, u64::MAX).await
 }
 
-async fn lines(web: &Web, build: &Build, query: &LogQuery) -> Answer {
-    let first = query.line.unwrap_or(1);
-    if first == 0 {
-        return Err(Failure::bad_request("line is 0", "the first line is 1"));
+/// A parameter that is a line.
+fn checked_line(name: &str, line: Option<u64>) -> Result<Option<u64>, Failure> {
+    match line {
+        Some(0) => Err(Failure::bad_request(
+            format!("{name} is 0"),
+            "the first line is 1",
+        )),
+        line => Ok(line),
     }
+}
+
+async fn lines(web: &Web, build: &Build, query: &LogQuery) -> Answer {
+    let first = checked_line("line", query.line)?.unwrap_or(1);
     let count = query.lines.unwrap_or(DEFAULT_LINES);
     let Some(log) = web.open_log(build).await? else {
         return Ok(answer::with_type(TEXT, Bytes::new()));
     };
-    let (lines, time) = web
+    let (lines, time, style) = web
         .read_disk(move || {
             let lines = log.read_lines(first, count, LARGEST_LINES)?;
             let time = log.time_at_offset(lines.offset)?;
-            Ok((lines, time))
+            let style = log.style_at(lines.offset)?;
+            Ok((lines, time, style))
         })
         .await?;
     let mut response = answer::with_type(TEXT, lines.bytes);
     answer::set(&mut response, LOG_OFFSET, lines.offset);
-    let time = Timestamp::from_millis(i64::try_from(time).unwrap_or(i64::MAX));
+    let time = Timestamp::from_unsigned_millis(time);
     answer::set(&mut response, LOG_TIME, time);
+    if !style.is_empty() {
+        answer::set(&mut response, LOG_STYLE, style);
+    }
     if let Some(next) = lines.next_line {
         answer::set(&mut response, NEXT_LINE, next);
     }

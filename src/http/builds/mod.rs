@@ -17,10 +17,11 @@ pub use self::artifacts::__path_list_artifacts;
 pub use self::changes::{__path_ask, __path_cancel, __path_rebuild};
 pub use self::lane::__path_lane;
 pub use self::log::{__path_log, __path_marks, __path_search, __path_times, stream_whole_log};
+use super::Web;
 use super::answer::{self, Answer, Response, respond};
 use super::failure::{ErrorView, Failure};
+use super::filters::{self, checked_count};
 use super::view::{BuildListView, BuildView, views};
-use super::{Web, filters};
 use crate::domain::build::{Build, State};
 use crate::domain::names::BuildId;
 use crate::store::BuildFilter;
@@ -97,7 +98,7 @@ pub struct ListQuery {
 )]
 async fn list_builds(web: &Web, query: &str) -> Answer {
     let query: ListQuery = filters::parse_query(query)?;
-    let limit = checked_limit(query.limit, DEFAULT_LIMIT)?;
+    let limit = checked_count("limit", query.limit, DEFAULT_LIMIT, LARGEST_LIMIT)?;
     let filter = filter_of(&query)?;
     let page = web.service.store.builds(filter, limit).await?;
     let next = match page.more {
@@ -131,17 +132,6 @@ where
         Some(value) => value.parse().map(Some).map_err(|error: T::Err| {
             Failure::bad_request(format!("{name}: {error}"), "correct it, or leave it out")
         }),
-    }
-}
-
-/// How many are wanted at most.
-pub fn checked_limit(limit: Option<usize>, default: usize) -> Result<usize, Failure> {
-    match limit.unwrap_or(default) {
-        limit if (1..=LARGEST_LIMIT).contains(&limit) => Ok(limit),
-        limit => Err(Failure::bad_request(
-            format!("limit is {limit}"),
-            format!("it may be 1 to {LARGEST_LIMIT}"),
-        )),
     }
 }
 

@@ -5,23 +5,19 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::{FutureExt, SinkExt, StreamExt};
+use futures_util::{FutureExt, StreamExt};
 use hyper::upgrade::OnUpgrade;
-use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
-use tokio_tungstenite::tungstenite::protocol::CloseFrame;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error as SocketError, Message, Utf8Bytes};
 use warp::Filter;
 use warp::filters::BoxedFilter;
-use warp::http::{HeaderMap, StatusCode};
+use warp::http::HeaderMap;
 
 use crate::http::access::Pass;
 use crate::http::answer::{Answer, Response, respond};
 use crate::http::failure::ErrorView;
-use crate::http::live::{FAREWELL, NO_LONGER, Socket, accept};
+use crate::http::websocket::{self, Gone, Socket, accept, every};
 use crate::http::{Web, filters};
 use crate::service::legacy::{Event, Feed};
 
@@ -50,20 +46,6 @@ fn buildio(web: Arc<Web>, headers: &HeaderMap, upgrade: Option<OnUpgrade>) -> An
     accept(web, headers, upgrade, converse)
 }
 
-/// Why a conversation ends.
-enum Gone {
-    /// The network, or the client; also one that takes nothing for too long.
-    Left,
-    /// The client said so.
-    Closed,
-    /// The service stops.
-    Closing,
-    /// The client may not watch any more.
-    Refused,
-    /// The store could not be read.
-    Failed,
-}
-
 async fn converse(web: Arc<Web>, mut socket: Socket, pass: Pass) {
     web.service.metrics.live_clients.inc();
     let gone = match tell(&web, &mut socket, &pass).await {
@@ -71,23 +53,7 @@ async fn converse(web: Arc<Web>, mut socket: Socket, pass: Pass) {
         Err(gone) => gone,
     };
     web.service.metrics.live_clients.dec();
-    let frame = match gone {
-        Gone::Left => return,
-        // The library has an answer ready, which goes out while the rest is read.
-        Gone::Closed => None,
-        Gone::Closing => Some((CloseCode::Away, "the service stops")),
-        Gone::Refused => Some((CloseCode::Policy, NO_LONGER)),
-        Gone::Failed => Some((CloseCode::Error, "an internal error")),
-    };
-    let farewell = async {
-        if let Some((code, reason)) = frame {
-            let reason = reason.into();
-            let _ = socket.close(Some(CloseFrame { code, reason })).await;
-        }
-        // Whoever is told goes on to close its side.
-        while let Some(Ok(_)) = socket.next().await {}
-    };
-    let _ = timeout(FAREWELL, farewell).await;
+    websocket::part(socket, gone).await;
 }
 
 async fn tell(web: &Web, socket: &mut Socket, pass: &Pass) -> Result<Infallible, Gone> {
@@ -96,27 +62,27 @@ async fn tell(web: &Web, socket: &mut Socket, pass: &Pass) -> Result<Infallible,
     let mut check = every(web.live_times.check_every);
     loop {
         if check.tick().now_or_never().is_some() {
-            still_admitted(web, pass)?;
+            websocket::check(web, pass)?;
         }
         while let Some(heard) = socket.next().now_or_never() {
             hear(heard)?;
         }
         let event = feed.next().await.map_err(|error| {
             tracing::error!(%error, "a client of /buildio could not be told what happens");
-            Gone::Failed
+            Gone::INTERNAL
         })?;
         if let Some(Event::History(message) | Event::Status(message) | Event::Update(message)) =
             event
         {
-            let text = Utf8Bytes::try_from(message.text()).map_err(|_| Gone::Failed)?;
-            send(web, socket, Message::Text(text)).await?;
+            let text = Utf8Bytes::try_from(message.text()).map_err(|_| Gone::INTERNAL)?;
+            websocket::send(web, socket, Message::Text(text)).await?;
             continue;
         }
         tokio::select! {
             () = feed.changed() => {}
             heard = socket.next() => hear(heard)?,
-            _ = check.tick() => still_admitted(web, pass)?,
-            _ = ping.tick() => send(web, socket, Message::Ping(Bytes::new())).await?,
+            _ = check.tick() => websocket::check(web, pass)?,
+            _ = ping.tick() => websocket::send(web, socket, Message::Ping(Bytes::new())).await?,
             () = web.closing.cancelled() => return Err(Gone::Closing),
         }
     }
@@ -127,31 +93,5 @@ fn hear(heard: Option<Result<Message, SocketError>>) -> Result<(), Gone> {
         None | Some(Err(_)) => Err(Gone::Left),
         Some(Ok(Message::Close(_))) => Err(Gone::Closed),
         Some(Ok(_)) => Ok(()),
-    }
-}
-
-fn still_admitted(web: &Web, pass: &Pass) -> Result<(), Gone> {
-    pass.check(&web.service)
-        .map_err(|failure| match failure.status {
-            StatusCode::UNAUTHORIZED => Gone::Refused,
-            _ => Gone::Failed,
-        })
-}
-
-fn every(time: Duration) -> Interval {
-    let mut ticks = interval(time);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    ticks.reset();
-    ticks
-}
-
-async fn send(web: &Web, socket: &mut Socket, message: Message) -> Result<(), Gone> {
-    let sent = timeout(web.live_times.send_timeout, socket.send(message));
-    tokio::select! {
-        sent = sent => match sent {
-            Ok(Ok(())) => Ok(()),
-            _ => Err(Gone::Left),
-        },
-        () = web.closing.cancelled() => Err(Gone::Closing),
     }
 }

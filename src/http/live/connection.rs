@@ -5,17 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::StreamExt;
 use futures_util::future::{FutureExt, select_all};
-use futures_util::{SinkExt, StreamExt};
-use hyper::upgrade::Upgraded;
-use hyper_util::rt::TokioIo;
 use tokio::sync::watch;
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until, timeout};
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio::time::{Instant, Interval, sleep_until};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error as SocketError, Message};
-use warp::http::StatusCode;
 
 use super::channel::{Channel, Moment, Next};
 use super::protocol::{self, ClientMessage, Place, ServerMessage};
@@ -23,8 +18,7 @@ use crate::domain::names::BuildId;
 use crate::http::Web;
 use crate::http::access::Pass;
 use crate::http::failure::Failure;
-
-pub type Socket = WebSocketStream<TokioIo<Upgraded>>;
+use crate::http::websocket::{self, Gone, Socket, every};
 
 /// Logs that one client may follow at once.
 const CHANNELS: usize = 64;
@@ -32,12 +26,6 @@ const CHANNELS: usize = 64;
 /// After changes were sent, those that follow gather for so long: of a build that hurries through
 /// its states, a client sees a few and not each.
 const CHANGES_PAUSE: Duration = Duration::from_millis(25);
-
-/// Said to who may not watch any more.
-pub const NO_LONGER: &str = "builds are shown only to who has the API token or a session";
-
-/// A farewell is worth no longer wait.
-pub const FAREWELL: Duration = Duration::from_secs(1);
 
 pub struct Connection {
     web: Arc<Web>,
@@ -57,26 +45,9 @@ pub struct Connection {
     alive_at: Instant,
 }
 
-/// Why a connection ends.
-#[derive(Debug)]
-enum Gone {
-    /// The network, or the client without a word.
-    Left,
-    /// The client said so.
-    Closed,
-    TooSlow,
-    /// The service stops.
-    Closing,
-    /// The client broke the protocol of WebSockets, sent too long a message, or may not watch any
-    /// more.
-    Refused(CloseCode, &'static str),
-}
-
 impl Connection {
     pub fn new(web: Arc<Web>, socket: Socket, pass: Pass) -> Self {
-        let mut ping = interval(web.live_times.ping_every);
-        ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        ping.reset();
+        let ping = every(web.live_times.ping_every);
         let now = Instant::now();
         Self {
             socket,
@@ -103,22 +74,7 @@ impl Connection {
         };
         web.service.metrics.live_clients.dec();
         tracing::debug!(?gone, "a live connection ended");
-        let frame = match gone {
-            Gone::Left | Gone::TooSlow => return,
-            // The library has an answer ready, which goes out while the rest is read.
-            Gone::Closed => None,
-            Gone::Closing => Some((CloseCode::Away, "the service stops")),
-            Gone::Refused(code, reason) => Some((code, reason)),
-        };
-        let farewell = async {
-            if let Some((code, reason)) = frame {
-                let reason = reason.into();
-                let _ = self.socket.close(Some(CloseFrame { code, reason })).await;
-            }
-            // Whoever is told goes on to close its side; that it did is what the wait is for.
-            while let Some(Ok(_)) = self.socket.next().await {}
-        };
-        let _ = timeout(FAREWELL, farewell).await;
+        websocket::part(self.socket, gone).await;
     }
 
     async fn converse(&mut self) -> Result<std::convert::Infallible, Gone> {
@@ -149,12 +105,7 @@ impl Connection {
         let now = Instant::now();
         if now >= self.check_at {
             self.check_at = now + self.web.live_times.check_every;
-            if let Err(failure) = self.pass.check(&self.web.service) {
-                return Err(match failure.status {
-                    StatusCode::UNAUTHORIZED => Gone::Refused(CloseCode::Policy, NO_LONGER),
-                    _ => Gone::Refused(CloseCode::Error, "an internal error"),
-                });
-            }
+            websocket::check(&self.web, &self.pass)?;
         }
         match now >= self.alive_at {
             true => self.say(&ServerMessage::Alive).await,
@@ -372,15 +323,7 @@ impl Connection {
     async fn send(&mut self, message: Message) -> Result<(), Gone> {
         // Which a page does not see.
         let is_ping = message.is_ping();
-        let sent = timeout(self.web.live_times.send_timeout, self.socket.send(message));
-        tokio::select! {
-            sent = sent => match sent {
-                Ok(Ok(())) => {}
-                Ok(Err(_)) => return Err(Gone::Left),
-                Err(_) => return Err(Gone::TooSlow),
-            },
-            () = self.web.closing.cancelled() => return Err(Gone::Closing),
-        }
+        websocket::send(&self.web, &mut self.socket, message).await?;
         if !is_ping {
             self.alive_at = Instant::now() + self.web.live_times.alive_every;
         }

@@ -224,6 +224,24 @@ async fn any_part_of_a_log_is_the_exact_bytes() {
 }
 
 #[tokio::test]
+async fn lines_say_which_colours_hold_above_them() {
+    let fixture = Fixture::new();
+    let log = b"plain\n\x1b[1;31mred\nstill\x1b[0m\nplain\n";
+    let id = fixture.built('a', log).await;
+    let style = async |query: &str| {
+        let path = format!("/api/v1/builds/{id}/log{query}");
+        let response = fixture.get(&path).await;
+        let style = response.headers().get("x-log-style");
+        style.map(|style| style.to_str().unwrap().to_owned())
+    };
+    for (line, holds) in [(1, None), (2, None), (3, Some("1;31")), (4, None)] {
+        let found = style(&format!("?line={line}")).await;
+        assert_eq!(found.as_deref(), holds, "line {line}");
+    }
+    assert_eq!(style("").await, None);
+}
+
+#[tokio::test]
 async fn lines_stop_at_a_mib_and_say_where() {
     let fixture = Fixture::new();
     let line = format!("{}\n", "x".repeat(999));

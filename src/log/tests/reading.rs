@@ -1,5 +1,6 @@
 //! What readers find, while the log grows and after it was compressed.
 
+use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
@@ -54,6 +55,41 @@ fn a_scan_is_short_and_the_index_small_for_large_and_for_small_appends() {
         let least = bytes.len() as u64 / (64 * 1024) * index::RECORD_SIZE as u64;
         assert!(index >= least, "no more than 64 KiB between records");
         assert!(index * 400 < bytes.len() as u64, "{index} bytes of index");
+    }
+}
+
+#[test]
+fn a_colour_holds_until_it_is_unset_however_far_below_it_is_looked_for() {
+    let mut bytes = b"plain\n\x1b[1;35mfrom here on\n".to_vec();
+    for line in 3..=30_000 {
+        writeln!(bytes, "line {line} of a log with a colour that holds").unwrap();
+        if line == 15_000 {
+            bytes.extend_from_slice(b"\x1b[m");
+        }
+    }
+    let folder = written(&bytes);
+    for is_compressed in [false, true] {
+        if is_compressed {
+            compress(folder.path()).unwrap();
+        }
+        let reader = LogReader::open(folder.path()).unwrap();
+        let style = |line| {
+            let offset = reader.offset_of_line(line).unwrap().unwrap();
+            reader.style_at(offset).unwrap()
+        };
+        for (line, holds) in [
+            (1, ""),
+            (2, ""),
+            (3, "1;35"),
+            (300, "1;35"),
+            (15_000, "1;35"),
+            (15_001, "1;35"),
+            (15_002, ""),
+            (30_000, ""),
+        ] {
+            assert_eq!(style(line), holds, "line {line}");
+        }
+        assert_eq!(reader.style_at(0).unwrap(), "");
     }
 }
 

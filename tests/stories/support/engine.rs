@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::process::{COMMAND_LIMIT, end, output};
-use super::{docker, within};
+use super::process::{end, output};
+use super::{SOON, docker, within};
 
 pub struct Engine {
     /// dockerd, or the sudo in front of it.
@@ -134,7 +134,7 @@ impl Drop for Engine {
         if let Ok(id) = fs::read_to_string(self.folder.path().join("pid")) {
             output(as_root("kill").arg(id.trim()));
         }
-        end(&mut self.process, COMMAND_LIMIT);
+        end(&mut self.process, SOON);
         output(as_root("ip").args(["link", "delete", &self.bridge]));
         // What it wrote belongs to root.
         let folder = self.folder.path();

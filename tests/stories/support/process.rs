@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
+use super::SOON;
 use super::containers::docker;
 use super::nest::Nest;
 
@@ -20,7 +21,7 @@ pub const PROGRAM: &str = env!("CARGO_BIN_EXE_autobuilder");
 const START_LIMIT: Duration = Duration::from_secs(30);
 
 /// For a command of any program: Docker's take their time where other stories keep it busy.
-pub const COMMAND_LIMIT: Duration = Duration::from_secs(300);
+const COMMAND_LIMIT: Duration = Duration::from_secs(300);
 
 pub struct Process {
     child: Child,
@@ -36,12 +37,22 @@ impl Process {
     /// # Errors
     /// Like [`Self::wait_for_ready`].
     pub fn start(service_file: &Path, log: &Path) -> Result<Self, String> {
-        let mut command = command();
-        command
-            .args(["serve", "--log-format", "json", "--config"])
-            .arg(service_file)
-            .env("RUST_LOG", "info,autobuilder=debug");
-        Self::wait_for_ready(command, log, None)
+        Self::wait_for_ready(serve(service_file), log, None)
+    }
+
+    /// Starts the service on this machine, and sends SIGKILL after this time.
+    pub fn start_and_kill(service_file: &Path, log: &Path, after: Duration) {
+        let output = File::options().create(true).append(true).open(log).unwrap();
+        let mut command = serve(service_file);
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(output.try_clone().unwrap())
+            .stderr(output)
+            .spawn()
+            .expect("the program can be run");
+        std::thread::sleep(after);
+        child.kill().unwrap();
+        child.wait().unwrap();
     }
 
     /// Starts the service in a container.
@@ -106,7 +117,7 @@ impl Process {
             Some(container) => drop(docker(&["kill", container])),
             None => self.child.kill().unwrap(),
         }
-        end(&mut self.child, COMMAND_LIMIT);
+        end(&mut self.child, SOON);
     }
 
     /// SIGTERM, and the end; SIGKILL when that does not come.
@@ -118,6 +129,15 @@ impl Process {
     pub fn id(&self) -> u32 {
         self.child.id()
     }
+}
+
+fn serve(service_file: &Path) -> Command {
+    let mut command = command();
+    command
+        .args(["serve", "--log-format", "json", "--config"])
+        .arg(service_file)
+        .env("RUST_LOG", "info,autobuilder=debug");
+    command
 }
 
 /// A command of the program under test, which finds no configuration but what it is given.

@@ -25,6 +25,9 @@ const CONTAINERS_GONE: Duration = Duration::from_secs(30);
 /// For an answer, which may be the log of a build that still runs.
 const ANSWER_LIMIT: Duration = Duration::from_secs(180);
 
+/// The service closes connections that idle for 30 s, which may cross with a request.
+const IDLE_LIMIT: Duration = Duration::from_secs(5);
+
 pub struct Service {
     folder: TempDir,
     settings: Value,
@@ -91,6 +94,7 @@ impl Service {
             http: reqwest::Client::builder()
                 .no_proxy()
                 .timeout(ANSWER_LIMIT)
+                .pool_idle_timeout(IDLE_LIMIT)
                 .build()
                 .unwrap(),
         };
@@ -121,6 +125,16 @@ impl Service {
         self.instance.clone_from(&process.instance);
         self.process = Some(process);
         Ok(())
+    }
+
+    /// Starts it, and kills it before it can be ready.
+    pub fn start_and_kill(&mut self, after: Duration) {
+        assert!(self.process.is_none(), "it runs already");
+        Process::start_and_kill(
+            &self.service_file(),
+            &process::log_file(self.folder()),
+            after,
+        );
     }
 
     /// Ends it as a power failure would: SIGKILL.
@@ -201,6 +215,14 @@ impl Service {
             .query_row(count, [&repository.name], |row| row.get::<_, u64>(0))
             .unwrap()
             > 0
+    }
+
+    /// What SQLite says of its database.
+    pub fn integrity(&self) -> String {
+        let check = "PRAGMA integrity_check";
+        self.database()
+            .query_row(check, [], |row| row.get(0))
+            .unwrap()
     }
 
     /// Reads only, so that what a crash has left is repaired by the service alone.

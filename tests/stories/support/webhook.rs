@@ -1,6 +1,7 @@
 //! GitHub, telling the service of a push.
 
 use hmac::{Hmac, KeyInit, Mac};
+use reqwest::RequestBuilder;
 use sha2::Sha256;
 
 use super::api::Answer;
@@ -79,6 +80,10 @@ impl Service {
     }
 
     pub async fn deliver(&self, delivery: &Delivery) -> Answer {
+        Answer::of(self.delivery_request(delivery)).await
+    }
+
+    pub fn delivery_request(&self, delivery: &Delivery) -> RequestBuilder {
         let mut request = self
             .http
             .post(self.url("/build/story/hook"))
@@ -91,7 +96,7 @@ impl Service {
         if let Some(signature) = &delivery.signature {
             request = request.header("x-hub-signature-256", signature);
         }
-        Answer::of(request).await
+        request
     }
 }
 

@@ -104,6 +104,7 @@ export async function scrolling(subject: Subject, page: Page): Promise<void> {
     const begun = performance.now();
     for (let elapsed = 0; elapsed < milliseconds; elapsed = performance.now() - begun) await move(elapsed);
     const { intervals, unwhole, reached } = await page.evaluate(() => window.stopFrames());
+    if (reached === 0) throw new Error(`nothing moved: ${name}`);
     const late = intervals.filter((interval) => interval > 25).length;
     rows.push([
       name,
@@ -119,7 +120,11 @@ export async function scrolling(subject: Subject, page: Page): Promise<void> {
 
   await page.mouse.move(middle.x, middle.y);
   await measure('wheel, down and up', (elapsed) => page.mouse.wheel(0, elapsed % 4000 < 3000 ? 120 : -120));
-  await page.locator('.scroller').evaluate((scroller) => (scroller.scrollTop = 0));
+  await page.locator('.scroller').evaluate(async (scroller) => {
+    scroller.scrollTop = 0;
+    // The thumb, which is about to be taken, gets there later than the lines.
+    for (let frame = 0; frame < 3; frame++) await new Promise(requestAnimationFrame);
+  });
   await page.mouse.move(right, thumb);
   await page.mouse.down();
   const travel = view.height - 40;

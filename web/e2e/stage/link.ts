@@ -6,6 +6,8 @@ type Condition = 'up' | 'down' | 'silent';
 export class Link {
   private condition: Condition = 'up';
   private readonly sockets = new Set<Socket>();
+  /** What was open while nothing was carried, and is not carried any more. */
+  private forgotten = new Set<Socket>();
   /** Where the service is; null while it does not run. */
   target: number | null = null;
 
@@ -48,6 +50,12 @@ export class Link {
     this.condition = 'up';
   }
 
+  /** Carries again what is new. What was open stays as dead as it was, and nobody is told: as behind a router that was restarted. */
+  comeBackForNew(): void {
+    this.forgotten = new Set(this.sockets);
+    this.condition = 'up';
+  }
+
   async close(): Promise<void> {
     this.cut();
     await new Promise((resolve) => this.server.close(resolve));
@@ -70,11 +78,15 @@ export class Link {
       from.on('data', (bytes) => {
         if (!to.write(bytes)) from.pause();
       });
-      to.on('drain', () => this.condition !== 'silent' && from.resume());
+      to.on('drain', () => this.carries(from) && from.resume());
       from.on('end', () => to.end());
       from.on('close', () => to.destroy());
     }
     near.resume();
+  }
+
+  private carries(socket: Socket): boolean {
+    return this.condition !== 'silent' && !this.forgotten.has(socket);
   }
 
   private keep(socket: Socket): void {

@@ -80,6 +80,8 @@ export class Stage {
 
   /** The end of a story: closes its pages, and returns what went wrong in them. */
   async clear(): Promise<string[]> {
+    // A story that failed on the way may have left the network broken.
+    for (const { link } of this.services) link.comeBack();
     const problems = this.problems;
     await Promise.all(this.contexts.map((context) => context.close()));
     this.contexts = [];

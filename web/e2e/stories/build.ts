@@ -36,7 +36,9 @@ export const forgetful = once(async () => {
 /** A build page that says that its log is gone, and is whole otherwise. */
 async function saysGone(page: Page): Promise<void> {
   const log = page.getByRole('region', { name: 'Log', exact: true });
-  await log.getByText('no longer kept. Logs are kept for a time, which retention.logs').waitFor();
+  await log
+    .getByText('no longer kept. Logs are kept for a time, which retention.logs of the service file sets.')
+    .waitFor();
   expect(await log.locator('button, a, input, .strip, .scroller').count()).toBe(0);
   await page.locator('.facts').getByText('collecting').waitFor();
   await page.locator('.facts').getByRole('link', { name: 'result.tar.gz' }).waitFor();

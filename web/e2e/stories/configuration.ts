@@ -36,7 +36,13 @@ export function configurationStories(): void {
     await service.configure('acme/bad', 'main', RECIPE);
     await page.getByText('2 files in force').waitFor();
     await page.locator('.finding').first().waitFor({ state: 'detached' });
+    expect(await page.getByText(/broken/).count()).toBe(0);
+    // Broken again, it is shown so, and what was in force stays.
     await service.configure('acme/bad', 'main', BROKEN);
+    await page.getByText('2 files in force').waitFor();
+    await page.getByText('1 broken').waitFor();
+    await page.locator('.finding', { hasText: 'acme/bad/main.yaml:3' }).waitFor();
+    await page.getByRole('link', { name: /Configuration.*1 error/ }).waitFor();
   });
 }
 

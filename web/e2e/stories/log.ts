@@ -48,6 +48,11 @@ async function isOnScreen(page: Page, line: number): Promise<boolean> {
   return (await linesOnScreen(page)).some(({ number, text }) => number === line && text !== '');
 }
 
+/** Whether the keys that scroll are the log's. */
+function hasFocus(page: Page): Promise<boolean> {
+  return page.locator('.scroller').evaluate((scroller) => scroller === document.activeElement);
+}
+
 async function copied(page: Page): Promise<string> {
   return page.evaluate(() => navigator.clipboard.readText());
 }
@@ -108,6 +113,7 @@ export function logStories(): void {
       .getByText(`This log has ${lines.toLocaleString('en')} lines: there is no line 1,000,000.`)
       .waitFor();
     await until(async () => expect(await isOnScreen(page, error)).toBe(true));
+    expect(await page.getByRole('button', { name: /^Copy line/ }).count()).toBe(0);
     // By a link that is followed, too.
     await page.keyboard.press('g');
     await until(async () => expect(await isOnScreen(page, 1)).toBe(true));
@@ -117,6 +123,7 @@ export function logStories(): void {
     await log(page).getByRole('button', { name: 'Close this notice' }).click();
     await notice.getByText('This log has').waitFor({ state: 'detached' });
     expect(new URL(page.url()).hash).toBe('');
+    expect(await hasFocus(page)).toBe(true);
 
     const good = await haystack();
     const total = (await stage.service.one(good)).log.lines;
@@ -129,7 +136,7 @@ export function logStories(): void {
     const id = await running(bursts(100, 400));
     await stage.service.go(id, '1');
     const page = await stage.page(`/builds/${id}#L300`);
-    const notice = log(page).getByText('Line 300 is not written yet: this is the end so far.');
+    const notice = log(page).getByText('Line 300 is not written yet.');
     await notice.waitFor();
     await page.getByText('counted to 100').waitFor();
     await stage.service.go(id, '2');
@@ -152,14 +159,12 @@ export function logStories(): void {
   it('keeps the focus when what has it leaves the screen, and takes it by a click on its strip', async () => {
     const id = await haystack();
     const page = await stage.page(`/builds/${id}#L200`);
-    const lines = page.getByRole('region', { name: 'Lines of the log' });
-    const hasFocus = () => lines.evaluate((region) => region === document.activeElement);
     const number = page.getByRole('link', { name: 'Line 203', exact: true });
     await number.focus();
-    await lines.hover();
+    await page.locator('.scroller').hover();
     await page.mouse.wheel(0, 4000);
     await number.waitFor({ state: 'detached' });
-    await until(async () => expect(await hasFocus()).toBe(true));
+    await until(async () => expect(await hasFocus(page)).toBe(true));
     // The browser's own keys go on from there.
     const before = await firstLine(page);
     await page.keyboard.press('PageDown');
@@ -174,13 +179,13 @@ export function logStories(): void {
     await step.focus();
     await page.keyboard.press('G');
     await step.waitFor({ state: 'detached' });
-    await until(async () => expect(await hasFocus()).toBe(true));
+    await until(async () => expect(await hasFocus(page)).toBe(true));
 
     await search(page, 'hundred');
     await page.getByRole('searchbox').focus();
     const { height } = (await page.locator('.strip').boundingBox()) ?? { height: 0 };
     await page.locator('.strip').click({ position: { x: 3, y: height / 2 } });
-    await until(async () => expect(await hasFocus()).toBe(true));
+    await until(async () => expect(await hasFocus(page)).toBe(true));
     const middle = await firstLine(page);
     await page.keyboard.press('PageUp');
     await until(async () => expect(await firstLine(page)).toBeLessThan(middle - 10));
@@ -332,6 +337,23 @@ export function logStories(): void {
     await until(async () => expect((await linesOnScreen(page)).length).toBeGreaterThan(5));
     await page.keyboard.press('Z');
     await until(async () => expect(await page.locator('[data-line]').count()).toBe(0));
+    // A link into a folded step unfolds it, and it alone.
+    await goToLine(page, 5000);
+    await until(async () => expect(await isOnScreen(page, 5000)).toBe(true));
+    await page.keyboard.press('g');
+    await until(async () => expect(await step('building').getAttribute('aria-expanded')).toBe('true'));
+    expect(await step('preparing').getAttribute('aria-expanded')).toBe('false');
+    // Also one to where the address already is.
+    await page.keyboard.press('Z');
+    await until(async () => expect(await page.locator('[data-line]').count()).toBe(0));
+    const facts = page.locator('.facts').getByRole('link', { name: 'building' });
+    const { hash } = new URL((await facts.getAttribute('href')) ?? '', page.url());
+    for (const time of ['once', 'again']) {
+      await facts.click();
+      await until(async () => expect(await isOnScreen(page, Number(hash.slice(2))), time).toBe(true));
+      await page.keyboard.press('Z');
+      await until(async () => expect(await page.locator('[data-line]').count()).toBe(0));
+    }
   });
 
   it('is copied exactly, also beyond what is on screen', async () => {

@@ -1,7 +1,8 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import type { Page } from 'playwright-core';
 import { beforeAll, expect, it } from 'vitest';
 import { partOf } from '../stage/archive';
-import { MANY_LINES, archive, once, stage } from '../stage/current';
+import { MANY_BUILDS, MANY_LINES, archive, once, stage } from '../stage/current';
 import { firstLine, goToLine, lastLine } from '../stage/screen';
 import { until } from '../stage/wait';
 
@@ -26,12 +27,32 @@ export function longPastStories(): void {
     await rows.first().waitFor();
     const depth = () => page.locator('.rows').evaluate((element) => element.clientHeight);
     const begun = await depth();
+    /** The rows on screen: which each is, and which build, counted from the oldest. */
+    const shown = () =>
+      rows.evaluateAll((all) =>
+        all
+          .filter(
+            (row) =>
+              row.getBoundingClientRect().top >= 0 && row.getBoundingClientRect().bottom <= innerHeight,
+          )
+          .map((row) => [Number(row.ariaRowIndex), Number(/\((\d+)\)/.exec(row.textContent ?? '')?.[1])]),
+      );
     await until(async () => {
       await page.keyboard.press('G');
       expect(await depth()).toBeGreaterThan(begun * 10);
     });
     // Only the reader goes further: the list does not run on by itself.
-    await page.waitForLoadState('networkidle');
+    await until(async () => {
+      const before = await depth();
+      await pause(500);
+      expect(await depth()).toBe(before);
+    });
+    const reached = await depth();
+    expect(reached).toBeLessThan(begun * 15);
+    // Neither a hole nor a repeat on the way.
+    const there = await shown();
+    expect(there.length).toBeGreaterThan(10);
+    for (const [index = 0, build] of there) expect(build).toBe(MANY_BUILDS + 1 - index);
     expect(await rows.count()).toBeLessThan(150);
     // Without the focus, which would bring the link into view first.
     const last = rows.locator('.name a').last();
@@ -42,7 +63,12 @@ export function longPastStories(): void {
     });
     await page.waitForURL('**/builds/*');
     await page.goBack();
-    await until(async () => expect(Math.abs((await page.evaluate(() => scrollY)) - place)).toBeLessThan(300));
+    await until(async () => expect(await shown()).toEqual(there));
+    expect(await page.evaluate(() => scrollY)).toBe(place);
+    expect(await depth()).toBe(reached);
+    await page.reload();
+    await until(async () => expect(await shown()).toEqual(there));
+    expect(await depth()).toBe(reached);
   });
 }
 

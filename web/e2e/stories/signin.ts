@@ -1,7 +1,11 @@
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { expect, it } from 'vitest';
 import { once, stage } from '../stage/current';
 import { isLive } from '../stage/screen';
-import { RESULT, TOKEN } from '../stage/service';
+import { RESULT, TOKEN, hold } from '../stage/service';
+import { until } from '../stage/wait';
+import { running } from './writer';
 
 /** A service that shows its builds to those who have signed in. */
 export const hidden = once(async () => {
@@ -9,6 +13,21 @@ export const hidden = once(async () => {
   await service.start();
   return service;
 });
+
+/** A page of somebody else, whom no Content-Security-Policy holds back. */
+async function elsewhere(): Promise<{ port: number; close: () => Promise<void> }> {
+  const server = createServer((_, response) => {
+    response.setHeader('content-type', 'text/html');
+    response.end('<!doctype html><title>Elsewhere</title><body>');
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const close = () =>
+    new Promise<void>((resolve) => {
+      server.close(() => resolve());
+      server.closeAllConnections();
+    });
+  return { port: (server.address() as AddressInfo).port, close };
+}
 
 export function signInStories(): void {
   it('is wanted where the service is private, and leads to what was asked for', async () => {
@@ -50,25 +69,32 @@ export function signInStories(): void {
     await page.getByLabel('API token').fill(TOKEN);
     await page.getByRole('dialog').getByRole('button', { name: 'Sign in' }).click();
     await page.getByRole('button', { name: 'Sign out' }).waitFor();
-    // The same browser, on another origin that knows the address.
-    const other = await stage.another();
-    await other.start();
-    const attacker = await page.context().newPage();
-    await attacker.goto(`${other.origin}/healthz`);
-    const answers = await attacker.evaluate(async (address) => {
-      const options = { method: 'POST', credentials: 'include', mode: 'no-cors' } as const;
-      await fetch(address, options).catch(() => undefined);
-      return true;
-    }, `${stage.service.origin}/api/v1/builds/none/cancel`);
-    expect(answers).toBe(true);
-    const cookies = await page.context().cookies();
-    const cookie = cookies.map(({ name, value }) => `${name}=${value}`).join('; ');
-    const cancel = (headers: Record<string, string>) =>
-      fetch(`${stage.service.origin}/api/v1/builds/none/cancel`, {
-        method: 'POST',
-        headers: { cookie, ...headers },
-      });
-    expect((await cancel({ origin: other.origin })).status).toBe(403);
-    expect((await cancel({ origin: stage.service.origin })).status).toBe(404);
+    const id = await running(hold('end'));
+    const cancel = `${stage.service.origin}/api/v1/builds/${id}/cancel`;
+    const { port, close } = await elsewhere();
+    // To a browser another port is the same site, and it sends the cookie along; another name is not.
+    for (const [host, status] of [
+      ['127.0.0.1', 403],
+      ['localhost', 401],
+    ] as const) {
+      const attacker = await page.context().newPage();
+      await attacker.goto(`http://${host}:${port}`);
+      const answers: number[] = [];
+      attacker.on('response', (response) => response.url() === cancel && answers.push(response.status()));
+      await attacker.evaluate(async (address) => {
+        await fetch(address, { method: 'POST', credentials: 'include', mode: 'no-cors' });
+        const form = document.createElement('form');
+        Object.assign(form, { method: 'POST', action: address });
+        document.body.append(form);
+        form.submit();
+      }, cancel);
+      await until(() => expect(answers).toEqual([status, status]));
+    }
+    await close();
+    expect((await stage.service.one(id)).state).toBe('building');
+    // The page's own button does it, without another word.
+    await page.goto(`${stage.service.origin}/monitor/builds/${id}`);
+    await page.getByRole('button', { name: 'Cancel' }).click();
+    await stage.service.reaches(id, 'cancelled');
   });
 }

@@ -74,7 +74,7 @@ export function signIn(token: string): Promise<Session> {
 }
 
 export async function signOut(): Promise<void> {
-  await request('/api/v1/session', { method: 'DELETE' });
+  await request('/api/v1/session', { method: 'DELETE' }, () => Promise.resolve());
 }
 
 export function cancelBuild(id: string): Promise<unknown> {
@@ -101,7 +101,7 @@ function searchOf(query: object): string {
   return search.size === 0 ? '' : `?${search}`;
 }
 
-function reading(signal?: AbortSignal): RequestInit {
+export function reading(signal?: AbortSignal): RequestInit {
   return { signal: signal ?? null };
 }
 
@@ -110,34 +110,111 @@ function posting(body?: object): RequestInit {
   return { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(body) };
 }
 
-export async function json<T>(path: string, init: RequestInit): Promise<T> {
-  const response = await request(path, init);
-  try {
-    return (await response.json()) as T;
-  } catch (error) {
-    if (isAbort(error)) throw error;
-    throw new RequestFailed(
-      'the answer could not be read',
-      'Something between here and the service may have changed it.',
-      response.status,
-    );
+export function json<T>(path: string, init: RequestInit): Promise<T> {
+  return request(path, init, async (response) => {
+    try {
+      return (await response.json()) as T;
+    } catch (error) {
+      if (!(error instanceof SyntaxError)) throw error;
+      throw new RequestFailed(
+        'the answer could not be read',
+        'Something between here and the service may have changed it.',
+        response.status,
+      );
+    }
+  });
+}
+
+/** So long one waits for the next bytes of an answer. */
+const LONGEST_SILENCE_MS = 40_000;
+/** Before, what is only read is asked for again, with twice the patience: the connection may be dead, and nobody said so. */
+const FIRST_SILENCE_MS = 10_000;
+/** After an outage most connections that the browser keeps are dead; each that is tried is closed. */
+const SUSPICIOUS_SILENCE_MS = 1_000;
+
+type Dropped = 'silent' | 'again';
+
+/** What is being read now; each can be dropped, and is then asked for again. */
+const readings = new Set<AbortController>();
+
+/** The connection was lost and is back: what was asked for before may never be answered, and is asked for again. */
+export function askAgain(): void {
+  for (const reading of readings) reading.abort('again' satisfies Dropped);
+}
+
+/** Asks, and gives what `read` makes of the answer. */
+export async function request<T>(
+  path: string,
+  init: RequestInit,
+  read: (response: Response) => Promise<T>,
+): Promise<T> {
+  const kind = path.split('?', 1)[0] ?? path;
+  let patience = isReading(init) ? FIRST_SILENCE_MS : LONGEST_SILENCE_MS;
+  for (;;) {
+    const attempt = new AbortController();
+    if (isReading(init)) readings.add(attempt);
+    try {
+      return await ask(path, init, read, attempt, patience);
+    } catch (error) {
+      if (error instanceof RequestFailed || init.signal?.aborted) throw error;
+      const dropped = attempt.signal.reason as Dropped | undefined;
+      if (dropped === 'again') patience = SUSPICIOUS_SILENCE_MS;
+      else if (dropped === 'silent' && patience < LONGEST_SILENCE_MS)
+        patience = Math.min(2 * patience, LONGEST_SILENCE_MS);
+      else {
+        answered(kind, 0);
+        throw new RequestFailed(
+          'the service does not answer',
+          'See that it runs and that the network is up.',
+          0,
+        );
+      }
+    } finally {
+      readings.delete(attempt);
+    }
   }
 }
 
-export async function request(path: string, init: RequestInit): Promise<Response> {
+/** Asks once. The attempt is dropped when nothing comes for so long. */
+async function ask<T>(
+  path: string,
+  init: RequestInit,
+  read: (response: Response) => Promise<T>,
+  attempt: AbortController,
+  patience: number,
+): Promise<T> {
   const kind = path.split('?', 1)[0] ?? path;
-  let response: Response;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const wait = () => {
+    clearTimeout(timer);
+    timer = setTimeout(() => attempt.abort('silent' satisfies Dropped), patience);
+  };
+  wait();
   try {
-    response = await fetch(path, init);
-  } catch (error) {
-    if (isAbort(error)) throw error;
-    answered(kind, 0);
-    throw new RequestFailed('the service does not answer', 'See that it runs and that the network is up.', 0);
+    const { signal } = attempt;
+    const response = await fetch(path, {
+      ...init,
+      signal: init.signal ? AbortSignal.any([init.signal, signal]) : signal,
+    });
+    answered(kind, response.status);
+    if (response.ok) return await read(watched(response, wait));
+    if (response.status === 401 && isReading(init)) unauthorized();
+    throw await failure(response);
+  } finally {
+    clearTimeout(timer);
   }
-  answered(kind, response.status);
-  if (response.ok) return response;
-  if (response.status === 401 && isReading(init)) unauthorized();
-  throw await failure(response);
+}
+
+/** The same answer, of which each piece that comes is told. */
+function watched(response: Response, came: () => void): Response {
+  if (response.body === null) return response;
+  const pieces = new TransformStream<Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>>({
+    transform(piece, controller) {
+      came();
+      controller.enqueue(piece);
+    },
+  });
+  return new Response(response.body.pipeThrough(pieces), response);
 }
 
 function isReading(init: RequestInit): boolean {

@@ -35,8 +35,8 @@ export interface LiveEvents {
   status(status: LiveStatus, retryInMs: number | null): void;
   build(build: Build): void;
   /**
-   * Changes may have been missed: on the first connection, since it began after the page asked for its
-   * builds, and when the service now has another data directory.
+   * A connection has come about. Everything is to be asked for again: what was asked for before may have failed,
+   * and not all that is shown comes as a change of a build.
    */
   refresh(): void;
 }
@@ -245,7 +245,7 @@ export class LiveClient {
       this.ask(build, follower, offset === null || 'tail' in from ? from : { offset });
     }
     this.events.status('live', null);
-    if (!sameStore) this.events.refresh();
+    this.events.refresh();
   }
 
   private begin(build: string, at: { channel: number; offset: number; line: number }): void {

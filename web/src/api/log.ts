@@ -1,5 +1,5 @@
 /** A build's log over HTTP: lines, bytes, search, times. Lines are numbered from 1, offsets count bytes from 0. */
-import { buildPath, json, request } from './http';
+import { buildPath, json, reading, request } from './http';
 import type { components } from './openapi';
 
 type Schemas = components['schemas'];
@@ -8,6 +8,8 @@ export interface LogLines {
   bytes: Uint8Array;
   /** The first line that is not in `bytes`; null at the log's end. */
   next: number | null;
+  /** What was set above `bytes` and holds on, as SGR parameters; empty where nothing does. */
+  style: string;
 }
 
 export interface LogQuery {
@@ -36,34 +38,34 @@ export type LogTimes = Pick<Schemas['TimesView'], 'times'>;
 /** Which matches: those from a line on, or the last ones before a line, nearest first. */
 export type Where = { from: number } | { before: number };
 
-export async function getLogLines(
+export function getLogLines(
   id: string,
   line: number,
   lines: number,
   signal?: AbortSignal,
 ): Promise<LogLines> {
-  const response = await askForLines(id, line, lines, signal);
-  const next = Number(response.headers.get('X-Next-Line'));
-  return { bytes: new Uint8Array(await response.arrayBuffer()), next: next > 0 ? next : null };
+  return askForLines(id, line, lines, signal, async (response) => {
+    const next = Number(response.headers.get('X-Next-Line'));
+    const style = response.headers.get('X-Log-Style') ?? '';
+    return { bytes: await bytesOf(response), next: next > 0 ? next : null, style };
+  });
 }
 
 /** Where a line begins; the log's length for the line after its last. */
-export async function getLineOffset(id: string, line: number, signal?: AbortSignal): Promise<number> {
-  const response = await askForLines(id, line, 0, signal);
-  await response.arrayBuffer();
-  return Number(response.headers.get('X-Log-Offset'));
+export function getLineOffset(id: string, line: number, signal?: AbortSignal): Promise<number> {
+  return askForLines(id, line, 0, signal, async (response) => {
+    await response.arrayBuffer();
+    return Number(response.headers.get('X-Log-Offset'));
+  });
 }
 
-export async function getLogBytes(
+export function getLogBytes(
   id: string,
   offset: number,
   limit: number,
   signal?: AbortSignal,
 ): Promise<Uint8Array> {
-  const response = await request(`${rawLogAddress(id)}?offset=${offset}&limit=${limit}`, {
-    signal: signal ?? null,
-  });
-  return new Uint8Array(await response.arrayBuffer());
+  return request(`${rawLogAddress(id)}?offset=${offset}&limit=${limit}`, reading(signal), bytesOf);
 }
 
 export function searchLog(
@@ -76,13 +78,13 @@ export function searchLog(
   const search = inAddress(query);
   for (const [key, line] of Object.entries(where)) search.set(key, String(line));
   search.set('limit', String(limit));
-  return json<Found>(`${rawLogAddress(id)}/search?${search}`, { signal: signal ?? null });
+  return json<Found>(`${rawLogAddress(id)}/search?${search}`, reading(signal));
 }
 
 export function getMarks(id: string, query: LogQuery, buckets: number, signal?: AbortSignal): Promise<Marks> {
   const search = inAddress(query);
   search.set('buckets', String(buckets));
-  return json<Marks>(`${rawLogAddress(id)}/search/marks?${search}`, { signal: signal ?? null });
+  return json<Marks>(`${rawLogAddress(id)}/search/marks?${search}`, reading(signal));
 }
 
 export function getLogTimes(
@@ -91,15 +93,25 @@ export function getLogTimes(
   lines: number,
   signal?: AbortSignal,
 ): Promise<LogTimes> {
-  return json<LogTimes>(`${rawLogAddress(id)}/times?line=${line}&lines=${lines}`, { signal: signal ?? null });
+  return json<LogTimes>(`${rawLogAddress(id)}/times?line=${line}&lines=${lines}`, reading(signal));
 }
 
 export function rawLogAddress(id: string): string {
   return `${buildPath(id)}/log`;
 }
 
-function askForLines(id: string, line: number, lines: number, signal?: AbortSignal): Promise<Response> {
-  return request(`${rawLogAddress(id)}?line=${line}&lines=${lines}`, { signal: signal ?? null });
+function askForLines<T>(
+  id: string,
+  line: number,
+  lines: number,
+  signal: AbortSignal | undefined,
+  read: (response: Response) => Promise<T>,
+): Promise<T> {
+  return request(`${rawLogAddress(id)}?line=${line}&lines=${lines}`, reading(signal), read);
+}
+
+async function bytesOf(response: Response): Promise<Uint8Array> {
+  return new Uint8Array(await response.arrayBuffer());
 }
 
 function inAddress(query: LogQuery): URLSearchParams {

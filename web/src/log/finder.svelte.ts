@@ -64,7 +64,7 @@ export class Finder {
 
   /** The first match from a line on, or else from the log's start. */
   first(from: number): Promise<Match | null> {
-    return this.go(from, async () => (await this.begin(from, 1)) ?? this.begin(1, 1));
+    return this.nearest(from, 1);
   }
 
   /** The match after the current one, or after a line; behind the last comes the first. */
@@ -74,6 +74,16 @@ export class Finder {
 
   previous(before: number): Promise<Match | null> {
     return this.step(-1, before);
+  }
+
+  /** The nearest match after a line, or before it, wherever the current one is. */
+  nearest(line: number, by: Direction): Promise<Match | null> {
+    return this.go(line, async () => (await this.begin(line, by)) ?? this.around(by));
+  }
+
+  /** Whether it is on its way to a match, from which the next steps are taken. */
+  get isGoing(): boolean {
+    return this.going !== null;
   }
 
   /** Makes a match the current one, as when the reader chose it elsewhere. */
@@ -182,7 +192,12 @@ export class Finder {
 
   private async beside(line: number, by: Direction): Promise<Match | null> {
     const match = await (this.run ??= this.runAt(by === 1 ? line + 1 : line)).beside(line, by);
-    return match ?? this.begin(by === 1 ? 1 : Number.MAX_SAFE_INTEGER, by);
+    return match ?? this.around(by);
+  }
+
+  /** Behind the last match comes the first, and before the first the last. */
+  private around(by: Direction): Promise<Match | null> {
+    return this.begin(by === 1 ? 1 : Number.MAX_SAFE_INTEGER, by);
   }
 
   /** Leaves the matches around the current one for those from a line on, or before it. */

@@ -67,6 +67,17 @@ describe('matches', () => {
     expect(await after(found, found.next(1))).toEqual([5, 1]);
   });
 
+  it('are taken up again from where the reader has gone', async () => {
+    const { finder: found } = await finder(LINES);
+    expect(await after(found, found.first(1))).toEqual([5, 1]);
+    expect(await after(found, found.nearest(1650, 1))).toEqual([1700, 4]);
+    expect(await after(found, found.next(1))).toEqual([9000, 5]);
+    expect(await after(found, found.nearest(1650, -1))).toEqual([1600, 3]);
+    expect(await after(found, found.previous(1))).toEqual([1500, 2]);
+    expect(await after(found, found.nearest(9500, 1))).toEqual([5, 1]);
+    expect(await after(found, found.nearest(3, -1))).toEqual([9000, 5]);
+  });
+
   it('that come next are not asked for one by one', async () => {
     const { finder: found, asked } = await finder(Array.from({ length: 40 }, (_, at) => at + 1));
     await after(found, found.first(1));

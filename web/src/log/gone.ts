@@ -1,6 +1,5 @@
 /** A log that is no longer kept: retention removes logs before the builds that wrote them. */
 import { RequestFailed } from '../api/http';
-import type { LogLines } from '../api/log';
 import type { Build } from '../api/types';
 import { hasEnded } from '../model/states';
 
@@ -21,10 +20,4 @@ export function goneFor(build: Known, failures: readonly (RequestFailed | null)[
   // Whatever was started wrote at least how it ended.
   if (build.started !== null && build.log.bytes === 0) return NO_LONGER_KEPT;
   return failures.find((failure) => failure?.status === NOT_FOUND) ?? null;
-}
-
-/** The answer to a line of this log, unless it was removed since the page asked for the build. */
-export function orGone(build: Known, line: number, answer: LogLines): LogLines {
-  if (answer.bytes.length === 0 && hasEnded(build) && line <= build.log.lines) throw NO_LONGER_KEPT;
-  return answer;
 }

@@ -9,12 +9,6 @@ export interface LogLine {
   readonly cut: boolean;
 }
 
-/** A style, and the line from which on all that could have changed it was read. */
-export interface KnownStyle {
-  readonly style: Style;
-  readonly since: number;
-}
-
 /** What is kept of one line, in UTF-16 units. The raw log has the rest. */
 export const MAX_LINE_LENGTH = 65_536;
 
@@ -29,20 +23,9 @@ export class Lines {
   /** How many lines were dropped from the front. */
   private dropped = 0;
   private characters = 0;
-  private style: Style;
 
-  /** The line from which on it is known what changed the style: the fewer before it, the surer the styles. */
-  private knownSince: number;
-
-  /** `first` is the number of the first line; its style is that of `before`, as far as that is known. */
-  constructor(first = 1, before: KnownStyle | null = null) {
-    this.style = before?.style ?? PLAIN;
-    this.knownSince = before?.since ?? first;
-  }
-
-  get since(): number {
-    return this.knownSince;
-  }
+  /** `style` is that of the first line. */
+  constructor(private style: Style = PLAIN) {}
 
   /** Lines that are here; those dropped not counted. */
   get length(): number {
@@ -69,22 +52,25 @@ export class Lines {
   }
 
   /** The style at the start of a line that is here, or after the last one. */
-  styleAt(index: number): KnownStyle {
-    return { style: this.styles[index] ?? this.style, since: this.knownSince };
+  styleAt(index: number): Style {
+    return this.styles[index] ?? this.style;
   }
 
-  /** More is known of what came before the first line that is here. Says whether that was so. */
-  styleFrom({ style, since }: KnownStyle): boolean {
-    if (since >= this.knownSince) return false;
-    this.knownSince = since;
+  /** The next line has this style, whatever the last one left: not all of it may have been kept. */
+  goOnWith(style: Style): void {
+    this.style = style;
+  }
+
+  /** The first line has this style, which was not known when it came. */
+  beginWith(style: Style): void {
+    if (this.dropped > 0) return;
     let next = style;
     for (let at = 0; at < this.texts.length; at++) {
-      if (isSameStyle(next, this.styles[at] ?? PLAIN)) return true;
+      if (isSameStyle(next, this.styles[at] ?? PLAIN)) return;
       this.styles[at] = next;
       next = styleAfter(this.texts[at] ?? '', next);
     }
     this.style = next;
-    return true;
   }
 
   at(index: number): LogLine | null {

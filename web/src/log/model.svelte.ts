@@ -18,7 +18,7 @@ import { parseLine } from './ansi';
 import type { Hit } from './drawing';
 import { ERRORS, isError } from './errors';
 import { Finder, type SearchService } from './finder.svelte';
-import { goneFor, orGone } from './gone';
+import { goneFor } from './gone';
 import { parseLineHash, type LineRange } from './hash';
 import { Matcher, shownRanges } from './hits';
 import { Layout, sectionsOf, stepOfKey } from './layout';
@@ -102,6 +102,8 @@ export class LogModel {
     void this.version;
     return this.store.total;
   });
+  /** Of a log that has just begun to come live, fewer may be here than there are. */
+  private readonly lineCount = $derived.by(() => Math.max(this.total, this.build().log.lines));
   readonly bytes = $derived.by(() => {
     void this.version;
     // Of the same moment as the lines: of a log that comes live, what came.
@@ -119,12 +121,13 @@ export class LogModel {
     const begins = this.build().steps.map((step) => step.line);
     return new Layout(sectionsOf(begins, this.total), this.folded);
   });
-  readonly marked = $derived.by<LineRange | null>(() => parseLineHash(this.hash()));
+  private readonly addressed = $derived.by<LineRange | null>(() => parseLineHash(this.hash()));
   /** The line in the address, if the log does not have it, or not yet. */
   readonly beyond = $derived.by(() => {
-    const first = this.marked?.first ?? 0;
-    return this.total > 0 && first > this.total ? first : null;
+    const first = this.addressed?.first ?? 0;
+    return this.lineCount > 0 && first > this.lineCount ? first : null;
   });
+  readonly marked = $derived.by<LineRange | null>(() => (this.beyond === null ? this.addressed : null));
   readonly following = $derived.by(() => this.live && this.place.atEnd);
   readonly news = $derived.by(() => (this.place.atEnd ? 0 : Math.max(0, this.total - this.leftAt)));
   readonly digits = $derived(Math.max(3, String(this.total).length));
@@ -150,7 +153,7 @@ export class LogModel {
       marks: (query, signal) => getMarks(id, query, BUCKETS, signal),
     };
     this.store = new LogStore(
-      async (line, lines, signal) => orGone(build(), line, await getLogLines(id, line, lines, signal)),
+      (line, lines, signal) => getLogLines(id, line, lines, signal),
       log.lines,
       update,
     );
@@ -214,7 +217,7 @@ export class LogModel {
   }
 
   goTo(line: number, at = 0): void {
-    const target = Math.max(1, Math.min(this.total, line));
+    const target = Math.max(1, Math.min(this.lineCount, line));
     const step = this.layout.stepOfLine(target);
     if (step !== null) this.folded.delete(step);
     this.leave(() => this.place.toLine(target, at, this.textOf(target)?.columnOf(at) ?? 0));
@@ -233,9 +236,14 @@ export class LogModel {
   }
 
   async find(finder: Finder, direction: 1 | -1): Promise<void> {
-    const { query } = finder;
+    const { query, current } = finder;
     const top = this.place.heldLine ?? this.lines?.first ?? 1;
-    const match = await (direction === 1 ? finder.next(top - 1) : finder.previous(top));
+    const hasLeft = current !== null && !finder.isGoing && !this.place.isOnScreen(current.line);
+    const match = await (hasLeft
+      ? finder.nearest(top, direction)
+      : direction === 1
+        ? finder.next(top - 1)
+        : finder.previous(top));
     if (query) this.goToMatch(match, query);
   }
 

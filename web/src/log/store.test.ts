@@ -3,6 +3,12 @@ import { BLOCK_LINES, LogStore, type FetchLines } from './store';
 
 const encode = (text: string) => new TextEncoder().encode(text);
 
+const answer = (text: string, next: number | null = null, style = '') => ({
+  bytes: encode(text),
+  next,
+  style,
+});
+
 /** A log of numbered lines, served as the service does. */
 function served(total: number, { perAnswer = Infinity } = {}) {
   const asked: [number, number][] = [];
@@ -12,7 +18,7 @@ function served(total: number, { perAnswer = Infinity } = {}) {
     const last = Math.min(total, line + Math.min(lines, perAnswer) - 1);
     let text = '';
     for (let at = line; at <= last; at++) text += `line ${at}\n`;
-    return Promise.resolve({ bytes: encode(text), next: last < total ? last + 1 : null });
+    return Promise.resolve(answer(text, last < total ? last + 1 : null));
   };
   return { asked, fetchLines };
 }
@@ -31,11 +37,7 @@ describe('a finished log', () => {
     expect(store.line(4_000_000)).toBeNull();
     store.want(5_000_110, 5_000_160);
     await settled();
-    // The block before them may set a colour that lasts.
-    expect(asked).toEqual([
-      [5_000_001, BLOCK_LINES],
-      [4_999_501, BLOCK_LINES],
-    ]);
+    expect(asked).toEqual([[5_000_001, BLOCK_LINES]]);
   });
 
   it('goes on where an answer stopped', async () => {
@@ -48,7 +50,7 @@ describe('a finished log', () => {
   });
 
   it('shows a line without an end at the end', async () => {
-    const store = new LogStore(() => Promise.resolve({ bytes: encode('one\ntwo'), next: null }), 2, ignore);
+    const store = new LogStore(() => Promise.resolve(answer('one\ntwo')), 2, ignore);
     store.want(1, 2);
     await settled();
     expect(store.line(2)?.text).toBe('two');
@@ -56,15 +58,8 @@ describe('a finished log', () => {
   });
 
   it('shows the beginning of a line that is longer than an answer, and goes on after it', async () => {
-    const answers = [
-      { bytes: encode('x'.repeat(1000)), next: 2 },
-      { bytes: encode('after\n'), next: null },
-    ];
-    const store = new LogStore(
-      () => Promise.resolve(answers.shift() ?? { bytes: encode(''), next: null }),
-      2,
-      ignore,
-    );
+    const answers = [answer('x'.repeat(1000), 2), answer('after\n')];
+    const store = new LogStore(() => Promise.resolve(answers.shift() ?? answer('')), 2, ignore);
     store.want(1, 2);
     await settled();
     expect(store.line(1)).toMatchObject({ cut: true });
@@ -81,8 +76,7 @@ describe('a finished log', () => {
 
   it('keeps memory within bounds, forgetting what was looked at longest ago', async () => {
     const line = 'x'.repeat(20_000) + '\n';
-    const fetchLines: FetchLines = (_, lines) =>
-      Promise.resolve({ bytes: encode(line.repeat(lines)), next: null });
+    const fetchLines: FetchLines = (_, lines) => Promise.resolve(answer(line.repeat(lines)));
     const store = new LogStore(fetchLines, 1_000_000, ignore);
     for (const first of [1, 10_001, 20_001]) {
       store.want(first, first + 10);
@@ -149,8 +143,8 @@ describe('a live log', () => {
     store.want(1090, 1110);
     await settled();
     expect(asked).toEqual([
+      [1101, 0],
       [1001, BLOCK_LINES],
-      [501, BLOCK_LINES],
     ]);
     for (let at = 1001; at <= 1205; at++) expect(store.line(at)?.text).toBe(`line ${at}`);
     expect(store.total).toBe(1205);
@@ -193,7 +187,10 @@ describe('a live log', () => {
     store.want(600, 620);
     await settled();
     for (let at = 600; at <= 620; at++) expect(store.line(at)?.text).toBe(`line ${at}`);
-    expect(written.asked).toEqual([[603, 398]]);
+    expect(written.asked).toEqual([
+      [8001, 0],
+      [603, 398],
+    ]);
     store.want(7990, 8003);
     await settled();
     expect(store.line(8000)?.text).toBe('line 8000');
@@ -201,7 +198,7 @@ describe('a live log', () => {
   });
 
   it('does not keep a line that was fetched half written', async () => {
-    const fetchLines: FetchLines = () => Promise.resolve({ bytes: encode('one\nha'), next: null });
+    const fetchLines: FetchLines = () => Promise.resolve(answer('one\nha'));
     const store = new LogStore(fetchLines, 2, ignore);
     store.want(1, 2);
     await settled();
@@ -229,73 +226,73 @@ describe('colours that last over lines', () => {
 
   /** Lines of which one turns red what comes after it. */
   function colouredAt(red: number, total: number) {
-    const asked: number[] = [];
+    const asked: [number, number][] = [];
     const fetchLines: FetchLines = (line, lines) => {
-      asked.push(line);
+      asked.push([line, lines]);
       const last = Math.min(total, line + lines - 1);
       let text = '';
       for (let at = line; at <= last; at++) text += `${at === red ? RED : ''}line ${at}\n`;
-      return Promise.resolve({ bytes: encode(text), next: last < total ? last + 1 : null });
+      return Promise.resolve(answer(text, last < total ? last + 1 : null, line > red ? '31' : ''));
     };
     return { asked, fetchLines };
   }
   const colour = (store: LogStore, line: number) => store.line(line)?.style.fg;
 
-  it('are known from the block before the one that is looked at', async () => {
-    const { asked, fetchLines } = colouredAt(1990, 5000);
+  it('are those that hold above the block', async () => {
+    const { fetchLines } = colouredAt(100, 5000);
     const store = new LogStore(fetchLines, 5000, ignore);
-    store.want(2001, 2040);
-    await settled();
-    expect(colour(store, 2001)).toBe(1);
-    expect(colour(store, 2500)).toBe(1);
-    store.want(2001, 2040);
-    await settled();
-    expect(asked.sort()).toEqual([1501, 2001]);
-  });
-
-  it('are corrected in all that follows once what set them is read', async () => {
-    const { fetchLines } = colouredAt(1200, 5000);
-    const store = new LogStore(fetchLines, 5000, ignore);
-    for (const line of [2501, 2001]) {
+    for (const line of [4501, 1]) {
       store.want(line, line + 40);
       await settled();
     }
-    expect(colour(store, 2501)).toBeNull();
-    store.want(1501, 1540);
-    await settled();
-    expect(colour(store, 2501)).toBe(1);
+    expect(colour(store, 4501)).toBe(1);
+    expect(colour(store, 5000)).toBe(1);
+    expect(colour(store, 100)).toBeNull();
+    expect(colour(store, 101)).toBe(1);
   });
 
-  it('go on in the live tail, also where little is between it and a block', async () => {
+  it('are those above each answer, also where a line was too long to be kept whole', async () => {
+    const answers = [answer('x'.repeat(1000), 2), answer('after\n', null, '31')];
+    const store = new LogStore(() => Promise.resolve(answers.shift() ?? answer('')), 2, ignore);
+    store.want(1, 2);
+    await settled();
+    expect(colour(store, 1)).toBeNull();
+    expect(colour(store, 2)).toBe(1);
+  });
+
+  it('go on in the live tail, whatever has come of it meanwhile', async () => {
     const { asked, fetchLines } = colouredAt(900, 1001);
     const store = new LogStore(fetchLines, 1001, ignore);
     store.begin(1002, 20_000, true);
     store.append(encode('line 1002\nli'));
-    const look = async () => {
-      store.want(1002, 1003);
-      await settled();
-    };
-    await look();
-    await look();
-    await look();
-    expect(asked).toEqual([1001, 501]);
+    expect(colour(store, 1002)).toBeNull();
+    await settled();
+    expect(asked).toEqual([[1002, 0]]);
     expect(colour(store, 1002)).toBe(1);
     expect(colour(store, 1003)).toBe(1);
     store.append(encode('ne 1003\n\x1b[0mplain\nplain\n'));
     expect(colour(store, 1005)).toBeNull();
   });
 
-  it('stay as the tail knew them when less is known of what was before', async () => {
-    const { fetchLines } = colouredAt(5, 30_000);
-    const store = new LogStore(fetchLines, 0, ignore);
-    store.begin(1, 0, true);
-    for (let at = 1; at <= 30_000; at++) store.append(encode(`${at === 5 ? RED : ''}line ${at}\n`));
-    const first = 10_000;
-    store.want(first, first + 500);
+  it('are asked for only where what is before the tail is not here', async () => {
+    const { asked, fetchLines } = colouredAt(900, 1000);
+    const store = new LogStore(fetchLines, 1000, ignore);
+    store.want(900, 1000);
     await settled();
-    store.want(first, first + 500);
+    asked.length = 0;
+    store.begin(1001, 20_000, false);
+    store.append(encode('line 1001\n'));
     await settled();
-    expect(colour(store, 30_000)).toBe(1);
-    expect(colour(store, 10_200)).toBe(1);
+    expect(asked).toEqual([]);
+    expect(colour(store, 1001)).toBe(1);
+  });
+
+  it('leave the live tail as it is when nobody tells them', async () => {
+    const store = new LogStore(() => Promise.reject(new Error('away')), 10, ignore);
+    store.begin(11, 100, true);
+    store.append(encode('line 11\n'));
+    await settled();
+    expect(store.line(11)?.text).toBe('line 11');
+    expect(store.error).toBeNull();
   });
 });

@@ -4,8 +4,8 @@
  * part is kept. Memory does not grow with the log.
  */
 import type { LogLines } from '../api/log';
-import { PLAIN } from './sgr';
-import { Lines, LineSplitter, type KnownStyle, type LogLine } from './lines';
+import { Lines, LineSplitter, type LogLine } from './lines';
+import { applySgr, PLAIN, type Style } from './sgr';
 
 /** Fetches `lines` lines from `line` on (the first is 1); may answer with fewer and say where it stopped. */
 export type FetchLines = (line: number, lines: number, signal: AbortSignal) => Promise<LogLines>;
@@ -35,6 +35,7 @@ export class LogStore {
   /** The blocks that are looked at. */
   private shown = { first: 0, last: 0 };
   private failure: unknown = null;
+  private readonly closed = new AbortController();
 
   private tail: Lines | null = null;
   private splitter: LineSplitter | null = null;
@@ -81,10 +82,6 @@ export class LogStore {
     for (let block = this.shown.first; block <= this.shown.last; block++) {
       if (this.isMissing(block)) wanted.push(block);
     }
-    for (const line of [Math.max(1, first), Math.min(last, this.total)]) {
-      const before = this.blockBefore(line);
-      if (before !== null && !wanted.includes(before) && this.isMissing(before)) wanted.push(before);
-    }
     this.wanted = wanted;
     for (const [block, request] of this.requests) {
       if (!wanted.includes(block)) request.abort();
@@ -107,7 +104,9 @@ export class LogStore {
     if (afresh && this.tail) this.forget();
     // A line that was fetched while it was being written comes whole with the tail, which may let go of it.
     for (const [index, block] of this.blocks) if (block.unfinished) this.drop(index, block);
-    const lines = new Lines(line, this.styleBefore(line));
+    const style = this.styleBefore(line);
+    const lines = new Lines(style ?? PLAIN);
+    if (style === null) void this.askForStyle(line, lines);
     this.tail = lines;
     this.tailFirst = line;
     this.received = offset;
@@ -139,6 +138,7 @@ export class LogStore {
   }
 
   close(): void {
+    this.closed.abort();
     this.wanted = [];
     for (const request of this.requests.values()) request.abort();
   }
@@ -178,34 +178,23 @@ export class LogStore {
   }
 
   /** The style at a line's start, if what is before it is here. */
-  private styleBefore(line: number): KnownStyle | null {
-    if (line <= 1) return null;
+  private styleBefore(line: number): Style | null {
+    if (line <= 1) return PLAIN;
     const index = blockOf(line - 1);
     const lines = this.blocks.get(index)?.lines;
     const within = line - firstOf(index);
     return lines && within <= lines.length ? lines.styleAt(within) : null;
   }
 
-  /** Tells what comes after a block with which style it begins: the next blocks, as far as they are here, and the tail. */
-  private passStyleOn(from: number): void {
-    for (let index = from; ; index++) {
-      const next = this.blocks.get(index + 1)?.lines;
-      const style = this.styleBefore(firstOf(index + 1));
-      if (!next || !style || !next.styleFrom(style)) break;
+  /** For a tail of whose beginning nothing is here. Without an answer it stays as it is. */
+  private async askForStyle(line: number, tail: Lines): Promise<void> {
+    try {
+      const { style } = await this.fetchLines(line, 0, this.closed.signal);
+      tail.beginWith(styleOf(style));
+      this.changed();
+    } catch {
+      // Its lines are right but for their colours, and those only until the next reset.
     }
-    const style = this.tail && this.styleBefore(this.tailFirst);
-    if (style) this.tail?.styleFrom(style);
-  }
-
-  /**
-   * The block to read before this line, for styles that were set further up: until the styles from the line on
-   * are known from a block's length before it. Null when they are.
-   */
-  private blockBefore(line: number): number | null {
-    const lines = this.tail && line >= this.tailFirst ? this.tail : this.blocks.get(blockOf(line))?.lines;
-    const start = lines === this.tail ? this.tailFirst : firstOf(blockOf(line));
-    const since = lines?.since ?? start;
-    return since > 1 && since > start - BLOCK_LINES ? blockOf(since - 1) : null;
   }
 
   /** A block is missing while a line that it should have is neither in it nor in the tail. */
@@ -249,7 +238,7 @@ export class LogStore {
     const asked = this.lastFetchable;
     const known = this.blocks.get(index);
     const block = known ?? {
-      lines: new Lines(first, this.styleBefore(first)),
+      lines: new Lines(),
       asked: 0,
       counted: 0,
       unfinished: false,
@@ -258,6 +247,7 @@ export class LogStore {
       const at = first + block.lines.length;
       const answer = await this.fetchLines(at, BLOCK_LINES - block.lines.length, signal);
       if (answer.bytes.length === 0) break;
+      block.lines.goOnWith(styleOf(answer.style));
       this.addAnswer(block, answer, at);
       if (first + block.lines.length === at) break;
       this.keep(index, block);
@@ -297,10 +287,9 @@ export class LogStore {
     block.counted = block.lines.size;
     this.blocks.delete(index);
     this.blocks.set(index, block);
-    this.passStyleOn(index);
     for (const [oldest, old] of this.blocks) {
       if (this.cached <= MAX_CACHED) break;
-      // What was read for its colours alone has told them, and gives way to what is looked at.
+      // What is looked at stays.
       if (oldest < this.shown.first || oldest > this.shown.last) this.drop(oldest, old);
     }
     this.grow(firstOf(index) + block.lines.length - 1);
@@ -314,6 +303,10 @@ export class LogStore {
     tail.dropFirst(drop);
     this.tailFirst += drop;
   }
+}
+
+function styleOf(parameters: string): Style {
+  return parameters === '' ? PLAIN : applySgr(PLAIN, parameters);
 }
 
 function blockOf(line: number): number {

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { getConfiguration, getService, listBuilds } from '../api/http';
 import { answers } from './answers.svelte';
+import { connection } from './connection.svelte';
 
 beforeEach(() => answers.start());
 afterEach(() => {
@@ -37,4 +38,13 @@ it('fails until the same is asked for with success, or another page is shown', a
   await getService().catch(() => undefined);
   answers.forget();
   expect(answers.failing).toBe(false);
+});
+
+it('starts anew when everything is asked for again', async () => {
+  answering(() => Promise.reject(new TypeError('no network')));
+  await listBuilds({}).catch(() => undefined);
+  connection.refresh();
+  expect(answers.failing).toBe(false);
+  await listBuilds({}).catch(() => undefined);
+  expect(answers.failing).toBe(true);
 });

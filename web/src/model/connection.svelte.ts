@@ -1,10 +1,11 @@
 /** The page's one live connection, and who is told what it brings. */
+import { askAgain } from '../api/http';
 import { LiveClient, type LiveStatus, type Socket } from '../api/live';
 import type { Build } from '../api/types';
 
 interface Listener {
   build?(build: Build): void;
-  /** Ask again for everything: changes may have been missed. */
+  /** Ask again for everything: changes may have been missed, or requests have failed. */
   refresh?(): void;
 }
 
@@ -16,6 +17,8 @@ class Connection {
   private listeners = new Set<Listener>();
   private started = false;
   private told = false;
+  /** Whether it was lost, and what is under way may be lost with it. */
+  private lost = false;
 
   readonly live = new LiveClient(
     {
@@ -28,6 +31,8 @@ class Connection {
       status: (status, retryIn) => {
         this.status = status;
         this.retryAt = retryIn === null ? null : Date.now() + retryIn;
+        if (status === 'live' && this.lost) askAgain();
+        if (status !== 'connecting') this.lost = status === 'reconnecting';
         // Where no live connection comes about, the page at least shows how things are now.
         if (status === 'reconnecting' && !this.told) this.refresh();
       },

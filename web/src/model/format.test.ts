@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Status } from '../api/types';
-import { baseInWords, bytes, deliveryInWords, duration, plural, relative } from './format';
+import { baseInWords, bytes, deliveryInWords, duration, plural, relative, whyOf } from './format';
 
 describe('durations', () => {
   it.each([
@@ -14,7 +14,7 @@ describe('durations', () => {
 
 describe('times', () => {
   it.each([
-    [3, 'now'],
+    [3, 'just now'],
     [45, '45 s ago'],
     [300, '5 min ago'],
     [7200, '2 h ago'],
@@ -72,4 +72,11 @@ describe('the base of a kernel', () => {
       "1.1, as no other branch begins this one's name",
     );
   });
+});
+
+it('tells why a build is in its state, and of one that waits, for what', () => {
+  const build = { waiting: 'waits for a free place', reason: 'asked for by hand' };
+  expect(whyOf({ ...build, state: 'queued' })).toBe('waits for a free place');
+  expect(whyOf({ ...build, state: 'queued', waiting: null })).toBe('asked for by hand');
+  expect(whyOf({ ...build, state: 'failed' })).toBe('asked for by hand');
 });

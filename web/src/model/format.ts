@@ -10,10 +10,10 @@ export function duration(ms: number): string {
   return `${Math.floor(minutes / 60)}:${two(minutes % 60)}:${two(seconds % 60)}`;
 }
 
-/** `now`, `5 min ago`, `3 h ago`, `2 d ago`, then the date. */
+/** `just now`, `5 min ago`, `3 h ago`, `2 d ago`, then the date. */
 export function relative(then: number, now: number): string {
   const seconds = Math.floor((now - then) / 1000);
-  if (seconds < 10) return 'now';
+  if (seconds < 10) return 'just now';
   if (seconds < 60) return `${seconds} s ago`;
   const minutes = Math.floor(seconds / 60);
   if (minutes < 60) return `${minutes} min ago`;
@@ -76,6 +76,11 @@ export function authorOf(commit: Commit | null): string {
 /** `autobuild/build.sh` and its tag, as one name. */
 export function scriptName(build: Pick<Build, 'script' | 'tag'>): string {
   return build.tag ? `${build.script} (${build.tag})` : build.script;
+}
+
+/** Why a build is in its state, or what it waits for. */
+export function whyOf(build: Pick<Build, 'state' | 'waiting' | 'reason'>): string | null {
+  return build.state === 'queued' ? (build.waiting ?? build.reason) : build.reason;
 }
 
 export function causeInWords(cause: Cause): string {

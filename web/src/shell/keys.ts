@@ -16,6 +16,11 @@ export const KEY_HELP: readonly KeyHelp[] = [
   { keys: ['Enter'], does: 'open it', where: 'lists' },
   { keys: ['[', ']'], does: 'older and newer build of this branch', where: 'build' },
   { keys: ['j', 'k'], does: 'down and up a line', where: 'build' },
+  { keys: ['↑', '↓'], does: 'the line number above and below', where: 'build' },
+  { keys: ['Shift+↑', '↓'], does: 'mark lines up to the one above or below', where: 'build' },
+  { keys: ['Shift+click'], does: 'on a line number: mark lines up to it', where: 'build' },
+  { keys: ['Enter'], does: 'in the search: next match', where: 'build' },
+  { keys: ['Shift+Enter'], does: 'in the search: previous match', where: 'build' },
   { keys: ['n', 'N'], does: 'next and previous match', where: 'build' },
   { keys: ['e', 'E'], does: 'next and previous error', where: 'build' },
   { keys: [':'], does: 'go to a line', where: 'build' },
@@ -23,6 +28,7 @@ export const KEY_HELP: readonly KeyHelp[] = [
   { keys: ['w'], does: 'wrap long lines', where: 'build' },
   { keys: ['t'], does: 'times: none, since the start, by the clock', where: 'build' },
   { keys: ['z', 'Z'], does: 'fold this step, or all', where: 'build' },
+  { keys: ['Escape'], does: 'close the search, or select nothing', where: 'build' },
 ];
 
 /** Listens until the returned function is called. */

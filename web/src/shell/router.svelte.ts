@@ -39,6 +39,11 @@ export function buildPath(id: string, hash = ''): string {
   return `${BASE}/builds/${encodeURIComponent(id)}${hash}`;
 }
 
+/** Whether two addresses differ at most in the line. */
+export function isSamePage(one: URL, other: URL): boolean {
+  return one.pathname === other.pathname && one.search === other.search;
+}
+
 class Router {
   private url = $state.raw(new URL('http://localhost/'));
 
@@ -106,9 +111,12 @@ class Router {
     const ours = url.pathname === BASE || url.pathname.startsWith(`${BASE}/`);
     if (url.origin !== location.origin || !ours) return;
     event.preventDefault();
-    if (url.href !== location.href) this.go(url.href);
-    // A link to where the reader is leads there, not to the place that was kept.
-    else this.keep(null);
+    if (isSamePage(url, this.url)) {
+      // As the line that a click marks, a link within the page is no step: going back leaves the page. It leads
+      // to its line, not to the place that was kept.
+      this.keep(null);
+      this.replace(url.href);
+    } else this.go(url.href);
     this.visits += 1;
   }
 }

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { buildPath, routeOf } from './router.svelte';
+import { buildPath, isSamePage, routeOf } from './router.svelte';
 
 it.each([
   ['/monitor', { page: 'overview' }],
@@ -17,4 +17,14 @@ it.each([
 
 it('makes addresses that it reads back', () => {
   expect(routeOf(buildPath('a/b c'))).toEqual({ page: 'build', id: 'a/b c' });
+});
+
+it.each([
+  ['/monitor/builds/b1#L7', true],
+  ['/monitor/builds/b1', true],
+  ['/monitor/builds/b1?find=x#L3', false],
+  ['/monitor/builds/b2#L3', false],
+])('a link to %s from a line of b1 stays in the page: %s', (to, same) => {
+  const url = (path: string) => new URL(path, 'http://localhost');
+  expect(isSamePage(url(to), url('/monitor/builds/b1#L3'))).toBe(same);
 });

@@ -221,6 +221,14 @@ impl Drop for Server {
         let pid = rustix::process::Pid::from_child(&self.0);
         // Politely, so that a dockerd ends its own containerd.
         let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        let begun = std::time::Instant::now();
+        while begun.elapsed() < DEADLINE {
+            if !matches!(self.0.try_wait(), Ok(None)) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }

@@ -1,7 +1,6 @@
 //! Searching a build's log: the lines that match, and how they are spread over it.
 
 use std::io;
-use std::num::NonZero;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -11,10 +10,11 @@ use warp::Filter;
 use warp::filters::BoxedFilter;
 
 use super::super::{READING, find};
-use super::open_as_it_is;
+use super::{checked_line, open_as_it_is};
+use crate::http::Web;
 use crate::http::answer::{self, Answer, Response, respond};
 use crate::http::failure::{ErrorView, Failure};
-use crate::http::{Web, filters};
+use crate::http::filters::{self, checked_count};
 use crate::log::{Direction, Enough, Found, Marks, Query};
 
 /// A search returns at most so many matches, and looks through about so many bytes, before it
@@ -129,26 +129,18 @@ impl From<Found> for FoundView {
 pub async fn search(web: &Web, id: &str, query: &str) -> Answer {
     let query: SearchQuery = filters::parse_query(query)?;
     let pattern = pattern(&query.q, query.case, query.regex)?;
-    let direction = match (query.from, query.before) {
+    let before = checked_line("before", query.before)?;
+    let direction = match (query.from, before) {
         (Some(_), Some(_)) => {
             return Err(Failure::bad_request(
                 "from and before were asked for at once",
                 "give from to search forward, or before to search backward",
             ));
         }
-        (_, Some(0)) => {
-            return Err(Failure::bad_request("before is 0", "the first line is 1"));
-        }
         (_, Some(line)) => Direction::Backward(line),
         (from, None) => Direction::Forward(from.unwrap_or(1)),
     };
-    let limit = query.limit.unwrap_or(MATCHES);
-    if !(1..=MATCHES).contains(&limit) {
-        return Err(Failure::bad_request(
-            format!("limit is {limit}"),
-            format!("it may be 1 to {MATCHES}"),
-        ));
-    }
+    let limit = checked_count("limit", query.limit, MATCHES, MATCHES)?;
     let build = find(web, id).await?;
     let Some(log) = open_as_it_is(web, &build).await? else {
         return answer::ok(&FoundView {
@@ -224,15 +216,7 @@ impl From<Marks> for MarksView {
 pub async fn marks(web: &Web, id: &str, query: &str) -> Answer {
     let query: MarksQuery = filters::parse_query(query)?;
     let pattern = pattern(&query.q, query.case, query.regex)?;
-    let buckets = query.buckets.unwrap_or(DEFAULT_BUCKETS);
-    let buckets = NonZero::new(buckets)
-        .filter(|buckets| buckets.get() <= LARGEST_BUCKETS)
-        .ok_or_else(|| {
-            Failure::bad_request(
-                format!("buckets is {buckets}"),
-                format!("it may be 1 to {LARGEST_BUCKETS}"),
-            )
-        })?;
+    let buckets = checked_count("buckets", query.buckets, DEFAULT_BUCKETS, LARGEST_BUCKETS)?;
     let build = find(web, id).await?;
     let Some(log) = open_as_it_is(web, &build).await? else {
         return answer::ok(&MarksView {

@@ -8,11 +8,12 @@ use warp::Filter;
 use warp::filters::BoxedFilter;
 
 use super::super::{READING, find};
-use super::{DEFAULT_LINES, open_as_it_is};
+use super::{DEFAULT_LINES, checked_line, open_as_it_is};
 use crate::domain::time::Timestamp;
+use crate::http::Web;
 use crate::http::answer::{self, Answer, Response, respond};
-use crate::http::failure::{ErrorView, Failure};
-use crate::http::{Web, filters};
+use crate::http::failure::ErrorView;
+use crate::http::filters::{self, checked_count};
 
 const LARGEST_LINES: u64 = 10_000;
 
@@ -77,17 +78,8 @@ pub struct LineTimeView {
 )]
 pub async fn times(web: &Web, id: &str, query: &str) -> Answer {
     let query: TimesQuery = filters::parse_query(query)?;
-    let line = query.line.unwrap_or(1);
-    if line == 0 {
-        return Err(Failure::bad_request("line is 0", "the first line is 1"));
-    }
-    let lines = query.lines.unwrap_or(DEFAULT_LINES);
-    if !(1..=LARGEST_LINES).contains(&lines) {
-        return Err(Failure::bad_request(
-            format!("lines is {lines}"),
-            format!("it may be 1 to {LARGEST_LINES}"),
-        ));
-    }
+    let line = checked_line("line", query.line)?.unwrap_or(1);
+    let lines = checked_count("lines", query.lines, DEFAULT_LINES, LARGEST_LINES)?;
     let build = find(web, id).await?;
     let Some(log) = open_as_it_is(web, &build).await? else {
         return answer::ok(&TimesView {
@@ -98,7 +90,7 @@ pub async fn times(web: &Web, id: &str, query: &str) -> Answer {
     let times = web.read_disk(move || log.times(line, lines)).await?;
     let changes = times.changes.into_iter().map(|change| LineTimeView {
         line: change.line,
-        time: Timestamp::from_millis(i64::try_from(change.time_ms).unwrap_or(i64::MAX)),
+        time: Timestamp::from_unsigned_millis(change.time_ms),
     });
     answer::ok(&TimesView {
         times: changes.collect(),
