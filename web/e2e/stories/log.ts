@@ -24,9 +24,10 @@ const haystack = once(async () => {
 
 /** One line of ten megabytes between two others. */
 const LONG_LINE = 10_000_000;
+const NEEDLE = 'needle-end';
 const longLine = once(async () => {
-  const digits = `head -c ${LONG_LINE} /dev/zero | tr '\\0' x`;
-  const script = `echo before; ${digits}; echo; echo after\n${RESULT}`;
+  const most = `head -c ${LONG_LINE - NEEDLE.length} /dev/zero | tr '\\0' x`;
+  const script = `echo before; ${most}; echo ${NEEDLE}; echo after\n${RESULT}`;
   const id = await stage.service.build('acme/long-line', 'main', script);
   await stage.service.reaches(id, 'succeeded');
   return id;
@@ -296,6 +297,40 @@ export function logStories(): void {
     expect(shown).toBeLessThan(200_000);
     // Generous, for a machine that does other work.
     expect(await page.evaluate(() => (window as unknown as { longest: number }).longest)).toBeLessThan(2000);
+  });
+
+  it('has the end of a line of ten megabytes at the end of its scroll bar', async () => {
+    const id = await longLine();
+    const page = await stage.page(`/builds/${id}#L${await lineOf(id, 'before')}`);
+    await page.getByText('xxxxxxxxxx').first().waitFor();
+    const scroller = page.locator('.scroller');
+    const atEnd = () =>
+      scroller.evaluate((element) => {
+        const view = element.getBoundingClientRect().left + element.clientWidth;
+        const texts = Array.from(element.querySelectorAll<HTMLElement>('.drawn'));
+        const longest = texts.find((text) => text.textContent?.endsWith('needle-end'));
+        return longest ? view - longest.getBoundingClientRect().right : null;
+      });
+    const isThere = async () => {
+      const room = await atEnd();
+      expect(room).toBeGreaterThanOrEqual(0);
+      expect(room).toBeLessThan(100);
+    };
+    await until(async () => {
+      await scroller.evaluate((element) => (element.scrollLeft = element.scrollWidth));
+      await isThere();
+    });
+    // It stays there once the scroll bar is put where the place is.
+    const left = await scroller.evaluate((element) => element.scrollLeft);
+    await pause(500);
+    await isThere();
+    expect(await scroller.evaluate((element) => element.scrollLeft)).toBe(left);
+    // By the wheel, too.
+    await scroller.hover();
+    await page.mouse.wheel(-600, 0);
+    await until(async () => expect(await atEnd()).toBeLessThan(0));
+    await page.mouse.wheel(700, 0);
+    await until(isThere);
   });
 
   it('tells when each line was written, by the clock and since the start', async () => {
