@@ -333,6 +333,38 @@ export function logStories(): void {
     await until(isThere);
   });
 
+  it('goes to the next match from what is on screen', async () => {
+    const id = await haystack();
+    const page = await stage.page(`/builds/${id}#L1`);
+    await until(async () => expect(await firstLine(page)).toBe(1));
+    await search(page, 'hundred');
+    await until(async () => expect(await searchStatus(page).innerText()).toBe('1 of 100'));
+    await page.locator('.scroller').focus();
+    const isAt = async (text: string) => {
+      const line = await lineOf(id, text);
+      await page.locator(`[data-line="${line}"] .hit.current`).waitFor();
+    };
+    // A match that is just above what is seen is behind the reader.
+    const above = await lineOf(id, 'straw 5000 Hundred');
+    const toJustBelow = () =>
+      until(async () => {
+        await page
+          .locator('.scroller')
+          .evaluate((element, top) => (element.scrollTop = top), (above + 4) * 18);
+        const first = await firstLine(page);
+        expect(first).toBeGreaterThan(above);
+        expect(first).toBeLessThan(above + 10);
+      });
+    await toJustBelow();
+    await page.keyboard.press('n');
+    await isAt('straw 5100 Hundred');
+    await page.keyboard.press('n');
+    await isAt('straw 5200 Hundred');
+    await toJustBelow();
+    await page.keyboard.press('N');
+    await isAt('straw 5000 Hundred');
+  });
+
   it('tells when each line was written, by the clock and since the start', async () => {
     const id = await haystack();
     const build = await stage.service.one(id);

@@ -237,19 +237,19 @@ export class LogModel {
 
   async find(finder: Finder, direction: 1 | -1): Promise<void> {
     const { query, current } = finder;
-    const top = this.place.heldLine ?? this.lines?.first ?? 1;
     const hasLeft = current !== null && !finder.isGoing && !this.place.isOnScreen(current.line);
     const match = await (hasLeft
-      ? finder.nearest(top, direction)
+      ? finder.nearest(this.here, direction)
       : direction === 1
-        ? finder.next(top - 1)
-        : finder.previous(top));
+        ? finder.next(this.here - 1)
+        : finder.previous(this.here));
     if (query) this.goToMatch(match, query);
   }
 
   /** Searches for something else, and goes to the first match from here on. */
   async searchFor(query: LogQuery | null, jump: boolean): Promise<void> {
-    const from = this.search.current?.line ?? this.place.heldLine ?? this.lines?.first ?? 1;
+    const { current } = this.search;
+    const from = current && this.place.isOnScreen(current.line) ? current.line : this.here;
     this.searchQuery = query;
     this.lineHits.ask(query);
     this.search.ask(query);
@@ -308,6 +308,15 @@ export class LogModel {
 
   columnsOf(line: number): number {
     return this.textOf(line)?.columns ?? 0;
+  }
+
+  /** The line that the reader went to, or else the first on screen. */
+  private get here(): number {
+    const { heldLine, anchor } = this.place;
+    if (heldLine !== null) return heldLine;
+    const key = this.layout.keyOf(anchor.row);
+    const step = stepOfKey(key);
+    return step === null ? key : (this.build().steps[step]?.line ?? 1);
   }
 
   private startOf(match: Match, query: LogQuery): number {
