@@ -333,6 +333,105 @@ export function logStories(): void {
     await until(isThere);
   });
 
+  it('is scrolled by the keys without a click, and followed again from its end', async () => {
+    const id = await running(bursts(1000, 10));
+    await stage.service.go(id, '1');
+    const page = await stage.page(`/builds/${id}`);
+    await page.getByText('counted to 1000').waitFor();
+    const first = () => firstLine(page);
+    const end = await first();
+    const moves = async (key: string, direction: 'up' | 'down', atLeast: number) => {
+      const before = await first();
+      await page.keyboard.press(key);
+      const moved = async () => ((await first()) - before) * (direction === 'up' ? -1 : 1);
+      await until(async () => expect(await moved()).toBeGreaterThanOrEqual(atLeast));
+      // Until a smooth movement has ended.
+      await until(async () => {
+        const one = await first();
+        await pause(200);
+        expect(await first()).toBe(one);
+      });
+    };
+    await moves('PageUp', 'up', 10);
+    await moves('PageUp', 'up', 10);
+    await moves('Home', 'up', 1);
+    expect(await first()).toBe(1);
+    await moves('Space', 'down', 10);
+    await moves('ArrowDown', 'down', 1);
+    await moves('PageDown', 'down', 10);
+    await moves('Shift+Space', 'up', 10);
+    expect(await page.getByRole('button', { name: 'Follow the end ↓' }).count()).toBe(1);
+    await moves('End', 'down', 100);
+    expect(await first()).toBe(end);
+    await stage.service.go(id, '2');
+    await page.getByText('counted to 1010').waitFor();
+
+    // Also for who came by a link, which leads into the content; and not for who is in something else.
+    const link = await stage.page('');
+    await link.locator(`a[href$="/builds/${id}"]`).first().click();
+    await link.getByText('counted to 1010').waitFor();
+    await until(async () => expect(await lastLine(link)).toBeGreaterThan(1000));
+    const came = await firstLine(link);
+    await link.keyboard.press('PageUp');
+    await until(async () => expect(await firstLine(link)).toBeLessThan(came - 10));
+    await link.getByRole('button', { name: 'Wrap' }).focus();
+    await link.keyboard.press('Space');
+    expect(await link.getByRole('button', { name: 'Wrap' }).getAttribute('aria-pressed')).toBe('true');
+    expect(
+      await link
+        .getByRole('button', { name: 'Wrap' })
+        .evaluate((button) => button === document.activeElement),
+    ).toBe(true);
+  });
+
+  it('is searched by the keys that search a page, which the page itself gets when pressed again', async () => {
+    const id = await haystack();
+    const page = await stage.page(`/builds/${id}#L1`);
+    await until(async () => expect(await firstLine(page)).toBe(1));
+    const isOurs = async (key: string) => {
+      const taken = page.evaluate(
+        () =>
+          new Promise<boolean>((resolve) => {
+            const listen = (event: KeyboardEvent) => {
+              if (['Control', 'Shift', 'Meta'].includes(event.key)) return;
+              removeEventListener('keydown', listen);
+              resolve(event.defaultPrevented);
+            };
+            addEventListener('keydown', listen);
+            document.documentElement.dataset['listens'] = '';
+          }),
+      );
+      await page.locator('[data-listens]').waitFor({ state: 'attached' });
+      await page.evaluate(() => delete document.documentElement.dataset['listens']);
+      await page.keyboard.press(key);
+      return taken;
+    };
+    // Nothing is searched for yet.
+    expect(await isOurs('F3')).toBe(false);
+    expect(await isOurs('Control+f')).toBe(true);
+    const field = page.getByRole('searchbox');
+    await until(async () =>
+      expect(await field.evaluate((input) => input === document.activeElement)).toBe(true),
+    );
+    expect(await isOurs('Control+f')).toBe(false);
+    await page.keyboard.type('hundred');
+    await page.keyboard.press('Enter');
+    const position = (text: string) =>
+      until(async () => expect(await searchStatus(page).innerText()).toBe(text));
+    await position('1 of 100');
+    expect(await isOurs('F3')).toBe(true);
+    await position('2 of 100');
+    await page.keyboard.press('Shift+F3');
+    await position('1 of 100');
+    await page.locator('.scroller').focus();
+    await page.keyboard.press('F3');
+    await position('2 of 100');
+    await page.keyboard.press('Meta+f');
+    await until(async () =>
+      expect(await field.evaluate((input) => input === document.activeElement)).toBe(true),
+    );
+  });
+
   it('goes to the next match from what is on screen', async () => {
     const id = await haystack();
     const page = await stage.page(`/builds/${id}#L1`);
@@ -363,6 +462,53 @@ export function logStories(): void {
     await toJustBelow();
     await page.keyboard.press('N');
     await isAt('straw 5000 Hundred');
+  });
+
+  it('is scrolled by a wheel over its strip', async () => {
+    const page = await stage.page(`/builds/${await haystack()}#L5000`);
+    await until(async () => expect(await isOnScreen(page, 5000)).toBe(true));
+    const before = await firstLine(page);
+    await page.locator('.strip').hover();
+    await page.mouse.wheel(0, 1800);
+    await until(async () => expect(await firstLine(page)).toBe(before + 100));
+  });
+
+  it('shows what would turn a line around, and what is concealed as a terminal does; both are copied', async () => {
+    const evil = 'if \u202e"live"\u2066 \u200f;';
+    const id = await stage.service.build(fresh(), 'main', {
+      'build.sh': '#!/bin/sh\ncat output\nexit 2\n',
+      output: `${evil}\npassword \x1b[8msecret\x1b[28m, \x1b[4:3;53mcurly\x1b[0m\n`,
+    });
+    await stage.service.reaches(id, 'failed');
+    const first = await lineOf(id, '"live"');
+    const page = await stage.page(`/builds/${id}#L${first}-L${first + 1}`, {
+      permissions: ['clipboard-read', 'clipboard-write'],
+    });
+    const text = page.locator(`[data-line="${first}"] .text`);
+    await until(async () => expect(await text.innerText()).toBe('if <U+202E>"live"<U+2066> <U+200F>;'));
+    // The strokes stand as the text does.
+    const style = (words: string) =>
+      page
+        .locator(`[data-line="${first + 1}"]`)
+        .getByText(words)
+        .evaluate((span) => {
+          const { color, textDecorationLine, fontStyle } = getComputedStyle(span);
+          return [color, textDecorationLine, fontStyle];
+        });
+    expect(await style('secret')).toEqual(['rgba(0, 0, 0, 0)', 'none', 'normal']);
+    expect((await style('curly')).slice(1)).toEqual(['underline overline', 'normal']);
+
+    const lines = page.getByRole('region', { name: 'Lines of the log' });
+    const top = (await lines.boundingBox())?.y;
+    await page.getByRole('button', { name: 'Copy lines', exact: true }).click();
+    const notice = log(page).getByText('Copied 2 lines.');
+    await notice.waitFor();
+    expect((await lines.boundingBox())?.y).toBe(top);
+    const box = await notice.boundingBox();
+    expect(box?.y).toBeGreaterThanOrEqual(top ?? Infinity);
+    expect(await copied(page)).toBe(`${evil}\npassword secret, curly`);
+    // What is selected is seen.
+    expect((await style('secret'))[0]).not.toBe('rgba(0, 0, 0, 0)');
   });
 
   it('tells when each line was written, by the clock and since the start', async () => {

@@ -1,6 +1,7 @@
-/** Single keys that do something, unless somebody is typing. */
+/** Keys that do something: single ones unless somebody is typing, and `Ctrl+…`, which is Cmd too. */
 
-export type Keys = Record<string, (event: KeyboardEvent) => void>;
+/** What a key does; with `false` it leaves the key to the browser. */
+export type Keys = Record<string, (event: KeyboardEvent) => unknown>;
 
 export interface KeyHelp {
   keys: string[];
@@ -22,24 +23,28 @@ export const KEY_HELP: readonly KeyHelp[] = [
   { keys: ['Enter'], does: 'in the search: next match', where: 'build' },
   { keys: ['Shift+Enter'], does: 'in the search: previous match', where: 'build' },
   { keys: ['n', 'N'], does: 'next and previous match', where: 'build' },
+  { keys: ['F3', 'Shift+F3'], does: 'the same, also in the search', where: 'build' },
+  { keys: ['Ctrl+F'], does: 'search the log; once more: the page', where: 'build' },
   { keys: ['e', 'E'], does: 'next and previous error', where: 'build' },
   { keys: [':'], does: 'go to a line', where: 'build' },
-  { keys: ['f'], does: 'follow the end', where: 'build' },
+  { keys: ['f', 'End'], does: 'follow the end', where: 'build' },
   { keys: ['w'], does: 'wrap long lines', where: 'build' },
   { keys: ['t'], does: 'times: none, since the start, by the clock', where: 'build' },
   { keys: ['z', 'Z'], does: 'fold this step, or all', where: 'build' },
   { keys: ['Escape'], does: 'close the search, or select nothing', where: 'build' },
 ];
 
+/** Keys that are of no use in a field. */
+const TYPES_NOTHING = /^(?:Ctrl\+.|F\d+)$/;
+
 /** Listens until the returned function is called. */
 export function onKeys(keys: Keys): () => void {
   const listen = (event: KeyboardEvent) => {
-    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
-    if (isTyping(event.target) || document.querySelector('dialog[open]')) return;
-    const act = keys[event.key];
-    if (!act) return;
-    event.preventDefault();
-    act(event);
+    if (event.defaultPrevented || event.altKey || document.querySelector('dialog[open]')) return;
+    const key = event.ctrlKey || event.metaKey ? `Ctrl+${event.key}` : event.key;
+    if (isTyping(event.target) && !TYPES_NOTHING.test(key)) return;
+    const act = keys[key];
+    if (act && act(event) !== false) event.preventDefault();
   };
   addEventListener('keydown', listen);
   return () => removeEventListener('keydown', listen);
