@@ -511,6 +511,38 @@ export function logStories(): void {
     expect((await style('secret'))[0]).not.toBe('rgba(0, 0, 0, 0)');
   });
 
+  it('has no row for a step that wrote nothing', async () => {
+    const id = await haystack();
+    const { steps } = await stage.service.one(id);
+    const wrote = steps.filter((step, at) => (steps[at + 1]?.line ?? Infinity) > step.line);
+    expect(wrote.length).toBeLessThan(steps.length);
+    const page = await stage.page(`/builds/${id}#L1`);
+    await until(async () => expect(await firstLine(page)).toBe(1));
+    await page.keyboard.press('Z');
+    const rows = log(page).locator('[data-step] .name');
+    await until(async () => expect(await rows.allInnerTexts()).toEqual(wrote.map(({ name }) => name)));
+  });
+
+  it('is as it was coloured far above, at a line that was gone to and at the end that is followed', async () => {
+    const colour = (page: Page, line: number) =>
+      page.locator(`[data-line="${line}"] .drawn span`).first().getAttribute('style');
+    const script = `printf '\\033[1;35m\\n'; seq 10000; echo; exit 2`;
+    const id = await stage.service.build(fresh(), 'main', script);
+    await stage.service.reaches(id, 'failed');
+    const page = await stage.page(`/builds/${id}#L9997`);
+    await until(async () => expect(await colour(page, 9997)).toContain('--ansi-5'));
+    expect(await page.locator('[data-line="9997"] .bold').count()).toBe(1);
+
+    const live = await running(`printf '\\033[32m\\n'\n${bursts(3000, 10)}`);
+    await stage.service.go(live, '1');
+    await until(async () => expect((await stage.service.one(live)).log.lines).toBeGreaterThan(3000));
+    const follower = await stage.page(`/builds/${live}`);
+    const last = await lineOf(live, 'counted to 3000');
+    await until(async () => expect(await colour(follower, last)).toContain('--ansi-2'));
+    await stage.service.go(live, '2');
+    await until(async () => expect(await colour(follower, last + 10)).toContain('--ansi-2'));
+  });
+
   it('tells when each line was written, by the clock and since the start', async () => {
     const id = await haystack();
     const build = await stage.service.one(id);
