@@ -94,6 +94,23 @@ export function longLogStories(): void {
     const scroller = page.locator('.scroller');
     await scroller.evaluate((element) => (element.scrollTop = element.scrollHeight));
     await until(async () => expect(await lastLine(page)).toBe(MANY_LINES));
+    // The last one whole, also by the page.
+    const beyond = () =>
+      page
+        .locator(`[data-line="${MANY_LINES}"]`)
+        .evaluate((row) => row.getBoundingClientRect().bottom)
+        .then(async (bottom) => {
+          const view = (element: Element) => element.getBoundingClientRect().top + element.clientHeight;
+          return bottom - (await scroller.evaluate(view));
+        });
+    expect(await beyond()).toBeLessThanOrEqual(1);
+    await page.keyboard.press('PageUp');
+    await until(async () => expect(await lastLine(page)).toBeLessThan(MANY_LINES - 10));
+    await page.keyboard.press('PageDown');
+    await until(async () => {
+      expect(await lastLine(page)).toBe(MANY_LINES);
+      expect(await beyond()).toBeLessThanOrEqual(1);
+    });
     await scroller.evaluate((element) => (element.scrollTop = 0));
     await until(async () => expect(await firstLine(page)).toBe(1));
   });
