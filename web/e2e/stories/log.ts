@@ -26,7 +26,7 @@ const haystack = once(async () => {
 const LONG_LINE = 10_000_000;
 const longLine = once(async () => {
   const digits = `head -c ${LONG_LINE} /dev/zero | tr '\\0' x`;
-  const script = `echo before; ${digits}; echo; echo after\n${RESULT}`;
+  const script = `echo before; ${digits}; echo needle; echo after\n${RESULT}`;
   const id = await stage.service.build('acme/long-line', 'main', script);
   await stage.service.reaches(id, 'succeeded');
   return id;
@@ -215,6 +215,12 @@ export function logStories(): void {
     await hit('straw 10000 Hundred');
     await page.keyboard.press('n');
     await hit('straw 100 Hundred');
+    // Whoever has gone elsewhere goes on from there.
+    await goToLine(page, await lineOf(id, 'straw 5050'));
+    await until(async () => expect(await isOnScreen(page, await lineOf(id, 'straw 5050'))).toBe(true));
+    await page.locator('.scroller').focus();
+    await page.keyboard.press('n');
+    await hit('straw 5100 Hundred');
     // The search is in the address.
     await page.reload();
     await until(async () => expect(await searchStatus(page).innerText()).toMatch(/100/));
@@ -292,6 +298,23 @@ export function logStories(): void {
     await page.keyboard.press('w');
     await goToLine(page, line + 2);
     await page.getByText('after', { exact: true }).waitFor();
+    const isEndInView = () =>
+      page.locator('.scroller').evaluate((scroller) => {
+        scroller.scrollLeft = scroller.scrollWidth;
+        const texts = document.createTreeWalker(scroller, NodeFilter.SHOW_TEXT);
+        for (let text = texts.nextNode(); text; text = texts.nextNode()) {
+          const at = (text.textContent ?? '').indexOf('needle');
+          if (at === -1) continue;
+          const needle = document.createRange();
+          needle.setStart(text, at);
+          needle.setEnd(text, at + 'needle'.length);
+          const { left, right } = needle.getBoundingClientRect();
+          const view = scroller.getBoundingClientRect();
+          return left > view.left && right <= view.left + scroller.clientWidth;
+        }
+        return false;
+      });
+    await until(async () => expect(await isEndInView()).toBe(true));
     const shown = await page.locator('.scroller').evaluate((scroller) => scroller.textContent?.length ?? 0);
     expect(shown).toBeLessThan(200_000);
     // Generous, for a machine that does other work.
