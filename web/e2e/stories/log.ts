@@ -6,7 +6,7 @@ import { firstLine, goToLine, lastLine, linesOnScreen } from '../stage/screen';
 import { RESULT, hold } from '../stage/service';
 import { until } from '../stage/wait';
 import { lineOf, showcase } from './showcase';
-import { bursts, fresh, running } from './writer';
+import { bursts, counting, fresh, running } from './writer';
 
 /** Ten thousand lines, of which a hundred say so; a second between the two halves. */
 const haystack = once(async () => {
@@ -189,6 +189,48 @@ export function logStories(): void {
     const middle = await firstLine(page);
     await page.keyboard.press('PageUp');
     await until(async () => expect(await firstLine(page)).toBeLessThan(middle - 10));
+  });
+
+  it('is scrolled by the keys of the browser without a click, unless something else has the focus', async () => {
+    const page = await stage.page(`/builds/${await haystack()}#L5000`);
+    await until(async () => expect(await isOnScreen(page, 5000)).toBe(true));
+    expect(await hasFocus(page)).toBe(false);
+    const leadsFrom = async (key: string, leads: (before: number, now: number) => void) => {
+      await page.evaluate(() => (document.activeElement as HTMLElement).blur());
+      const before = await firstLine(page);
+      await page.keyboard.press(key);
+      await until(async () => leads(before, await firstLine(page)));
+      expect(await hasFocus(page)).toBe(true);
+    };
+    await leadsFrom('PageUp', (before, now) => expect(now).toBeLessThan(before - 10));
+    await leadsFrom('Space', (before, now) => expect(now).toBeGreaterThan(before + 10));
+    await leadsFrom('ArrowDown', (before, now) => expect(now).toBeGreaterThan(before));
+    await leadsFrom('ArrowUp', (before, now) => expect(now).toBeLessThan(before));
+    await leadsFrom('PageDown', (before, now) => expect(now).toBeGreaterThan(before + 10));
+    await leadsFrom('Home', (_, now) => expect(now).toBe(1));
+    await leadsFrom('End', (_, now) => expect(now).toBeGreaterThan(9900));
+    // Who followed a link to this page has the focus on all of it.
+    await page.locator('main').focus();
+    await page.keyboard.press('Home');
+    await until(async () => expect(await firstLine(page)).toBe(1));
+
+    await page.keyboard.press('/');
+    await page.keyboard.press('End');
+    expect(await page.getByRole('searchbox').evaluate((field) => field === document.activeElement)).toBe(
+      true,
+    );
+  });
+
+  it('is followed again by the key that leads to its end', async () => {
+    const page = await stage.page(`/builds/${await running(counting(100))}`);
+    await until(async () => expect(await lastLine(page)).toBeGreaterThan(100));
+    const follow = page.getByRole('button', { name: 'Follow', exact: true });
+    await page.keyboard.press('PageUp');
+    await until(async () => expect(await follow.getAttribute('aria-pressed')).toBe('false'));
+    await page.keyboard.press('End');
+    await until(async () => expect(await follow.getAttribute('aria-pressed')).toBe('true'));
+    const then = await lastLine(page);
+    await until(async () => expect(await lastLine(page)).toBeGreaterThan(then + 50));
   });
 
   it('finds text in the whole log, marks it along the scroll bar, and goes from hit to hit', async () => {
