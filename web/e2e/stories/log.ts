@@ -262,6 +262,45 @@ export function logStories(): void {
     await until(async () => expect(await searchStatus(page).innerText()).toMatch(/100/));
   });
 
+  it('is searched by the keys that search a page, and twice pressed they are the browser’s own', async () => {
+    const page = await stage.page(`/builds/${await haystack()}#L1`);
+    await until(async () => expect(await firstLine(page)).toBe(1));
+    // Whether the page has taken the key from the browser.
+    await page.evaluate(() => {
+      document.addEventListener(
+        'keydown',
+        (event) => setTimeout(() => (document.body.dataset['taken'] = String(event.defaultPrevented))),
+        true,
+      );
+    });
+    const press = async (key: string) => {
+      await page.evaluate(() => delete document.body.dataset['taken']);
+      await page.keyboard.press(key);
+      await page.locator('body[data-taken]').waitFor();
+      return (await page.locator('body').getAttribute('data-taken')) === 'true';
+    };
+    const field = page.getByRole('searchbox');
+    const isTypedIn = () => field.evaluate((input) => input === document.activeElement);
+    expect(await press('Control+f')).toBe(true);
+    await until(async () => expect(await isTypedIn()).toBe(true));
+    await page.keyboard.type('hundred');
+    await page.keyboard.press('Enter');
+    await until(async () => expect(await searchStatus(page).innerText()).toBe('1 of 100'));
+    expect(await press('Control+f')).toBe(false);
+    expect(await press('F3')).toBe(true);
+    await until(async () => expect(await searchStatus(page).innerText()).toBe('2 of 100'));
+    await page.locator('.scroller').focus();
+    expect(await press('F3')).toBe(true);
+    await until(async () => expect(await searchStatus(page).innerText()).toBe('3 of 100'));
+    expect(await press('Shift+F3')).toBe(true);
+    await until(async () => expect(await searchStatus(page).innerText()).toBe('2 of 100'));
+    // From the field for a line, too, where single keys are text.
+    await page.keyboard.press(':');
+    await until(async () => expect(await isTypedIn()).toBe(false));
+    expect(await press('Meta+f')).toBe(true);
+    await until(async () => expect(await isTypedIn()).toBe(true));
+  });
+
   it('tells upper from lower case, takes regular expressions, and says what is wrong with one', async () => {
     const page = await stage.page(`/builds/${await haystack()}#L1`);
     const counts = (text: RegExp) =>
