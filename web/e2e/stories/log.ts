@@ -6,7 +6,7 @@ import { firstLine, goToLine, lastLine, linesOnScreen } from '../stage/screen';
 import { RESULT, hold } from '../stage/service';
 import { until } from '../stage/wait';
 import { lineOf, showcase } from './showcase';
-import { bursts, fresh, running } from './writer';
+import { bursts, counting, fresh, running } from './writer';
 
 /** Ten thousand lines, of which a hundred say so; a second between the two halves. */
 const haystack = once(async () => {
@@ -172,9 +172,9 @@ export function logStories(): void {
     // The row that names a step is left in the same way.
     const step = log(page).getByRole('button', { name: 'preparing' });
     await until(async () => {
-      // Pressed while the browser still scrolls, it leads near the top only.
+      // Pressed while the browser still scrolls, it shows the top for a moment only; the scroll bar follows it later.
       await page.keyboard.press('g');
-      expect(await step.count()).toBe(1);
+      expect(await page.locator('.scroller').evaluate(({ scrollTop }) => scrollTop)).toBe(0);
     });
     await step.focus();
     await page.keyboard.press('G');
@@ -189,6 +189,48 @@ export function logStories(): void {
     const middle = await firstLine(page);
     await page.keyboard.press('PageUp');
     await until(async () => expect(await firstLine(page)).toBeLessThan(middle - 10));
+  });
+
+  it('is scrolled by the keys of the browser without a click, unless something else has the focus', async () => {
+    const page = await stage.page(`/builds/${await haystack()}#L5000`);
+    await until(async () => expect(await isOnScreen(page, 5000)).toBe(true));
+    expect(await hasFocus(page)).toBe(false);
+    const leadsFrom = async (key: string, leads: (before: number, now: number) => void) => {
+      await page.evaluate(() => (document.activeElement as HTMLElement).blur());
+      const before = await firstLine(page);
+      await page.keyboard.press(key);
+      await until(async () => leads(before, await firstLine(page)));
+      expect(await hasFocus(page)).toBe(true);
+    };
+    await leadsFrom('PageUp', (before, now) => expect(now).toBeLessThan(before - 10));
+    await leadsFrom('Space', (before, now) => expect(now).toBeGreaterThan(before + 10));
+    await leadsFrom('ArrowDown', (before, now) => expect(now).toBeGreaterThan(before));
+    await leadsFrom('ArrowUp', (before, now) => expect(now).toBeLessThan(before));
+    await leadsFrom('PageDown', (before, now) => expect(now).toBeGreaterThan(before + 10));
+    await leadsFrom('Home', (_, now) => expect(now).toBe(1));
+    await leadsFrom('End', (_, now) => expect(now).toBeGreaterThan(9900));
+    // Who followed a link to this page has the focus on all of it.
+    await page.locator('main').focus();
+    await page.keyboard.press('Home');
+    await until(async () => expect(await firstLine(page)).toBe(1));
+
+    await page.keyboard.press('/');
+    await page.keyboard.press('End');
+    expect(await page.getByRole('searchbox').evaluate((field) => field === document.activeElement)).toBe(
+      true,
+    );
+  });
+
+  it('is followed again by the key that leads to its end', async () => {
+    const page = await stage.page(`/builds/${await running(counting(100))}`);
+    await until(async () => expect(await lastLine(page)).toBeGreaterThan(100));
+    const follow = page.getByRole('button', { name: 'Follow', exact: true });
+    await page.keyboard.press('PageUp');
+    await until(async () => expect(await follow.getAttribute('aria-pressed')).toBe('false'));
+    await page.keyboard.press('End');
+    await until(async () => expect(await follow.getAttribute('aria-pressed')).toBe('true'));
+    const then = await lastLine(page);
+    await until(async () => expect(await lastLine(page)).toBeGreaterThan(then + 50));
   });
 
   it('finds text in the whole log, marks it along the scroll bar, and goes from hit to hit', async () => {
@@ -224,6 +266,45 @@ export function logStories(): void {
     // The search is in the address.
     await page.reload();
     await until(async () => expect(await searchStatus(page).innerText()).toMatch(/100/));
+  });
+
+  it('is searched by the keys that search a page, and twice pressed they are the browser’s own', async () => {
+    const page = await stage.page(`/builds/${await haystack()}#L1`);
+    await until(async () => expect(await firstLine(page)).toBe(1));
+    // Whether the page has taken the key from the browser.
+    await page.evaluate(() => {
+      document.addEventListener(
+        'keydown',
+        (event) => setTimeout(() => (document.body.dataset['taken'] = String(event.defaultPrevented))),
+        true,
+      );
+    });
+    const press = async (key: string) => {
+      await page.evaluate(() => delete document.body.dataset['taken']);
+      await page.keyboard.press(key);
+      await page.locator('body[data-taken]').waitFor();
+      return (await page.locator('body').getAttribute('data-taken')) === 'true';
+    };
+    const field = page.getByRole('searchbox');
+    const isTypedIn = () => field.evaluate((input) => input === document.activeElement);
+    expect(await press('Control+f')).toBe(true);
+    await until(async () => expect(await isTypedIn()).toBe(true));
+    await page.keyboard.type('hundred');
+    await page.keyboard.press('Enter');
+    await until(async () => expect(await searchStatus(page).innerText()).toBe('1 of 100'));
+    expect(await press('Control+f')).toBe(false);
+    expect(await press('F3')).toBe(true);
+    await until(async () => expect(await searchStatus(page).innerText()).toBe('2 of 100'));
+    await page.locator('.scroller').focus();
+    expect(await press('F3')).toBe(true);
+    await until(async () => expect(await searchStatus(page).innerText()).toBe('3 of 100'));
+    expect(await press('Shift+F3')).toBe(true);
+    await until(async () => expect(await searchStatus(page).innerText()).toBe('2 of 100'));
+    // From the field for a line, too, where single keys are text.
+    await page.keyboard.press(':');
+    await until(async () => expect(await isTypedIn()).toBe(false));
+    expect(await press('Meta+f')).toBe(true);
+    await until(async () => expect(await isTypedIn()).toBe(true));
   });
 
   it('tells upper from lower case, takes regular expressions, and says what is wrong with one', async () => {

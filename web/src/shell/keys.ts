@@ -1,5 +1,6 @@
-/** Single keys that do something, unless somebody is typing. */
+/** Keys that do something: single ones unless somebody is typing, those with Ctrl then too. */
 
+/** By the names of keys, as `nameOf` gives them. */
 export type Keys = Record<string, (event: KeyboardEvent) => void>;
 
 export interface KeyHelp {
@@ -19,9 +20,11 @@ export const KEY_HELP: readonly KeyHelp[] = [
   { keys: ['↑', '↓'], does: 'the line number above and below', where: 'build' },
   { keys: ['Shift+↑', '↓'], does: 'mark lines up to the one above or below', where: 'build' },
   { keys: ['Shift+click'], does: 'on a line number: mark lines up to it', where: 'build' },
+  { keys: ['Ctrl+F'], does: 'search the log; once more: the browser’s own search', where: 'build' },
   { keys: ['Enter'], does: 'in the search: next match', where: 'build' },
   { keys: ['Shift+Enter'], does: 'in the search: previous match', where: 'build' },
-  { keys: ['n', 'N'], does: 'next and previous match', where: 'build' },
+  { keys: ['n', 'F3'], does: 'next match', where: 'build' },
+  { keys: ['N', 'Shift+F3'], does: 'previous match', where: 'build' },
   { keys: ['e', 'E'], does: 'next and previous error', where: 'build' },
   { keys: [':'], does: 'go to a line', where: 'build' },
   { keys: ['f'], does: 'follow the end', where: 'build' },
@@ -34,10 +37,10 @@ export const KEY_HELP: readonly KeyHelp[] = [
 /** Listens until the returned function is called. */
 export function onKeys(keys: Keys): () => void {
   const listen = (event: KeyboardEvent) => {
-    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
-    if (isTyping(event.target) || document.querySelector('dialog[open]')) return;
-    const act = keys[event.key];
-    if (!act) return;
+    if (event.defaultPrevented || document.querySelector('dialog[open]')) return;
+    const name = nameOf(event);
+    const act = keys[name];
+    if (!act || (isTyping(event.target) && !name.startsWith('Ctrl+'))) return;
     event.preventDefault();
     act(event);
   };
@@ -53,6 +56,24 @@ export function onListKeys(move: (rows: 1 | -1) => void): () => void {
     g: () => scrollTo(0, 0),
     G: () => scrollTo(0, document.documentElement.scrollHeight),
   });
+}
+
+/**
+ * A key with what is held besides: `f`, `Ctrl+f`, `Shift+F3`. Command is as Ctrl. That Shift is held is told by
+ * a character itself, as `F` or `?`, except with Ctrl.
+ */
+export function nameOf(
+  event: Pick<KeyboardEvent, 'key' | 'ctrlKey' | 'metaKey' | 'altKey' | 'shiftKey'>,
+): string {
+  const isCtrl = event.ctrlKey || event.metaKey;
+  const isCharacter = event.key.length === 1;
+  const held = [
+    isCtrl ? 'Ctrl+' : '',
+    event.altKey ? 'Alt+' : '',
+    event.shiftKey && (isCtrl || !isCharacter) ? 'Shift+' : '',
+  ];
+  // Caps Lock makes no other key of it.
+  return held.join('') + (isCtrl && isCharacter ? event.key.toLowerCase() : event.key);
 }
 
 function isTyping(target: EventTarget | null): boolean {
