@@ -189,6 +189,11 @@ export function logStories(): void {
     const middle = await firstLine(page);
     await page.keyboard.press('PageUp');
     await until(async () => expect(await firstLine(page)).toBeLessThan(middle - 10));
+    // The wheel over it scrolls the lines.
+    const above = await firstLine(page);
+    await page.locator('.strip').hover();
+    await page.mouse.wheel(0, 900);
+    await until(async () => expect(await firstLine(page)).toBeGreaterThan(above + 40));
   });
 
   it('is scrolled by the keys of the browser without a click, unless something else has the focus', async () => {
