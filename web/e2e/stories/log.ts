@@ -448,7 +448,11 @@ export function logStories(): void {
       permissions: ['clipboard-read', 'clipboard-write'],
     });
     await until(async () => expect(await isOnScreen(page, 50)).toBe(true));
+    const top = async () => (await page.locator('.scroller').boundingBox())?.y;
+    const before = await top();
     await page.getByRole('button', { name: 'Copy lines', exact: true }).click();
+    await log(page).getByText('Copied 5,051 lines.').waitFor();
+    expect(await top()).toBe(before);
     const wanted = await plainLines(id, 50, 5100);
     await until(async () => expect(firstDifference((await copied(page)).trimEnd(), wanted)).toBeNull());
     // With the mouse, from within one line into another.
