@@ -189,6 +189,11 @@ export function logStories(): void {
     const middle = await firstLine(page);
     await page.keyboard.press('PageUp');
     await until(async () => expect(await firstLine(page)).toBeLessThan(middle - 10));
+    // The wheel over it scrolls the lines.
+    const above = await firstLine(page);
+    await page.locator('.strip').hover();
+    await page.mouse.wheel(0, 900);
+    await until(async () => expect(await firstLine(page)).toBeGreaterThan(above + 40));
   });
 
   it('is scrolled by the keys of the browser without a click, unless something else has the focus', async () => {
@@ -466,7 +471,11 @@ export function logStories(): void {
       permissions: ['clipboard-read', 'clipboard-write'],
     });
     await until(async () => expect(await isOnScreen(page, 50)).toBe(true));
+    const top = async () => (await page.locator('.scroller').boundingBox())?.y;
+    const before = await top();
     await page.getByRole('button', { name: 'Copy lines', exact: true }).click();
+    await log(page).getByText('Copied 5,051 lines.').waitFor();
+    expect(await top()).toBe(before);
     const wanted = await plainLines(id, 50, 5100);
     await until(async () => expect(firstDifference((await copied(page)).trimEnd(), wanted)).toBeNull());
     // With the mouse, from within one line into another.
