@@ -76,6 +76,8 @@ pub(super) struct IndexWriter {
     /// How many records are permanent; the one after them is overwritten.
     permanent: u64,
     last_permanent: Record,
+    /// The one after them, if there is one.
+    passing: Option<Record>,
 }
 
 impl IndexWriter {
@@ -85,6 +87,7 @@ impl IndexWriter {
             file,
             permanent: 0,
             last_permanent: first,
+            passing: None,
         };
         writer.write(first, true)?;
         Ok(writer)
@@ -109,6 +112,7 @@ impl IndexWriter {
             file,
             permanent: count,
             last_permanent: last,
+            passing: None,
         };
         if count == 0 {
             writer.write(last, true)?;
@@ -118,22 +122,41 @@ impl IndexWriter {
 
     /// Writes the state; it stays for good when it is time for that, or when asked for.
     pub fn write(&mut self, record: Record, permanent: bool) -> io::Result<()> {
+        // What came before a silence keeps its time.
+        if let Some(passing) = self.passing
+            && is_later(&record, &passing)
+        {
+            self.keep(passing);
+        }
         let position = self.permanent * RECORD_SIZE as u64;
         self.file.write_all_at(&record.encode(), position)?;
         let since = &self.last_permanent;
         if permanent
             || record.log_offset - since.log_offset >= PERMANENT_AFTER_BYTES
-            || record.time_ms.abs_diff(since.time_ms) >= PERMANENT_AFTER_MS
+            || is_later(&record, since)
         {
-            self.permanent += 1;
-            self.last_permanent = record;
+            self.keep(record);
+        } else {
+            self.passing = Some(record);
         }
         Ok(())
+    }
+
+    /// A record that was written stays.
+    fn keep(&mut self, record: Record) {
+        self.permanent += 1;
+        self.last_permanent = record;
+        self.passing = None;
     }
 
     pub fn sync(&self) -> io::Result<()> {
         self.file.sync_data()
     }
+}
+
+/// Whether so much time lies between two records that one cannot speak for both.
+fn is_later(record: &Record, earlier: &Record) -> bool {
+    record.time_ms.abs_diff(earlier.time_ms) >= PERMANENT_AFTER_MS
 }
 
 /// The reading side: it holds a descriptor and nothing else.

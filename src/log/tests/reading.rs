@@ -43,6 +43,28 @@ fn a_byte_has_the_time_at_which_it_came() {
 }
 
 #[test]
+fn what_came_just_before_a_silence_keeps_its_time() {
+    let folder = folder();
+    let mut writer = LogWriter::create(folder.path(), Masker::none()).unwrap();
+    let lines = [
+        (10_000, "one\n"),
+        (10_050, "two\n"),
+        (70_000, "six\n"),
+        (70_020, "ten\n"),
+    ];
+    for (offset, (time, line)) in lines.into_iter().enumerate() {
+        writer
+            .append(time, 4 * offset as u64, line.as_bytes())
+            .unwrap();
+    }
+    let reader = LogReader::open(folder.path()).unwrap();
+    for (offset, (time, _)) in lines.into_iter().enumerate() {
+        let found = reader.time_at_offset(4 * offset as u64).unwrap();
+        assert!(found.abs_diff(time) < 100, "{found} for {time}");
+    }
+}
+
+#[test]
 fn a_scan_is_short_and_the_index_small_for_large_and_for_small_appends() {
     for piece in [100, 8_000, 1_000_000] {
         let folder = folder();

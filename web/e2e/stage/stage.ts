@@ -19,6 +19,8 @@ export function openBrowser(): Promise<Browser> {
   return chromium.launch({
     executablePath: CHROMIUM,
     args: ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--no-first-run'],
+    // As a person has them: without, Chromium scrolls less far than it says.
+    ignoreDefaultArgs: ['--hide-scrollbars'],
   });
 }
 

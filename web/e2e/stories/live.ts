@@ -215,7 +215,7 @@ export function liveStories(): void {
 
   it.each([
     { width: 740, height: 360, least: 12 },
-    { width: 320, height: 256, least: 3 },
+    { width: 320, height: 256, least: 2 },
   ])('has most of a window of $width × $height', async ({ width, height, least }) => {
     const page = await stage.page(`/builds/${await finished()}#L150`, { viewport: { width, height } });
     await isLive(page).waitFor();

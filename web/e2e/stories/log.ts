@@ -6,7 +6,7 @@ import { firstLine, goToLine, lastLine, linesOnScreen } from '../stage/screen';
 import { RESULT, hold } from '../stage/service';
 import { until } from '../stage/wait';
 import { lineOf, showcase } from './showcase';
-import { bursts, fresh, running } from './writer';
+import { bursts, counting, fresh, running } from './writer';
 
 /** Ten thousand lines, of which a hundred say so; a second between the two halves. */
 const haystack = once(async () => {
@@ -24,10 +24,9 @@ const haystack = once(async () => {
 
 /** One line of ten megabytes between two others. */
 const LONG_LINE = 10_000_000;
-const NEEDLE = 'needle-end';
 const longLine = once(async () => {
-  const most = `head -c ${LONG_LINE - NEEDLE.length} /dev/zero | tr '\\0' x`;
-  const script = `echo before; ${most}; echo ${NEEDLE}; echo after\n${RESULT}`;
+  const digits = `head -c ${LONG_LINE} /dev/zero | tr '\\0' x`;
+  const script = `echo before; ${digits}; echo needle; echo after\n${RESULT}`;
   const id = await stage.service.build('acme/long-line', 'main', script);
   await stage.service.reaches(id, 'succeeded');
   return id;
@@ -173,9 +172,9 @@ export function logStories(): void {
     // The row that names a step is left in the same way.
     const step = log(page).getByRole('button', { name: 'preparing' });
     await until(async () => {
-      // Pressed while the browser still scrolls, it leads near the top only.
+      // Pressed while the browser still scrolls, it shows the top for a moment only; the scroll bar follows it later.
       await page.keyboard.press('g');
-      expect(await step.count()).toBe(1);
+      expect(await page.locator('.scroller').evaluate(({ scrollTop }) => scrollTop)).toBe(0);
     });
     await step.focus();
     await page.keyboard.press('G');
@@ -190,6 +189,53 @@ export function logStories(): void {
     const middle = await firstLine(page);
     await page.keyboard.press('PageUp');
     await until(async () => expect(await firstLine(page)).toBeLessThan(middle - 10));
+    // The wheel over it scrolls the lines.
+    const above = await firstLine(page);
+    await page.locator('.strip').hover();
+    await page.mouse.wheel(0, 900);
+    await until(async () => expect(await firstLine(page)).toBeGreaterThan(above + 40));
+  });
+
+  it('is scrolled by the keys of the browser without a click, unless something else has the focus', async () => {
+    const page = await stage.page(`/builds/${await haystack()}#L5000`);
+    await until(async () => expect(await isOnScreen(page, 5000)).toBe(true));
+    expect(await hasFocus(page)).toBe(false);
+    const leadsFrom = async (key: string, leads: (before: number, now: number) => void) => {
+      await page.evaluate(() => (document.activeElement as HTMLElement).blur());
+      const before = await firstLine(page);
+      await page.keyboard.press(key);
+      await until(async () => leads(before, await firstLine(page)));
+      expect(await hasFocus(page)).toBe(true);
+    };
+    await leadsFrom('PageUp', (before, now) => expect(now).toBeLessThan(before - 10));
+    await leadsFrom('Space', (before, now) => expect(now).toBeGreaterThan(before + 10));
+    await leadsFrom('ArrowDown', (before, now) => expect(now).toBeGreaterThan(before));
+    await leadsFrom('ArrowUp', (before, now) => expect(now).toBeLessThan(before));
+    await leadsFrom('PageDown', (before, now) => expect(now).toBeGreaterThan(before + 10));
+    await leadsFrom('Home', (_, now) => expect(now).toBe(1));
+    await leadsFrom('End', (_, now) => expect(now).toBeGreaterThan(9900));
+    // Who followed a link to this page has the focus on all of it.
+    await page.locator('main').focus();
+    await page.keyboard.press('Home');
+    await until(async () => expect(await firstLine(page)).toBe(1));
+
+    await page.keyboard.press('/');
+    await page.keyboard.press('End');
+    expect(await page.getByRole('searchbox').evaluate((field) => field === document.activeElement)).toBe(
+      true,
+    );
+  });
+
+  it('is followed again by the key that leads to its end', async () => {
+    const page = await stage.page(`/builds/${await running(counting(100))}`);
+    await until(async () => expect(await lastLine(page)).toBeGreaterThan(100));
+    const follow = page.getByRole('button', { name: 'Follow', exact: true });
+    await page.keyboard.press('PageUp');
+    await until(async () => expect(await follow.getAttribute('aria-pressed')).toBe('false'));
+    await page.keyboard.press('End');
+    await until(async () => expect(await follow.getAttribute('aria-pressed')).toBe('true'));
+    const then = await lastLine(page);
+    await until(async () => expect(await lastLine(page)).toBeGreaterThan(then + 50));
   });
 
   it('finds text in the whole log, marks it along the scroll bar, and goes from hit to hit', async () => {
@@ -216,9 +262,54 @@ export function logStories(): void {
     await hit('straw 10000 Hundred');
     await page.keyboard.press('n');
     await hit('straw 100 Hundred');
+    // Whoever has gone elsewhere goes on from there.
+    await goToLine(page, await lineOf(id, 'straw 5050'));
+    await until(async () => expect(await isOnScreen(page, await lineOf(id, 'straw 5050'))).toBe(true));
+    await page.locator('.scroller').focus();
+    await page.keyboard.press('n');
+    await hit('straw 5100 Hundred');
     // The search is in the address.
     await page.reload();
     await until(async () => expect(await searchStatus(page).innerText()).toMatch(/100/));
+  });
+
+  it('is searched by the keys that search a page, and twice pressed they are the browser’s own', async () => {
+    const page = await stage.page(`/builds/${await haystack()}#L1`);
+    await until(async () => expect(await firstLine(page)).toBe(1));
+    // Whether the page has taken the key from the browser.
+    await page.evaluate(() => {
+      document.addEventListener(
+        'keydown',
+        (event) => setTimeout(() => (document.body.dataset['taken'] = String(event.defaultPrevented))),
+        true,
+      );
+    });
+    const press = async (key: string) => {
+      await page.evaluate(() => delete document.body.dataset['taken']);
+      await page.keyboard.press(key);
+      await page.locator('body[data-taken]').waitFor();
+      return (await page.locator('body').getAttribute('data-taken')) === 'true';
+    };
+    const field = page.getByRole('searchbox');
+    const isTypedIn = () => field.evaluate((input) => input === document.activeElement);
+    expect(await press('Control+f')).toBe(true);
+    await until(async () => expect(await isTypedIn()).toBe(true));
+    await page.keyboard.type('hundred');
+    await page.keyboard.press('Enter');
+    await until(async () => expect(await searchStatus(page).innerText()).toBe('1 of 100'));
+    expect(await press('Control+f')).toBe(false);
+    expect(await press('F3')).toBe(true);
+    await until(async () => expect(await searchStatus(page).innerText()).toBe('2 of 100'));
+    await page.locator('.scroller').focus();
+    expect(await press('F3')).toBe(true);
+    await until(async () => expect(await searchStatus(page).innerText()).toBe('3 of 100'));
+    expect(await press('Shift+F3')).toBe(true);
+    await until(async () => expect(await searchStatus(page).innerText()).toBe('2 of 100'));
+    // From the field for a line, too, where single keys are text.
+    await page.keyboard.press(':');
+    await until(async () => expect(await isTypedIn()).toBe(false));
+    expect(await press('Meta+f')).toBe(true);
+    await until(async () => expect(await isTypedIn()).toBe(true));
   });
 
   it('tells upper from lower case, takes regular expressions, and says what is wrong with one', async () => {
@@ -293,143 +384,27 @@ export function logStories(): void {
     await page.keyboard.press('w');
     await goToLine(page, line + 2);
     await page.getByText('after', { exact: true }).waitFor();
+    const isEndInView = () =>
+      page.locator('.scroller').evaluate((scroller) => {
+        scroller.scrollLeft = scroller.scrollWidth;
+        const texts = document.createTreeWalker(scroller, NodeFilter.SHOW_TEXT);
+        for (let text = texts.nextNode(); text; text = texts.nextNode()) {
+          const at = (text.textContent ?? '').indexOf('needle');
+          if (at === -1) continue;
+          const needle = document.createRange();
+          needle.setStart(text, at);
+          needle.setEnd(text, at + 'needle'.length);
+          const { left, right } = needle.getBoundingClientRect();
+          const view = scroller.getBoundingClientRect();
+          return left > view.left && right <= view.left + scroller.clientWidth;
+        }
+        return false;
+      });
+    await until(async () => expect(await isEndInView()).toBe(true));
     const shown = await page.locator('.scroller').evaluate((scroller) => scroller.textContent?.length ?? 0);
     expect(shown).toBeLessThan(200_000);
     // Generous, for a machine that does other work.
     expect(await page.evaluate(() => (window as unknown as { longest: number }).longest)).toBeLessThan(2000);
-  });
-
-  it('has the end of a line of ten megabytes at the end of its scroll bar', async () => {
-    const id = await longLine();
-    const page = await stage.page(`/builds/${id}#L${await lineOf(id, 'before')}`);
-    await page.getByText('xxxxxxxxxx').first().waitFor();
-    const scroller = page.locator('.scroller');
-    const atEnd = () =>
-      scroller.evaluate((element) => {
-        const view = element.getBoundingClientRect().left + element.clientWidth;
-        const texts = Array.from(element.querySelectorAll<HTMLElement>('.drawn'));
-        const longest = texts.find((text) => text.textContent?.endsWith('needle-end'));
-        return longest ? view - longest.getBoundingClientRect().right : null;
-      });
-    const isThere = async () => {
-      const room = await atEnd();
-      expect(room).toBeGreaterThanOrEqual(0);
-      expect(room).toBeLessThan(100);
-    };
-    await until(async () => {
-      await scroller.evaluate((element) => (element.scrollLeft = element.scrollWidth));
-      await isThere();
-    });
-    // It stays there once the scroll bar is put where the place is.
-    const left = await scroller.evaluate((element) => element.scrollLeft);
-    await pause(500);
-    await isThere();
-    expect(await scroller.evaluate((element) => element.scrollLeft)).toBe(left);
-    // By the wheel, too.
-    await scroller.hover();
-    await page.mouse.wheel(-600, 0);
-    await until(async () => expect(await atEnd()).toBeLessThan(0));
-    await page.mouse.wheel(700, 0);
-    await until(isThere);
-  });
-
-  it('is scrolled by the keys without a click, and followed again from its end', async () => {
-    const id = await running(bursts(1000, 10));
-    await stage.service.go(id, '1');
-    const page = await stage.page(`/builds/${id}`);
-    await page.getByText('counted to 1000').waitFor();
-    const first = () => firstLine(page);
-    const end = await first();
-    const moves = async (key: string, direction: 'up' | 'down', atLeast: number) => {
-      const before = await first();
-      await page.keyboard.press(key);
-      const moved = async () => ((await first()) - before) * (direction === 'up' ? -1 : 1);
-      await until(async () => expect(await moved()).toBeGreaterThanOrEqual(atLeast));
-      // Until a smooth movement has ended.
-      await until(async () => {
-        const one = await first();
-        await pause(200);
-        expect(await first()).toBe(one);
-      });
-    };
-    await moves('PageUp', 'up', 10);
-    await moves('PageUp', 'up', 10);
-    await moves('Home', 'up', 1);
-    expect(await first()).toBe(1);
-    await moves('Space', 'down', 10);
-    await moves('ArrowDown', 'down', 1);
-    await moves('PageDown', 'down', 10);
-    await moves('Shift+Space', 'up', 10);
-    expect(await page.getByRole('button', { name: 'Follow the end ↓' }).count()).toBe(1);
-    await moves('End', 'down', 100);
-    expect(await first()).toBe(end);
-    await stage.service.go(id, '2');
-    await page.getByText('counted to 1010').waitFor();
-
-    // Also for who came by a link, which leads into the content; and not for who is in something else.
-    const link = await stage.page('');
-    await link.locator(`a[href$="/builds/${id}"]`).first().click();
-    await link.getByText('counted to 1010').waitFor();
-    await until(async () => expect(await lastLine(link)).toBeGreaterThan(1000));
-    const came = await firstLine(link);
-    await link.keyboard.press('PageUp');
-    await until(async () => expect(await firstLine(link)).toBeLessThan(came - 10));
-    await link.getByRole('button', { name: 'Wrap' }).focus();
-    await link.keyboard.press('Space');
-    expect(await link.getByRole('button', { name: 'Wrap' }).getAttribute('aria-pressed')).toBe('true');
-    expect(
-      await link
-        .getByRole('button', { name: 'Wrap' })
-        .evaluate((button) => button === document.activeElement),
-    ).toBe(true);
-  });
-
-  it('is searched by the keys that search a page, which the page itself gets when pressed again', async () => {
-    const id = await haystack();
-    const page = await stage.page(`/builds/${id}#L1`);
-    await until(async () => expect(await firstLine(page)).toBe(1));
-    const isOurs = async (key: string) => {
-      const taken = page.evaluate(
-        () =>
-          new Promise<boolean>((resolve) => {
-            const listen = (event: KeyboardEvent) => {
-              if (['Control', 'Shift', 'Meta'].includes(event.key)) return;
-              removeEventListener('keydown', listen);
-              resolve(event.defaultPrevented);
-            };
-            addEventListener('keydown', listen);
-            document.documentElement.dataset['listens'] = '';
-          }),
-      );
-      await page.locator('[data-listens]').waitFor({ state: 'attached' });
-      await page.evaluate(() => delete document.documentElement.dataset['listens']);
-      await page.keyboard.press(key);
-      return taken;
-    };
-    // Nothing is searched for yet.
-    expect(await isOurs('F3')).toBe(false);
-    expect(await isOurs('Control+f')).toBe(true);
-    const field = page.getByRole('searchbox');
-    await until(async () =>
-      expect(await field.evaluate((input) => input === document.activeElement)).toBe(true),
-    );
-    expect(await isOurs('Control+f')).toBe(false);
-    await page.keyboard.type('hundred');
-    await page.keyboard.press('Enter');
-    const position = (text: string) =>
-      until(async () => expect(await searchStatus(page).innerText()).toBe(text));
-    await position('1 of 100');
-    expect(await isOurs('F3')).toBe(true);
-    await position('2 of 100');
-    await page.keyboard.press('Shift+F3');
-    await position('1 of 100');
-    await page.locator('.scroller').focus();
-    await page.keyboard.press('F3');
-    await position('2 of 100');
-    await page.keyboard.press('Meta+f');
-    await until(async () =>
-      expect(await field.evaluate((input) => input === document.activeElement)).toBe(true),
-    );
   });
 
   it('goes to the next match from what is on screen', async () => {
@@ -462,15 +437,6 @@ export function logStories(): void {
     await toJustBelow();
     await page.keyboard.press('N');
     await isAt('straw 5000 Hundred');
-  });
-
-  it('is scrolled by a wheel over its strip', async () => {
-    const page = await stage.page(`/builds/${await haystack()}#L5000`);
-    await until(async () => expect(await isOnScreen(page, 5000)).toBe(true));
-    const before = await firstLine(page);
-    await page.locator('.strip').hover();
-    await page.mouse.wheel(0, 1800);
-    await until(async () => expect(await firstLine(page)).toBe(before + 100));
   });
 
   it('shows what would turn a line around, and what is concealed as a terminal does; both are copied', async () => {
@@ -605,7 +571,11 @@ export function logStories(): void {
       permissions: ['clipboard-read', 'clipboard-write'],
     });
     await until(async () => expect(await isOnScreen(page, 50)).toBe(true));
+    const top = async () => (await page.locator('.scroller').boundingBox())?.y;
+    const before = await top();
     await page.getByRole('button', { name: 'Copy lines', exact: true }).click();
+    await log(page).getByText('Copied 5,051 lines.').waitFor();
+    expect(await top()).toBe(before);
     const wanted = await plainLines(id, 50, 5100);
     await until(async () => expect(firstDifference((await copied(page)).trimEnd(), wanted)).toBeNull());
     // With the mouse, from within one line into another.

@@ -1,7 +1,7 @@
-/** Keys that do something: single ones unless somebody is typing, and `Ctrl+…`, which is Cmd too. */
+/** Keys that do something: single ones unless somebody is typing, those with Ctrl then too. */
 
-/** What a key does; with `false` it leaves the key to the browser. */
-export type Keys = Record<string, (event: KeyboardEvent) => unknown>;
+/** By the names of keys, as `nameOf` gives them. */
+export type Keys = Record<string, (event: KeyboardEvent) => void>;
 
 export interface KeyHelp {
   keys: string[];
@@ -20,31 +20,29 @@ export const KEY_HELP: readonly KeyHelp[] = [
   { keys: ['↑', '↓'], does: 'the line number above and below', where: 'build' },
   { keys: ['Shift+↑', '↓'], does: 'mark lines up to the one above or below', where: 'build' },
   { keys: ['Shift+click'], does: 'on a line number: mark lines up to it', where: 'build' },
+  { keys: ['Ctrl+F'], does: 'search the log; once more: the browser’s own search', where: 'build' },
   { keys: ['Enter'], does: 'in the search: next match', where: 'build' },
   { keys: ['Shift+Enter'], does: 'in the search: previous match', where: 'build' },
-  { keys: ['n', 'N'], does: 'next and previous match', where: 'build' },
-  { keys: ['F3', 'Shift+F3'], does: 'the same, also in the search', where: 'build' },
-  { keys: ['Ctrl+F'], does: 'search the log; once more: the page', where: 'build' },
+  { keys: ['n', 'F3'], does: 'next match', where: 'build' },
+  { keys: ['N', 'Shift+F3'], does: 'previous match', where: 'build' },
   { keys: ['e', 'E'], does: 'next and previous error', where: 'build' },
   { keys: [':'], does: 'go to a line', where: 'build' },
-  { keys: ['f', 'End'], does: 'follow the end', where: 'build' },
+  { keys: ['f'], does: 'follow the end', where: 'build' },
   { keys: ['w'], does: 'wrap long lines', where: 'build' },
   { keys: ['t'], does: 'times: none, since the start, by the clock', where: 'build' },
   { keys: ['z', 'Z'], does: 'fold this step, or all', where: 'build' },
   { keys: ['Escape'], does: 'close the search, or select nothing', where: 'build' },
 ];
 
-/** Keys that are of no use in a field. */
-const TYPES_NOTHING = /^(?:Ctrl\+.|F\d+)$/;
-
 /** Listens until the returned function is called. */
 export function onKeys(keys: Keys): () => void {
   const listen = (event: KeyboardEvent) => {
-    if (event.defaultPrevented || event.altKey || document.querySelector('dialog[open]')) return;
-    const key = event.ctrlKey || event.metaKey ? `Ctrl+${event.key}` : event.key;
-    if (isTyping(event.target) && !TYPES_NOTHING.test(key)) return;
-    const act = keys[key];
-    if (act && act(event) !== false) event.preventDefault();
+    if (event.defaultPrevented || document.querySelector('dialog[open]')) return;
+    const name = nameOf(event);
+    const act = keys[name];
+    if (!act || (isTyping(event.target) && !name.startsWith('Ctrl+'))) return;
+    event.preventDefault();
+    act(event);
   };
   addEventListener('keydown', listen);
   return () => removeEventListener('keydown', listen);
@@ -58,6 +56,24 @@ export function onListKeys(move: (rows: 1 | -1) => void): () => void {
     g: () => scrollTo(0, 0),
     G: () => scrollTo(0, document.documentElement.scrollHeight),
   });
+}
+
+/**
+ * A key with what is held besides: `f`, `Ctrl+f`, `Shift+F3`. Command is as Ctrl. That Shift is held is told by
+ * a character itself, as `F` or `?`, except with Ctrl.
+ */
+export function nameOf(
+  event: Pick<KeyboardEvent, 'key' | 'ctrlKey' | 'metaKey' | 'altKey' | 'shiftKey'>,
+): string {
+  const isCtrl = event.ctrlKey || event.metaKey;
+  const isCharacter = event.key.length === 1;
+  const held = [
+    isCtrl ? 'Ctrl+' : '',
+    event.altKey ? 'Alt+' : '',
+    event.shiftKey && (isCtrl || !isCharacter) ? 'Shift+' : '',
+  ];
+  // Caps Lock makes no other key of it.
+  return held.join('') + (isCtrl && isCharacter ? event.key.toLowerCase() : event.key);
 }
 
 function isTyping(target: EventTarget | null): boolean {
