@@ -44,6 +44,39 @@ describe('the place in a log', () => {
   });
 });
 
+describe('a smooth scrolling', () => {
+  const at = (scrollTop: number) =>
+    ({
+      scrollTop,
+      scrollLeft: 0,
+      scrollHeight: 18_036,
+      clientHeight: 180,
+      scrollWidth: 0,
+      clientWidth: 0,
+    }) as HTMLElement;
+
+  it('does not take back who has gone elsewhere meanwhile, until the reader scrolls again', () => {
+    const place = placeIn(rows(1000));
+    place.scrolled(at(4000));
+    place.scrolled(at(3900));
+    place.toEnd();
+    place.scrolled(at(3800));
+    expect(place.atEnd).toBe(true);
+    place.heed();
+    place.scrolled(at(3700));
+    expect(place.atEnd).toBe(false);
+  });
+
+  it('that ends at the end is no reason not to hear of what comes next', () => {
+    const place = placeIn(rows(1000));
+    place.scrolled(at(10_000));
+    place.scrolled(at(18_036 - 180));
+    expect(place.atEnd).toBe(true);
+    place.scrolled(at(9000));
+    expect(place.atEnd).toBe(false);
+  });
+});
+
 describe('what was kept', () => {
   it('is taken back', () => {
     for (const log of [{ at: 'end' }, { at: 'line', line: 5, place: 0 }, { at: 'row', key: -1, offset: 3.5 }])

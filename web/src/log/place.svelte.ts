@@ -2,6 +2,7 @@
  * Where the reader is in the log, and the scroll bars that say so. The place is held at the log's end, or on a
  * line that was gone to, whatever becomes of the rows around it; or it is free, as scrolled.
  */
+import { untrack } from 'svelte';
 import type { Layout, RowKey } from './layout';
 import {
   anchorAfterScroll,
@@ -51,6 +52,8 @@ export class Place {
   private free = $state.raw<{ key: RowKey; offset: number }>({ key: 1, offset: 0 });
   private left = $state.raw<Anchor>(START);
   private scrolling = $state(false);
+  /** What still scrolls is no longer the reader's. */
+  private isElsewhere = false;
   private lastTop = 0;
   private lastLeft = 0;
   private settling: ReturnType<typeof setTimeout> | undefined;
@@ -99,10 +102,12 @@ export class Place {
   }
 
   toEnd(): void {
+    this.leaveScrolling();
     this.hold = { at: 'end' };
   }
 
   toStart(): void {
+    this.leaveScrolling();
     this.settleAt(START);
   }
 
@@ -113,6 +118,7 @@ export class Place {
 
   /** Shows a place in a line, with some lines above it. */
   toLine(line: number, place: number, column: number): void {
+    this.leaveScrolling();
     this.hold = { at: 'line', line, place };
     const view = Math.floor(this.textWidth / this.charWidth);
     const from = this.left.row - 1;
@@ -138,9 +144,19 @@ export class Place {
     return row >= this.anchor.row && row <= below.row;
   }
 
+  /** The reader begins to scroll. */
+  heed(): void {
+    this.isElsewhere = false;
+  }
+
   /** The reader has scrolled. */
   scrolled(scroller: HTMLElement): void {
     const { scrollTop: top, scrollLeft: left } = scroller;
+    if (this.isElsewhere) {
+      [this.lastTop, this.lastLeft] = [top, left];
+      this.settleLater();
+      return;
+    }
     if (Math.abs(left - this.lastLeft) >= 1) {
       this.left = anchorAfterScroll(this.left, this.lastLeft, left, this.across);
       this.lastLeft = left;
@@ -194,12 +210,17 @@ export class Place {
   private settleLater(): void {
     this.scrolling = true;
     clearTimeout(this.settling);
-    this.settling = setTimeout(() => (this.scrolling = false), SETTLE_MS);
+    this.settling = setTimeout(() => (this.scrolling = this.isElsewhere = false), SETTLE_MS);
+  }
+
+  /** Browsers go on with a smooth scrolling that is under way: it takes nobody back who has gone elsewhere. */
+  private leaveScrolling(): void {
+    this.isElsewhere = untrack(() => this.scrolling);
   }
 
   private moved(anchor: Anchor, up: boolean): void {
     const rows = Math.min(this.geometry.rows, this.grown[0]?.rows ?? Infinity);
-    if (!up && isAtEnd(anchor, { ...this.geometry, rows })) this.toEnd();
+    if (!up && isAtEnd(anchor, { ...this.geometry, rows })) this.hold = { at: 'end' };
     else this.settleAt(anchor);
   }
 
