@@ -53,6 +53,16 @@ function hasFocus(page: Page): Promise<boolean> {
   return page.locator('.scroller').evaluate((scroller) => scroller === document.activeElement);
 }
 
+/** Waits until nothing scrolls any more: for longer than the page itself takes to be sure of it. */
+async function rests(page: Page): Promise<void> {
+  await page.locator('.scroller').evaluate(async (scroller) => {
+    for (let still = 0, before = -1; still < 15; before = scroller.scrollTop) {
+      await new Promise(requestAnimationFrame);
+      still = scroller.scrollTop === before ? still + 1 : 0;
+    }
+  });
+}
+
 async function copied(page: Page): Promise<string> {
   return page.evaluate(() => navigator.clipboard.readText());
 }
@@ -202,6 +212,7 @@ export function logStories(): void {
     expect(await hasFocus(page)).toBe(false);
     const leadsFrom = async (key: string, leads: (before: number, now: number) => void) => {
       await page.evaluate(() => (document.activeElement as HTMLElement).blur());
+      await rests(page);
       const before = await firstLine(page);
       await page.keyboard.press(key);
       await until(async () => leads(before, await firstLine(page)));
