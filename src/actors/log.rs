@@ -33,7 +33,7 @@ impl Log {
         let id = build.id.clone();
         let (service, build) = (Arc::clone(service), build.clone());
         let writer = tokio::task::spawn_blocking(move || {
-            let masker = plan::masker(&service.config.borrow());
+            let masker = plan::masker(&service.config.borrow(), Some(&build));
             service.logs.write(&build, masker)
         });
         Ok(Self {

@@ -4,10 +4,8 @@ use super::document::Node;
 use super::finding::{Finding, Place};
 use super::service::{Configuration, ServiceConfig};
 use crate::domain::app_key::AppKey;
+use crate::domain::mask;
 use crate::domain::tracking::ConfigurationBranch;
-
-/// What is shorter stands in any log by chance, and masking it would make the log unreadable.
-const MIN_SECRET_LENGTH: usize = 6;
 
 /// Checks a whole configuration against the tree that it was read from.
 pub fn check(config: &ServiceConfig, root: &Node) -> Vec<Finding> {
@@ -149,11 +147,11 @@ fn check_builds(config: &ServiceConfig, report: &mut Report) {
                 "a variable has one value: remove one of the two",
             );
         }
-        if secret.expose().chars().count() < MIN_SECRET_LENGTH {
+        if let Some(why) = mask::common(secret.expose()) {
             report.warning(
                 &["builds", "secrets", name],
-                format!("is shorter than {MIN_SECRET_LENGTH} characters and will not be masked"),
-                "so short a text stands in any log by chance",
+                format!("is {why} and will not be masked"),
+                "such a text stands in any log by chance",
             );
         }
     }

@@ -99,7 +99,7 @@ pub async fn import(
     let secrets = config.builds.secrets.iter();
     let target = Target {
         logs: Logs::new(directory.builds()),
-        masker: Masker::new(secrets.map(|(name, value)| (name, value.expose()))),
+        masker: Masker::new(secrets.map(|(name, value)| (name, value.expose())), &[]),
         now: Timestamp::now(),
     };
     while let Some(builds) = history.next(tell)? {

@@ -20,16 +20,19 @@ const SIZE: &str = "AUTOBUILDER_TEST_LOG_SIZE";
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
 
-/// Ten secrets, none of which occurs.
-fn masker() -> Masker {
-    Masker::new((0..10u8).map(|number| {
-        let value = format!(
-            "{}secret-{}",
-            (b'A' + number) as char,
-            "x".repeat(number as usize * 4)
-        );
-        (format!("SECRET_{number}"), value)
-    }))
+/// So many secrets, like tokens and passwords, none of which occurs.
+fn masker(secrets: u64) -> Masker {
+    const LETTERS: &[u8] =
+        b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_/+=:@ ";
+    let mut random = Random(4);
+    let mut secret = |number: u64| -> String {
+        let letters = (0..20 + number % 30).map(|_| random.below(LETTERS.len() as u64));
+        letters
+            .map(|letter| char::from(LETTERS[letter as usize]))
+            .collect()
+    };
+    let secrets = (0..secrets).map(|number| (format!("SECRET_{number}"), secret(number)));
+    Masker::new(secrets, &[])
 }
 
 /// Lines like a compiler's.
@@ -61,8 +64,8 @@ impl Random {
     }
 }
 
-fn write(folder: &Path, text: &[u8], chunk: usize, size: usize) -> LogWriter {
-    let mut writer = LogWriter::create(folder, masker()).unwrap();
+fn write(folder: &Path, secrets: u64, text: &[u8], chunk: usize, size: usize) -> LogWriter {
+    let mut writer = LogWriter::create(folder, masker(secrets)).unwrap();
     let mut written = 0;
     while written < size {
         for part in text.chunks(chunk) {
@@ -110,7 +113,7 @@ fn one_log_and_its_readers() {
     let size: usize = std::env::var(SIZE).unwrap().parse().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let text = compiler_output(MIB);
-    let mut writer = write(folder.path(), &text, 64 * KIB, size);
+    let mut writer = write(folder.path(), 100, &text, 64 * KIB, size);
     let readers = |count: usize| -> Vec<LogReader> {
         (0..count)
             .map(|_| LogReader::open(folder.path()).unwrap())
@@ -156,14 +159,17 @@ fn measure_log() {
         (64 * KIB, 1024 * MIB),
     ] {
         let log = folder.path().join(chunk.to_string());
-        let since = Instant::now();
-        let mut writer = write(&log, &text, chunk, size);
-        report(
-            &format!("append {chunk} bytes, 10 secrets"),
-            size,
-            since.elapsed(),
-        );
-        writer.finish().unwrap();
+        for secrets in [0, 10, 100] {
+            let _ = fs::remove_dir_all(&log);
+            let since = Instant::now();
+            let mut writer = write(&log, secrets, &text, chunk, size);
+            report(
+                &format!("append {chunk} bytes, {secrets} secrets"),
+                size,
+                since.elapsed(),
+            );
+            writer.finish().unwrap();
+        }
         let index = fs::metadata(log.join(INDEX)).unwrap().len();
         println!(
             "  index: {:.3} % of the log",

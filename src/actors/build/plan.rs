@@ -91,14 +91,13 @@ pub fn registries(config: &ServiceConfig) -> BTreeMap<String, Credentials> {
     registries.collect()
 }
 
-/// Masks the values of all secrets of the service file.
-pub fn masker(config: &ServiceConfig) -> Masker {
+/// Masks the values of all secrets of the service file. A build's log is full of the build's names.
+pub fn masker(config: &ServiceConfig, build: Option<&Build>) -> Masker {
+    let public = build.map(|build| [build.repository.as_str(), build.branch().as_str()]);
+    let secrets = config.builds.secrets.iter();
     Masker::new(
-        config
-            .builds
-            .secrets
-            .iter()
-            .map(|(name, value)| (name, value.expose())),
+        secrets.map(|(name, value)| (name, value.expose())),
+        public.as_ref().map_or(&[], |public| public.as_slice()),
     )
 }
 

@@ -79,6 +79,9 @@ struct Preparation<'a> {
 
 impl Preparation<'_> {
     async fn run(&self) -> Result<Prepared, Obstacle> {
+        for unmasked in plan::masker(&self.config, Some(self.build)).unmasked() {
+            self.note(unmasked.to_string());
+        }
         // An incremental kernel's source is in its image; what it needs more its script fetches.
         let source = match self.base_repository() {
             Some(_) => {

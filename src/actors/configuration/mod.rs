@@ -129,7 +129,6 @@ impl Actor for Configuration {
             heard: false,
             reported: HashMap::new(),
         };
-        state.report_short_secrets();
         service_file::report_credential(state.service.github.clone());
         state.restore().await?;
         state.follow_source(&myself).await?;

@@ -1,10 +1,8 @@
 //! The service file, read again.
 
 use super::{State, replace, root};
-use crate::actors::build::plan;
 use crate::adapters::github::{CredentialKind, Github};
 use crate::config::{self, ServiceConfig};
-use crate::domain::mask::SHORTEST_SECRET;
 use crate::service::github::github_settings;
 
 impl State {
@@ -41,24 +39,8 @@ impl State {
             .send_if_modified(|known| replace(known, new))
         {
             tracing::info!(file = %file.display(), "the service file was loaded again");
-            self.report_short_secrets();
             let _ = self.root.cast(root::Message::ConfigurationChanged);
         }
-    }
-
-    pub(super) fn report_short_secrets(&mut self) {
-        let masker = plan::masker(&self.sources.config.borrow());
-        let text = match masker.unmasked() {
-            [] => String::new(),
-            short => format!(
-                "{} shorter than {SHORTEST_SECRET} characters and not masked in logs",
-                match short {
-                    [one] => format!("{one} is"),
-                    several => format!("{} are", several.join(", ")),
-                }
-            ),
-        };
-        self.report("builds.secrets", text);
     }
 }
 

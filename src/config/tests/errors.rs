@@ -330,7 +330,7 @@ kernels:
     config.yaml:9:28: warning: builds.secrets.SHORT: is shorter than 6 characters and will not be masked
      9 | … SHORT
        |   ^^^^^
-       hint: so short a text stands in any log by chance
+       hint: such a text stands in any log by chance
     config.yaml:13:24: error: kernels.repositories.a/one.base: a/base makes no image to build upon
      13 | … base
         |   ^^^^

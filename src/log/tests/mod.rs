@@ -18,7 +18,7 @@ use crate::domain::mask::Masker;
 const SECRET: &str = "hunter2!";
 
 fn masker() -> Masker {
-    Masker::new([("TOKEN", SECRET), ("KEY", "hunting-season")])
+    Masker::new([("TOKEN", SECRET), ("KEY", "hunting-season")], &[])
 }
 
 fn folder() -> TempDir {

@@ -7,7 +7,10 @@
 //! written. What comes out does not depend on how the stream was cut into pieces; that is what
 //! lets a log be continued from any recorded place after a restart.
 
+mod forms;
+
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::fmt;
 
 use aho_corasick::{AhoCorasick, Input, MatchKind};
@@ -19,13 +22,63 @@ pub const MASK: &[u8] = b"***";
 /// out half of a log, and tell everyone the value by where the blots are.
 pub const SHORTEST_SECRET: usize = 6;
 
+/// So are those of fewer different characters, such as a line of dashes or an indentation.
+pub const FEWEST_CHARACTERS: usize = 3;
+
+/// A secret whose value is left as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unmasked {
+    pub name: String,
+    pub why: Common,
+}
+
+impl fmt::Display for Unmasked {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, why } = self;
+        write!(formatter, "{name} is not masked in logs: it is {why}")
+    }
+}
+
+/// Why masking a value would blot out what is no secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Common {
+    /// It has fewer than [`SHORTEST_SECRET`] characters.
+    Short,
+    /// It has fewer than [`FEWEST_CHARACTERS`] different ones.
+    Monotonous,
+    /// It is part of what everyone knows of the build.
+    Public,
+}
+
+impl fmt::Display for Common {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Common::Short => write!(formatter, "shorter than {SHORTEST_SECRET} characters"),
+            Common::Monotonous => write!(
+                formatter,
+                "made of fewer than {FEWEST_CHARACTERS} different characters"
+            ),
+            Common::Public => formatter.write_str("part of the build's own names"),
+        }
+    }
+}
+
+/// Whether this value would be found in logs by chance.
+pub fn common(value: &str) -> Option<Common> {
+    if value.chars().take(SHORTEST_SECRET).count() < SHORTEST_SECRET {
+        return Some(Common::Short);
+    }
+    let different = value.chars().collect::<BTreeSet<_>>().len();
+    (different < FEWEST_CHARACTERS).then_some(Common::Monotonous)
+}
+
 /// Replaces secrets in a stream of bytes.
 ///
 /// Where two secrets begin at one place the longer is replaced; a secret is looked for after
 /// the end of the one before, so of two that overlap only the first is recognised.
 ///
 /// ```ignore
-/// let mut masker = Masker::new([("TOKEN", "hunter2!")]);
+/// let mut masker = Masker::new([("TOKEN", "hunter2!")], &[]);
 /// assert_eq!(&*masker.push(b"token hunt"), b"token ");
 /// assert_eq!(&*masker.push(b"er2!\n"), b"***\n");
 /// ```
@@ -35,7 +88,7 @@ pub struct Masker {
     secrets: Option<Secrets>,
     /// The end of the stream so far that could begin a secret; shorter than the longest secret.
     held: Vec<u8>,
-    unmasked: Vec<String>,
+    unmasked: Vec<Unmasked>,
 }
 
 #[derive(Clone)]
@@ -45,9 +98,12 @@ struct Secrets {
 }
 
 impl Masker {
-    /// Masks the values of the given (name, value) pairs. Of a value with several lines, each
-    /// line that is long enough is masked by itself as well, as tools print keys line by line.
-    pub fn new<Name, Value>(secrets: impl IntoIterator<Item = (Name, Value)>) -> Self
+    /// Masks the values of the given (name, value) pairs, in each form in which tools print them.
+    /// `public`: names that a log is full of; a value that is part of one is left alone.
+    pub fn new<Name, Value>(
+        secrets: impl IntoIterator<Item = (Name, Value)>,
+        public: &[&str],
+    ) -> Self
     where
         Name: Into<String>,
         Value: AsRef<str>,
@@ -58,18 +114,16 @@ impl Masker {
             // A value read from a file commonly ends in a line end that is not part of it; one
             // that began with a line end would hold back every line's.
             let value = value.as_ref().trim_matches(['\r', '\n']);
-            if !is_long_enough(value) {
-                unmasked.push(name.into());
-                continue;
+            let known = public.iter().any(|public| public.contains(value));
+            match common(value).or(known.then_some(Common::Public)) {
+                Some(why) => unmasked.push(Unmasked {
+                    name: name.into(),
+                    why,
+                }),
+                None => patterns.extend(forms::of(value)),
             }
-            patterns.push(value.to_owned());
-            patterns.extend(
-                value
-                    .lines()
-                    .filter(|line| is_long_enough(line))
-                    .map(str::to_owned),
-            );
         }
+        patterns.retain(|form| common(form).is_none());
         patterns.sort_unstable();
         patterns.dedup();
 
@@ -90,11 +144,11 @@ impl Masker {
     /// A masker that changes nothing.
     #[cfg(test)]
     pub fn none() -> Self {
-        Self::new(std::iter::empty::<(String, &str)>())
+        Self::new(std::iter::empty::<(String, &str)>(), &[])
     }
 
-    /// The names of the secrets that are too short to be masked, for a warning.
-    pub fn unmasked(&self) -> &[String] {
+    /// The secrets that are shown as they are, for a warning.
+    pub fn unmasked(&self) -> &[Unmasked] {
         &self.unmasked
     }
 
@@ -233,10 +287,6 @@ impl fmt::Debug for Masker {
     }
 }
 
-fn is_long_enough(text: &str) -> bool {
-    text.chars().take(SHORTEST_SECRET).count() == SHORTEST_SECRET
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -244,7 +294,10 @@ mod tests {
     use super::*;
 
     fn masker(secrets: &[&str]) -> Masker {
-        Masker::new(secrets.iter().map(|secret| (secret.to_string(), secret)))
+        Masker::new(
+            secrets.iter().map(|secret| (secret.to_string(), secret)),
+            &[],
+        )
     }
 
     fn mask_in_pieces(masker: &mut Masker, text: &[u8], pieces: &[usize]) -> Vec<u8> {
@@ -296,14 +349,56 @@ mod tests {
     }
 
     #[test]
-    fn each_long_line_of_a_key_is_masked_and_short_secrets_are_named() {
-        let key = "-----BEGIN-----\r\nabcdefgh\nxy\nijklmnop\n";
-        let masker = Masker::new([("KEY", key), ("PIN", "12345"), ("EMPTY", "")]);
-        assert_eq!(masker.unmasked(), ["PIN", "EMPTY"]);
+    fn each_long_line_of_a_key_is_masked() {
+        let key = "abcdefgh\r\n  ijklmnop\nxy\n";
+        let masker = masker(&[key]);
         assert_eq!(&*masker.mask_whole(key.as_bytes()), b"***\n");
         assert_eq!(
             &*masker.mask_whole(b"1: abcdefgh\n2: ijklmnop 12345 xy ijklmno"),
             b"1: ***\n2: *** 12345 xy ***"
+        );
+    }
+
+    #[test]
+    fn a_secret_is_masked_in_base64_and_addresses_too() {
+        let mut masker = masker(&["hunter2!?>"]);
+        // Basic authentication of user:hunter2!?>
+        let text = b"Authorization: Basic dXNlcjpodW50ZXIyIT8+\nGET /?token=hunter2%21%3F%3E&x=1\n";
+        let expected = b"Authorization: Basic dXNlcjp***\nGET /?token=***&x=1\n".as_slice();
+        assert_eq!(mask_in_pieces(&mut masker, text, &[]), expected);
+        assert_eq!(
+            mask_in_pieces(&mut masker, text, &vec![1; text.len()]),
+            expected
+        );
+    }
+
+    #[test]
+    fn common_values_are_shown_and_named_with_the_reason() {
+        let secrets = [
+            ("PIN", "12345"),
+            ("EMPTY", ""),
+            ("RULE", "------------"),
+            ("OWNER", "acme-org"),
+            ("TOKEN", "acme-org-token"),
+        ];
+        let masker = Masker::new(secrets, &["acme-org/app", "main"]);
+        let why = masker
+            .unmasked()
+            .iter()
+            .map(|secret| (secret.name.as_str(), secret.why));
+        assert_eq!(
+            why.collect::<Vec<_>>(),
+            [
+                ("PIN", Common::Short),
+                ("EMPTY", Common::Short),
+                ("RULE", Common::Monotonous),
+                ("OWNER", Common::Public),
+            ]
+        );
+        let text = b"12345 -------------- acme-org/app acme-org-token";
+        assert_eq!(
+            &*masker.mask_whole(text),
+            b"12345 -------------- acme-org/app ***"
         );
     }
 
@@ -317,11 +412,12 @@ mod tests {
     proptest! {
         #[test]
         fn the_pieces_do_not_matter(
-            text in proptest::collection::vec(prop_oneof![Just(b'a'), Just(b'b'), Just(b'\n')], 0..400),
-            secrets in proptest::collection::vec("[ab]{6,9}(\n[ab]{6,8})?", 1..4),
+            text in proptest::collection::vec(prop_oneof![Just(b'a'), Just(b'b'), Just(b'c'), Just(b'\n')], 0..400),
+            secrets in proptest::collection::vec("abc[abc]{3,6}(\nacb[abc]{3,5})?", 1..4),
             pieces in proptest::collection::vec(0usize..20, 0..60),
         ) {
             let secrets: Vec<&str> = secrets.iter().map(String::as_str).collect();
+            prop_assert!(masker(&secrets).unmasked().is_empty());
             let whole = mask_in_pieces(&mut masker(&secrets), &text, &[]);
             prop_assert_eq!(mask_in_pieces(&mut masker(&secrets), &text, &pieces), whole.clone());
             for secret in secrets {
