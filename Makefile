@@ -22,7 +22,7 @@ check: web/node_modules/.package-lock.json ## formatting, lints, types, licences
 	cd web && npm run check && npm run lint
 
 test: web ## everything, with a real Docker engine
-	scripts/setup build docker image test-images registry redis chromium sqlite
+	scripts/setup build docker image test-images registry redis chromium sqlite faketime
 	cd web && npm test
 	cargo build --package autobuilder
 	scripts/with-docker npm --prefix web run test:e2e

@@ -50,6 +50,8 @@ pub async fn serve(service_file: &Path) -> anyhow::Result<()> {
     let store = Store::open(&directory.database())?;
     let service = open(directory, store, config, catalog, loaded, readiness)?;
     let service = Arc::new(service);
+    // Before a build is taken over, whose time goes on.
+    service.look_at_the_clock().await;
 
     let sources = Sources {
         service_file: service_file.to_owned(),

@@ -1,6 +1,7 @@
 //! What all actors share and HTTP is given: the store, the logs, the adapters, and the newest
 //! configuration. Values only; who does something is an actor.
 
+mod clock;
 mod configuration;
 pub mod directory;
 mod disk;

@@ -314,7 +314,9 @@ fn rests(
     let pause = interval.saturating_mul(2_u32.saturating_pow(doublings));
     // The comparison that falls due after that pause is a little early: the load took its time.
     let pause = pause.min(LONGEST_REST).saturating_sub(interval / 2);
-    Ok(Timestamp::now().since(Timestamp::from_millis(*newest)) < pause)
+    let (now, newest) = (Timestamp::now(), Timestamp::from_millis(*newest));
+    // One that ends in the future ended before the clock was set back.
+    Ok(newest <= now && now.since(newest) < pause)
 }
 
 fn known_push(

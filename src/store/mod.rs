@@ -6,6 +6,7 @@
 //! its own and fails alone. Reads run beside it on connections of their own.
 
 mod builds;
+mod clock;
 mod configuration;
 mod deliveries;
 mod files;

@@ -15,6 +15,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/008_shared_names.sql"),
     include_str!("migrations/009_history.sql"),
     include_str!("migrations/010_lists.sql"),
+    include_str!("migrations/011_clock.sql"),
 ];
 
 pub fn migrate(connection: &mut Connection) -> Result<()> {

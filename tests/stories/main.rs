@@ -6,6 +6,7 @@ mod support;
 mod app;
 mod chaos;
 mod cli;
+mod clock;
 mod configuration;
 mod configuration_repository;
 mod container;

@@ -175,7 +175,9 @@ impl Machine {
         self.work = None;
         self.watchdogs.clear();
         let reason = reason.into();
-        let took = Timestamp::now().since(self.build.started.unwrap_or(self.build.queued));
+        // As it is kept: the clock may have been set meanwhile.
+        let kept = self.service.store.build(self.build.id.clone()).await?;
+        let took = Timestamp::now().since(kept.started.unwrap_or(kept.queued));
         self.log.finish(state, reason.as_deref(), &span(took)).await;
         let known = Facts {
             exit_code: self.build.exit_code,

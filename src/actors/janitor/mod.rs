@@ -117,6 +117,7 @@ impl Actor for Janitor {
                     problem,
                 };
                 tell(&state.readiness, docker);
+                state.service.look_at_the_clock().await;
             }
             Message::Sweep if state.sweeping.is_some() => {}
             Message::Sweep => {

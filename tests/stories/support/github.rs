@@ -2,6 +2,7 @@
 
 use github_model::{APP_PRIVATE_KEY, Model};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use super::repository::Repository;
 use super::service::{Service, merge, story_folder};
@@ -13,7 +14,11 @@ pub const APP_ID: u64 = 7;
 /// Starts GitHub, whose repositories are those of the story, and a service with a token for it.
 /// The service's file differs from that of other stories in these keys.
 pub async fn with_github(changes: Value) -> (Model, Service) {
-    let folder = story_folder();
+    with_github_in(story_folder(), changes).await
+}
+
+/// The same in a folder in which somebody else is already.
+pub async fn with_github_in(folder: TempDir, changes: Value) -> (Model, Service) {
     let github = Model::start(&folder.path().join("git")).await;
     github.token(GITHUB_TOKEN).all();
     let mut settings = json!({"github": {"api_url": github.url(), "token": GITHUB_TOKEN}});

@@ -6,6 +6,7 @@
 //! behind, has panicked, or has logged an error.
 
 mod api;
+pub mod clock;
 mod containers;
 mod engine;
 mod github;
@@ -25,7 +26,7 @@ use std::time::{Duration, Instant};
 pub use api::{Answer, HOLD, RECIPE, RESULT};
 pub use containers::{Creations, docker, docker_answers, inspect};
 pub use engine::Engine;
-pub use github::{APP_ID, GITHUB_TOKEN, with_app, with_github};
+pub use github::{APP_ID, GITHUB_TOKEN, with_app, with_github, with_github_in};
 pub use live::From;
 pub use nest::Nest;
 pub use process::{Output, command_lines, end, output, run};

@@ -137,6 +137,7 @@ fn serve(service_file: &Path) -> Command {
         .args(["serve", "--log-format", "json", "--config"])
         .arg(service_file)
         .env("RUST_LOG", "info,autobuilder=debug");
+    super::clock::give(&mut command, service_file);
     command
 }
 
