@@ -22,7 +22,7 @@ check: web/node_modules/.package-lock.json ## formatting, lints, types, licences
 	cd web && npm run check && npm run lint
 
 test: web ## everything, with a real Docker engine
-	scripts/setup build docker image test-images registry redis chromium sqlite faketime
+	scripts/setup build docker image test-images registry redis chromium sqlite faketime schemathesis
 	cd web && npm test
 	cargo build --package autobuilder
 	scripts/with-docker npm --prefix web run test:e2e
@@ -35,10 +35,13 @@ bench: ## speed and memory, beside a raw Docker client; QUICK=1 for the version 
 bench-monitor: ## the monitor in Chromium, over a log of ten million lines; QUICK=1 for a million
 	scripts/bench-monitor
 
-chaos: ## the service killed 200 times over a stream of pushes; KILLS=n, SEED=n for another run
+chaos: ## the service killed 200 times over a stream of pushes, then asked what its API allows; KILLS=n, SEED=n, EXAMPLES=n
 	scripts/setup build docker test-images
 	AUTOBUILDER_CHAOS_KILLS=$(or $(KILLS),200) AUTOBUILDER_CHAOS_SEED=$(SEED) \
 		scripts/with-docker cargo test --package autobuilder --test stories chaos:: -- --nocapture
+	scripts/setup schemathesis
+	AUTOBUILDER_API_EXAMPLES=$(or $(EXAMPLES),500) \
+		scripts/with-docker cargo test --package autobuilder --test stories openapi:: -- --nocapture
 
 demo: ## build real software by a push, and watch it
 	scripts/demo

@@ -54,6 +54,7 @@ pub fn routes(web: &Arc<Web>) -> BoxedFilter<(Response,)> {
     responses(
         (status = 200, description = "the badge; `unknown` where nothing was built", body = String, content_type = "image/svg+xml"),
         (status = 304, description = "the client has it already"),
+        (status = 400, description = "a parameter is wrong", body = ErrorView),
         (status = 404, description = "the address does not end in .svg or holds no names", body = ErrorView),
     )
 )]

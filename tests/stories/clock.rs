@@ -1,5 +1,6 @@
 //! The machine's clock is set while things are under way.
 
+use github_model::{Answer, Route, Times};
 use serde_json::{Value, json};
 
 use crate::support::{HOLD, RESULT, Service, clock, until, with_github_in};
@@ -74,19 +75,22 @@ async fn a_build_takes_as_long_as_it_takes() {
 async fn a_status_that_waits_is_sent_though_the_clock_was_set_back() {
     let (github, service) = with_github_in(clock::folder_with_clock(), json!({})).await;
     let app = service.tracked_on(&github, "acme/app").await;
-    github.down().await;
+    let not_yet = Answer::status(422).message("No commit found for SHA");
+    let route = Route::Statuses.by("POST").of("acme/app");
+    github.fail(Times::UntilLifted, route, not_yet);
     let build = service
         .push_script(&app, &format!("#!/bin/sh\n{RESULT}"))
         .await;
     service.wait_for(&build, "succeeded").await;
-    until("a try has failed", async || {
+    // Now it waits by itself, and is the only one that does.
+    until("its last state was tried twice", async || {
         let status = service.build(&build).await["status"].clone();
-        status["problem"].is_string().then_some(())
+        (status["attempts"].as_u64()? >= 2).then_some(())
     })
     .await;
     clock::set(service.folder(), -HOUR);
     the_service_says(&service, "clock was set back", 1).await;
-    github.up().await;
+    github.lift_all();
     until("GitHub shows it", async || {
         let shown = github.status("acme/app", &app.head(), "autobuilder/build.sh")?;
         (shown.state == "success").then_some(())

@@ -22,6 +22,7 @@ mod live;
 mod log;
 mod maintenance;
 mod nested;
+mod openapi;
 mod operations;
 mod paths;
 mod publication;
