@@ -11,7 +11,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::actors::{self, Sources};
 use crate::adapters::docker::{Docker, DockerSettings};
-use crate::adapters::git::{self, Git};
+use crate::adapters::git::Git;
 use crate::adapters::github::Github;
 use crate::adapters::hub::Hub;
 use crate::config::{self, ServiceConfig};
@@ -148,7 +148,7 @@ fn open(
         service::github::github_observer(&metrics),
     );
     let git = Git::with_provider(
-        git::Settings::new(&now.github.git_url, directory.mirrors()),
+        service::github::git_settings(&now, directory.mirrors()),
         Some(service::github::git_credentials(&github)),
     )?;
     let hub = Hub::new(directory.hub_token(), service::hub::hub_observer(&metrics));

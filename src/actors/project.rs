@@ -11,7 +11,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::build::{self, BuildActor, Interruption};
 use super::filter;
 use super::projects::{self, CancelError};
-use super::supervision::failure;
+use super::supervision::{self, failure};
 use crate::domain::build::{Build, Cause, State as BuildState};
 use crate::domain::names::{BuildId, RepositoryName};
 use crate::domain::paths::Decision;
@@ -30,10 +30,11 @@ pub enum Message {
     CatalogChanged,
     /// Whether the build's recipe is for the files that its push changed.
     Decided(BuildId, Decision),
-    /// Git has compared: `newer` takes the place of the other.
-    Supersedes {
+    /// Git has compared two builds, or could not.
+    Compared {
         newer: BuildId,
         older: BuildId,
+        is_newer: bool,
     },
     /// A build that one of these waits for has left: it has ended, or is built once more.
     AwaitedLeft(BuildId),
@@ -55,6 +56,8 @@ pub struct State {
     builds: BTreeMap<i64, Entry>,
     /// Every build up to this place is known.
     looked_up_to: i64,
+    /// Two builds that git compares.
+    comparing: Option<AbortOnDropHandle<()>>,
 }
 
 struct Entry {
@@ -62,6 +65,8 @@ struct Entry {
     stage: Stage,
     /// What its log is to say first.
     note: Option<String>,
+    /// Builds that it may supersede and was not compared with yet, oldest first.
+    compare_with: Vec<i64>,
 }
 
 enum Stage {
@@ -96,6 +101,7 @@ impl Actor for Project {
             projects,
             builds: BTreeMap::new(),
             looked_up_to: 0,
+            comparing: None,
         })
     }
 
@@ -111,12 +117,22 @@ impl Actor for Project {
             Message::Cancel(build, reply) => state.cancel(&myself, &build, reply).await?,
             Message::CatalogChanged => state.drop_untracked().await?,
             Message::Decided(build, decision) => {
-                state.decided(&myself, &build, decision).await?;
+                state.decided(&build, decision).await?;
             }
-            Message::Supersedes { newer, older } => state.supersede(&newer, &older).await?,
+            Message::Compared {
+                newer,
+                older,
+                is_newer,
+            } => {
+                state.comparing = None;
+                if is_newer {
+                    state.supersede(&newer, &older).await?;
+                }
+            }
             Message::AwaitedLeft(build) => state.look_at_awaited(&build).await?,
             Message::Left(build) => state.left(*build).await?,
         }
+        state.compare_next(&myself);
         state.offer_first_of_each_lane();
         Ok(())
     }
@@ -173,18 +189,21 @@ impl State {
                 self.end_without_actor(sequence, &build.id, BuildState::Skipped, reason)
                     .await?;
             } else {
-                let stage = if build.is_filtered() {
-                    self.decide(myself, &build)
-                } else {
-                    self.compare_with_older(myself, &build);
-                    Stage::Behind
+                let is_filtered = build.is_filtered();
+                let stage = match is_filtered {
+                    true => self.decide(myself, &build),
+                    false => Stage::Behind,
                 };
                 let entry = Entry {
                     build,
                     stage,
                     note: None,
+                    compare_with: Vec::new(),
                 };
                 self.builds.insert(sequence, entry);
+                if !is_filtered {
+                    self.supersede_older(sequence).await?;
+                }
             }
         }
         Ok(())
@@ -205,7 +224,6 @@ impl State {
     /// Only what is to be built takes the place of older builds.
     async fn decided(
         &mut self,
-        myself: &ActorRef<Message>,
         id: &BuildId,
         decision: Decision,
     ) -> Result<(), ActorProcessingErr> {
@@ -216,15 +234,14 @@ impl State {
         let Some(entry) = undecided else {
             return Ok(());
         };
+        let sequence = entry.build.sequence;
         match decision {
             Decision::Build(why) => {
                 entry.stage = Stage::Behind;
                 entry.note = Some(format!("path filter: {why}"));
-                let build = entry.build.clone();
-                self.compare_with_older(myself, &build);
+                self.supersede_older(sequence).await?;
             }
             Decision::Skip(reason) => {
-                let sequence = entry.build.sequence;
                 self.end_without_actor(sequence, id, BuildState::Skipped, reason)
                     .await?;
             }
@@ -232,32 +249,52 @@ impl State {
         Ok(())
     }
 
-    /// Asks git, beside the queue, whether a new build supersedes those before it in its lane.
-    fn compare_with_older(&self, myself: &ActorRef<Message>, newer: &Build) {
+    /// Ends older builds of a new one's lane, if a push caused it. Which of them its commit is newer
+    /// than, git has to say, unless the push was forced.
+    async fn supersede_older(&mut self, sequence: i64) -> Result<(), ActorProcessingErr> {
+        let Some(newer) = self.builds.get(&sequence).map(|entry| &entry.build) else {
+            return Ok(());
+        };
         let told_by_a_push = matches!(newer.cause, Cause::Push { .. } | Cause::Reconcile);
         if !told_by_a_push || self.supersede_rule(newer) == Supersede::None {
+            return Ok(());
+        }
+        let (lane, id, forced) = (newer.lane(), newer.id.clone(), newer.push_forced);
+        let before = self.builds.range(..sequence).map(|(_, entry)| &entry.build);
+        let older: Vec<_> = before
+            .filter(|older| older.lane() == lane && older.push < newer.push)
+            .map(|older| (older.sequence, older.id.clone()))
+            .collect();
+        if forced {
+            for (_, older) in older {
+                self.supersede(&id, &older).await?;
+            }
+        } else if let Some(entry) = self.builds.get_mut(&sequence) {
+            entry.compare_with = older.into_iter().map(|(sequence, _)| sequence).collect();
+        }
+        Ok(())
+    }
+
+    /// Asks git, beside the queue, about the next two builds: one question at a time, as all of them
+    /// wait for the same mirror.
+    fn compare_next(&mut self, myself: &ActorRef<Message>) {
+        if self.comparing.is_some() {
             return;
         }
-        let lane = newer.lane();
-        let older = self
-            .builds
-            .values()
-            .map(|entry| &entry.build)
-            .filter(|older| {
-                older.lane() == lane && older.push < newer.push && older.sequence < newer.sequence
-            });
-        for older in older {
-            let (service, myself) = (Arc::clone(&self.service), myself.clone());
-            let (newer, older) = (newer.clone(), older.clone());
-            tokio::spawn(async move {
-                if is_newer(&service, &newer, &older).await {
-                    let _ = myself.cast(Message::Supersedes {
-                        newer: newer.id,
-                        older: older.id,
-                    });
-                }
-            });
-        }
+        let Some((newer, older)) = next_pair(&mut self.builds) else {
+            return;
+        };
+        let compared = {
+            let (newer, older) = (newer.id.clone(), older.id.clone());
+            move |is_newer| Message::Compared {
+                newer,
+                older,
+                is_newer,
+            }
+        };
+        let (service, panicked) = (Arc::clone(&self.service), compared.clone());
+        let ask = async move { compared(is_newer(&service, &newer, &older).await) };
+        self.comparing = Some(supervision::run(myself, ask, |_| panicked(false)));
     }
 
     fn supersede_rule(&self, build: &Build) -> Supersede {
@@ -368,6 +405,8 @@ impl State {
                         build,
                         stage: Stage::Running(actor),
                         note: None,
+                        // It is the first of its lane.
+                        compare_with: Vec::new(),
                     },
                 );
                 Ok(())
@@ -502,6 +541,7 @@ impl State {
             stage: awaited.clone().map_or(Stage::Behind, Stage::Awaits),
             build,
             note: None,
+            compare_with: Vec::new(),
         };
         self.builds.insert(entry.build.sequence, entry);
         match awaited {
@@ -571,12 +611,24 @@ impl State {
     }
 }
 
-/// A forced push counts as newer whatever the ancestry; else a commit that is part of the other's
-/// history is not. Where git cannot tell, nothing is superseded: both are built, in order.
-async fn is_newer(service: &Service, newer: &Build, older: &Build) -> bool {
-    if newer.push_forced {
-        return true;
+/// The next two builds to compare, newer and older, which count as compared from then on. The newest
+/// build comes first, and the newest of those before it: what it supersedes has nothing more to ask,
+/// so that a burst of pushes costs about one question each.
+fn next_pair(builds: &mut BTreeMap<i64, Entry>) -> Option<(Build, Build)> {
+    let newest_first: Vec<i64> = builds.keys().rev().copied().collect();
+    for newer in newest_first {
+        while let Some(older) = builds.get_mut(&newer)?.compare_with.pop() {
+            if let Some(older) = builds.get(&older) {
+                return Some((builds[&newer].build.clone(), older.build.clone()));
+            }
+        }
     }
+    None
+}
+
+/// A commit that is part of the other's history is not newer. Where git cannot tell, nothing is
+/// superseded: both are built, in order.
+async fn is_newer(service: &Service, newer: &Build, older: &Build) -> bool {
     if newer.commit == older.commit {
         return false;
     }
@@ -647,5 +699,56 @@ mod tests {
         assert_eq!(build.state, BuildState::Cancelled);
         project.stop(None);
         projects.stop(None);
+    }
+
+    #[tokio::test]
+    async fn a_burst_of_pushes_costs_one_question_each() {
+        const PUSHES: usize = 60;
+        let scratch = tempfile::tempdir().unwrap();
+        let store = Store::open(&scratch.path().join("test.sqlite")).unwrap();
+        let repository: RepositoryName = "acme/app".parse().unwrap();
+        for number in 0..PUSHES {
+            let after = format!("{number:040x}").parse().unwrap();
+            let reference = "refs/heads/main".parse().unwrap();
+            let new = NewBuilds {
+                push: Push::unheard(repository.clone(), reference, after),
+                work: vec![Work::from(Recipe::of_script("build.sh"))],
+                cause: Cause::Reconcile,
+                dependents: Vec::new(),
+            };
+            store.ask_for_builds(new).await.unwrap();
+        }
+        let mut builds = BTreeMap::new();
+        for build in store.unfinished_after(repository, 0).await.unwrap() {
+            let entry = Entry {
+                stage: Stage::Behind,
+                note: None,
+                compare_with: builds.keys().copied().collect(),
+                build,
+            };
+            builds.insert(entry.build.sequence, entry);
+        }
+        assert_eq!(builds.len(), PUSHES);
+        let newest = *builds.keys().next_back().unwrap();
+        let mut questions = 0;
+        while let Some((newer, older)) = next_pair(&mut builds) {
+            questions += 1;
+            assert_eq!(newer.sequence, newest);
+            builds.remove(&older.sequence);
+        }
+        assert_eq!((questions, builds.len()), (PUSHES - 1, 1));
+
+        // Where nothing is superseded, each two are compared once.
+        let mut kept: BTreeMap<i64, Entry> = BTreeMap::new();
+        for number in 0..4 {
+            let entry = Entry {
+                stage: Stage::Behind,
+                note: None,
+                compare_with: kept.keys().copied().collect(),
+                build: builds[&newest].build.clone(),
+            };
+            kept.insert(number, entry);
+        }
+        assert_eq!(std::iter::from_fn(|| next_pair(&mut kept)).count(), 6);
     }
 }

@@ -112,6 +112,7 @@ pub struct Github {
     #[serde(deserialize_with = "via::<Period, _, _>")]
     pub reconcile_every: Duration,
     pub first_sight: FirstSight,
+    pub submodules: Submodules,
     #[serde(deserialize_with = "optional::<Line, _, _>")]
     pub legacy_context: Option<String>,
 }
@@ -128,6 +129,15 @@ pub struct GithubApp {
 pub enum FirstSight {
     Build,
     Record,
+}
+
+/// Which submodules on `git_url` are fetched with the credential of the repository that names them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Submodules {
+    None,
+    Owner,
+    All,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -357,6 +367,7 @@ impl Default for Github {
             manage_webhooks: true,
             reconcile_every: Duration::from_secs(10 * 60),
             first_sight: FirstSight::Build,
+            submodules: Submodules::Owner,
             legacy_context: None,
         }
     }
@@ -453,6 +464,7 @@ impl ServiceConfig {
             docker.container_prefix,
             // What the mirrors were opened with.
             github.git_url,
+            github.submodules,
         );
         (new, changed)
     }

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 pub use configuration::{LoadedConfiguration, Source};
-pub use directory::{DataDirectory, DirectoryError};
+pub use directory::{DataDirectory, DirectoryError, TemporaryFolder};
 pub use disk::{Disk, Folder, Full};
 pub use legacy::Legacy;
 pub use logs::Logs;

@@ -27,7 +27,10 @@ mod usual;
 mod waiting;
 mod writer;
 
-use std::path::Path;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use rusqlite::{Connection, OpenFlags};
@@ -72,6 +75,8 @@ struct Shared {
 pub enum StoreError {
     #[error("database: {0}")]
     Sqlite(#[from] rusqlite::Error),
+    #[error("database {0}: {1}")]
+    File(PathBuf, io::Error),
     #[error("database: a stored value cannot be read: {0}")]
     Value(String),
     #[error("there is no build {0}")]
@@ -103,6 +108,7 @@ pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 impl Store {
     /// Opens (or makes) the database file and brings its schema up to date.
     pub fn open(file: &Path) -> Result<Self> {
+        close_to_others(file)?;
         let mut connection = Connection::open(file)?;
         configure(&connection)?;
         schema::migrate(&mut connection)?;
@@ -182,6 +188,24 @@ fn lock(readers: &Mutex<Vec<Connection>>) -> std::sync::MutexGuard<'_, Vec<Conne
     readers
         .lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// Makes the file, if there is none, for this user alone, and sees to those that an earlier release
+/// has made. SQLite gives the files beside it the same mode (sqlite.org/wal.html has them).
+fn close_to_others(file: &Path) -> Result<()> {
+    let failed = |source| StoreError::File(file.to_owned(), source);
+    let mut options = File::options();
+    options.create(true).append(true).mode(0o600);
+    options.open(file).map_err(failed)?;
+    for suffix in ["", "-wal", "-shm"] {
+        let mut path = file.as_os_str().to_owned();
+        path.push(suffix);
+        match fs::set_permissions(&path, PermissionsExt::from_mode(0o600)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 fn configure(connection: &Connection) -> Result<()> {

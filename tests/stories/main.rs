@@ -14,6 +14,7 @@ mod dependencies;
 mod failures;
 mod history;
 mod hooks;
+mod hostile_names;
 mod hub;
 mod import;
 mod kernels;

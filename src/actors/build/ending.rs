@@ -8,7 +8,7 @@ use ractor::ActorRef;
 
 use super::base::Missing;
 use super::verdict::{next_attempt, span};
-use super::{Interruption, Machine, Message, plan, project};
+use super::{Interruption, Machine, Message, plan, project, transition};
 use crate::actors::projects::CancelError;
 use crate::domain::build::{Build, State};
 use crate::domain::kernel::Kernel;
@@ -17,7 +17,7 @@ use crate::domain::push::Push;
 use crate::domain::recipe::{Format, Recipe};
 use crate::domain::time::Timestamp;
 use crate::service::Service;
-use crate::store::{Facts, StoreError, Transition};
+use crate::store::{Facts, StoreError};
 
 /// How long after its container was killed a build waits for the rest of the log. A cancelled
 /// build is over within two seconds.
@@ -227,16 +227,7 @@ pub async fn give_up_attempt(
     if !build.state.may_become(to) {
         (to, reason) = (State::Errored, Some(how.to_owned()));
     }
-    match service
-        .store
-        .transition(Transition {
-            build: id.clone(),
-            to,
-            reason,
-            known: Facts::default(),
-        })
-        .await
-    {
+    match transition(service, &build, to, reason, Facts::default()).await {
         // It had reached its end before it failed.
         Err(StoreError::Refused { .. }) => Ok(build),
         changed => changed,

@@ -41,7 +41,7 @@ use crate::domain::recipe::Recipe;
 use crate::domain::time::Timestamp;
 use crate::log::LogWriter;
 use crate::service::Service;
-use crate::store::{Facts, Transition};
+use crate::store::{Facts, StoreError, Transition};
 
 pub use self::ending::give_up_attempt;
 
@@ -379,18 +379,24 @@ impl Machine {
     }
 }
 
-/// Stores that a build has come to its next state, and says so.
+/// Stores that a build has come to its next state, and says so. From here the reason goes to pages,
+/// to GitHub and to Redis: a script that names a file after a secret would put it there.
+///
+/// # Errors
+/// Those of [`Store::transition`](crate::store::Store::transition).
 pub async fn transition(
     service: &Service,
     build: &Build,
     to: State,
     reason: Option<String>,
     known: Facts,
-) -> anyhow::Result<Build> {
+) -> Result<Build, StoreError> {
+    let masker = plan::masker(&service.config.borrow(), Some(build));
+    let masked = |reason: String| masker.mask_text(&reason);
     let transition = Transition {
         build: build.id.clone(),
         to,
-        reason,
+        reason: reason.map(masked),
         known,
     };
     let build = service.store.transition(transition).await?;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ractor::ActorRef;
-use tempfile::TempDir;
+use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, open, openat2};
+use rustix::io::Errno;
 
 use super::{Failure, Message, base, plan};
 use crate::adapters::docker::{DockerError, Upload};
@@ -15,7 +16,7 @@ use crate::domain::build::Build;
 use crate::domain::kernel::{Base, Kernel};
 use crate::domain::names::{CommitSha, RepositoryName};
 use crate::domain::recipe::{Format, Recipe};
-use crate::service::Service;
+use crate::service::{Service, TemporaryFolder};
 use crate::store::StoreError;
 
 /// How often a name that a left-over container holds is tried, and the pause between.
@@ -102,7 +103,7 @@ impl Preparation<'_> {
                 }
             }
         };
-        self.upload(&container, source.as_ref().map(TempDir::path))
+        self.upload(&container, source.as_ref().map(TemporaryFolder::path))
             .await?;
         Ok(Prepared {
             image,
@@ -152,7 +153,7 @@ impl Preparation<'_> {
         Ok((base.image.clone(), id, Some(base)))
     }
 
-    async fn check_out(&self) -> Result<TempDir, Failure> {
+    async fn check_out(&self) -> Result<TemporaryFolder, Failure> {
         let Build {
             repository,
             reference,
@@ -171,10 +172,9 @@ impl Preparation<'_> {
             .checkout(repository, commit, reference, folder.path(), &progress)
             .await
             .map_err(|error: GitError| Failure::errored(error))?;
-        let script = folder.path().join(self.recipe.script.as_str());
-        make_executable(&script).map_err(|error| {
+        find_script(folder.path(), self.recipe.script.as_str()).map_err(|why| {
             Failure::failed(format!(
-                "{} is not a file of commit {}: {error}",
+                "{} is not a file of commit {}: {why}",
                 self.build.script(),
                 commit.short()
             ))
@@ -279,18 +279,25 @@ pub async fn head_elsewhere(
         .filter(|head| *head != build.commit))
 }
 
-/// `chmod +x`, and a check that there is a script at all. A link is followed only by the
-/// container, never here: it could point anywhere on this machine.
-fn make_executable(script: &std::path::Path) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    let metadata = std::fs::symlink_metadata(script)?;
-    if metadata.is_dir() {
-        return Err(std::io::Error::other("it is a folder"));
+/// Whether there is a script at all, which the runner makes executable. Links between folders are
+/// the commit's to choose, and followed only within it: what is told must not depend on what else
+/// this machine holds. The script's own link is the container's to follow.
+fn find_script(checkout: &Path, script: &str) -> Result<(), String> {
+    let look = || -> rustix::io::Result<FileType> {
+        let checkout = open(checkout, OFlags::PATH | OFlags::DIRECTORY, Mode::empty())?;
+        let (flags, within) = (
+            OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+            ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS,
+        );
+        let found = openat2(checkout, script, flags, Mode::empty(), within)?;
+        Ok(FileType::from_raw_mode(fstat(found)?.st_mode))
+    };
+    match look() {
+        Ok(FileType::Directory) => Err("it is a folder".to_owned()),
+        Ok(_) => Ok(()),
+        Err(Errno::XDEV) => Err("a link on its way leads out of the repository".to_owned()),
+        // Linux before 5.6, or a sandbox that does not know the call: the runner will say it.
+        Err(Errno::NOSYS | Errno::PERM) => Ok(()),
+        Err(error) => Err(std::io::Error::from(error).to_string()),
     }
-    if metadata.is_file() {
-        let mut permissions = metadata.permissions();
-        permissions.set_mode(permissions.mode() | 0o111);
-        std::fs::set_permissions(script, permissions)?;
-    }
-    Ok(())
 }

@@ -181,7 +181,8 @@ impl Load {
         self.compare().await?;
         if self.build.state == State::Preparing {
             let (to, known) = (State::Building, facts(Some(&self.log)));
-            self.build = build::transition(&self.service, &self.build, to, None, known).await?;
+            let moved = build::transition(&self.service, &self.build, to, None, known).await;
+            self.build = moved.map_err(anyhow::Error::from)?;
         }
         let last_good = self.service.store.configuration().await;
         let last_good = last_good.map_err(anyhow::Error::from)?.last_good;

@@ -11,7 +11,6 @@ use std::path::Path;
 
 use rustix::fs::{MemfdFlags, memfd_create};
 
-use super::mirror::{DAMAGED, is_damage};
 use super::{Git, GitError, Progress};
 use crate::domain::names::{CommitSha, RepositoryName};
 
@@ -68,13 +67,13 @@ impl Git {
             .await?;
         let commit = &found;
         let read = || self.read_tree(repository, commit, &mirror.folder, wanted, limits);
-        match read().await {
-            Err(error) if is_damage(&error) => {}
-            result => return result,
-        }
+        let failed = match read().await {
+            Err(failed) => failed,
+            Ok(tree) => return Ok(tree),
+        };
         drop(held);
-        progress(DAMAGED);
-        self.hold(repository, &mirror).await?.discard().await?;
+        self.begin_mirror_again(repository, failed, progress)
+            .await?;
         let _held = self
             .hold_with(repository, &mirror, commit, None, progress)
             .await?;
