@@ -168,14 +168,6 @@ async fn githubs_spelling_of_a_name_is_as_good_as_ours() {
     for build in fixture.all().await {
         assert_eq!(build.repository.as_str(), "acme/app");
     }
-    let known = async || {
-        let heads = fixture.store().known_heads("acme/app".parse().unwrap());
-        heads.await.unwrap().heads.len()
-    };
-    assert_eq!(known().await, 1);
-    payload["deleted"] = true.into();
-    Delivery::push(&payload).send(&fixture).await;
-    assert_eq!(known().await, 0);
 }
 
 #[tokio::test]

@@ -128,10 +128,9 @@ async fn handle(
     })?;
     match told {
         Told::Deletion(repository, reference) => {
-            let answer = format!("{reference} was deleted");
-            let repository = spelling(web, repository);
-            web.service.store.forget_head(repository, reference).await?;
-            nothing(answer)
+            // Git is asked: who told of it may tell it again when the ref is long back.
+            web.projects.look_at(spelling(web, repository));
+            nothing(format!("{reference} was deleted"))
         }
         Told::Push(mut push) => {
             push.repository = spelling(web, push.repository);
