@@ -1,8 +1,10 @@
 //! Who may do what: the guard that every request passes, the API token or a session for whatever
 //! changes state, and the origin of pages.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
+use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use url::Url;
 use warp::filters::path::FullPath;
@@ -10,9 +12,9 @@ use warp::http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, HOST, ORIGIN};
 use warp::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use warp::{Filter, Rejection};
 
+use super::client::{self, Peer};
 use super::failure::Failure;
 use super::session::{self, Session};
-use super::tries::{self, Peer};
 use super::{Web, filters};
 use crate::service::Service;
 
@@ -57,8 +59,8 @@ fn admit(
     let credential = match bearer(headers) {
         Some(given) => {
             let token = api_token(service)?;
-            let client = tries::client(peer, headers, &config.trusted_proxies);
-            let is_right = (web.tries).attempt(client, || is_api_token(&token, given))?;
+            let client = client::client(peer, headers, &config.trusted_proxies);
+            let is_right = try_token(web, client, &token, given)?;
             is_right.then_some(Credential::Token)
         }
         None => credential(service, headers)?,
@@ -145,9 +147,16 @@ impl Pass {
     }
 }
 
-/// The comparison takes the same time wherever two tokens of one length differ.
-pub fn is_api_token(token: &str, given: &str) -> bool {
-    given.as_bytes().ct_eq(token.as_bytes()).into()
+/// Whether this is the API token, if whoever asks may still try.
+pub fn try_token(web: &Web, from: IpAddr, token: &str, given: &str) -> Result<bool, Failure> {
+    let tried = web.tries.attempt(from, || is_api_token(token, given));
+    tried.map_err(|wait| Failure::too_many("too many wrong tokens came from this address", wait))
+}
+
+/// The comparison takes the same time wherever two tokens differ, and however long they are.
+fn is_api_token(token: &str, given: &str) -> bool {
+    let [token, given] = [token, given].map(Sha256::digest);
+    given.ct_eq(&token).into()
 }
 
 pub fn api_token(service: &Service) -> Result<String, Failure> {

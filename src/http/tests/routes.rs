@@ -178,3 +178,34 @@ async fn the_document_describes_routes_that_are_there() {
     }
     assert!(document["openapi"].as_str().unwrap().starts_with("3."));
 }
+
+#[tokio::test]
+async fn who_reads_nothing_of_an_answer_is_disconnected() {
+    use tokio::io::AsyncWriteExt;
+
+    let fixture = Fixture::patient(LiveTimes {
+        send_timeout: std::time::Duration::from_millis(300),
+        ..LiveTimes::default()
+    });
+    // More than the buffers of two sockets take.
+    let build = fixture.built('a', &vec![b'x'; 32 << 20]).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, served) = serve_at(listener, &fixture);
+    let request = format!("GET /api/v1/builds/{build}/log HTTP/1.1\r\nhost: localhost\r\n\r\n");
+    let mut idle = tokio::net::TcpStream::connect(address).await.unwrap();
+    idle.write_all(request.as_bytes()).await.unwrap();
+    let open = || fixture.web.service.metrics.connections.get();
+    for wanted in [1, 0] {
+        let begun = std::time::Instant::now();
+        while open() != wanted {
+            assert!(begun.elapsed().as_secs() < 10, "{} are open", open());
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    }
+    // Its request was no other's: a client that reads gets all of it.
+    let whole = reqwest::get(format!("http://{address}/api/v1/builds/{build}/log"));
+    assert_eq!(whole.await.unwrap().bytes().await.unwrap().len(), 32 << 20);
+    drop((stop, idle));
+    served.await.unwrap();
+}

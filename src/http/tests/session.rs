@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use serde_json::json as body;
 
 use super::*;
-use crate::http::tries::Peer;
+use crate::http::client::Peer;
 
 const OURS: &str = "http://127.0.0.1:5560";
 const PATH: &str = "/api/v1/session";

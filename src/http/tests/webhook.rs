@@ -232,21 +232,38 @@ async fn githubs_own_examples_are_answered_sensibly() {
 }
 
 #[tokio::test]
-async fn large_deliveries_are_read_one_after_the_other_and_small_ones_at_once() {
+async fn who_is_refused_often_waits_and_who_knows_the_secret_never_does() {
     let fixture = Fixture::new();
-    let held = fixture.web.place_for_body(20 * 1024 * 1024).await;
-    let large = Delivery {
-        body: vec![b' '; 20 * 1024 * 1024],
+    fixture.configure(|config| config.github.webhook_secret = Some(Secret::new("right")));
+    let ping = Delivery {
+        event: "ping",
         ..Delivery::push(&payload('a'))
     };
-    let mut sent = std::pin::pin!(large.send(&fixture));
-    tokio::select! {
-        biased;
-        _ = &mut sent => panic!("there was no room for it"),
-        small = async { Delivery::push(&payload('a')).send(&fixture).await } => {
-            assert_eq!(small.status(), 202);
-        }
+    let signed = ping.signed("right");
+    for _ in 0..10_000 {
+        assert_eq!(signed.send(&fixture).await.status(), 200);
     }
-    drop(held);
-    assert_eq!(sent.await.status(), 400);
+    let stranger = Delivery::push(&payload('a'));
+    let mut limited = stranger.send(&fixture).await;
+    let mut refused = 0;
+    while limited.status() == 401 && refused < 200 {
+        limited = stranger.send(&fixture).await;
+        refused += 1;
+    }
+    assert!((60..200).contains(&refused), "{refused}");
+    assert!(failure(&limited).starts_with("429: too many deliveries of this address were refused"));
+    assert_eq!(limited.headers()["retry-after"], "1");
+    // It is the address that waits, whatever it sends.
+    assert_eq!(signed.send(&fixture).await.status(), 429);
+}
+
+#[tokio::test]
+async fn without_a_secret_there_is_an_end_to_deliveries_of_an_address() {
+    let fixture = Fixture::new();
+    let delivery = Delivery::push(&payload('a'));
+    let mut taken = 0;
+    while taken < 10_000 && delivery.send(&fixture).await.status() == 202 {
+        taken += 1;
+    }
+    assert!((1000..10_000).contains(&taken), "{taken}");
 }
