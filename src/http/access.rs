@@ -209,6 +209,19 @@ pub fn check_origin(headers: &HeaderMap, public_url: &str) -> Result<(), Failure
     match is_ours {
         true => Ok(()),
         false => Err(Failure::new(
+/// Whether a content type names no charset, or UTF-8.
+pub fn is_utf8(value: Option<&HeaderValue>) -> bool {
+    let value = value.and_then(|value| value.to_str().ok()).unwrap_or("");
+    let parameters = value.split(';').skip(1);
+    let mut charsets = parameters
+        .filter_map(|parameter| parameter.split_once('='))
+        .filter(|(name, _)| name.trim().eq_ignore_ascii_case("charset"));
+    charsets.all(|(_, charset)| {
+        let charset = charset.trim().trim_matches('"');
+        charset.eq_ignore_ascii_case("utf-8") || charset.eq_ignore_ascii_case("utf8")
+    })
+}
+
             StatusCode::FORBIDDEN,
             "pages of other sites may not connect",
             "open the monitor at `public_url`, or set that key of the service file to the \

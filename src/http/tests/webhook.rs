@@ -267,3 +267,93 @@ async fn without_a_secret_there_is_an_end_to_deliveries_of_an_address() {
     }
     assert!((1000..10_000).contains(&taken), "{taken}");
 }
+
+#[tokio::test]
+async fn only_the_payload_itself_in_utf8_is_read() {
+    let fixture = Fixture::new();
+    let refusal = async |name: &str, value: &str, body: Vec<u8>| {
+        let response = warp::test::request()
+            .method("POST")
+            .path("/build/acme/hook")
+            .header("content-type", "application/json")
+            .header("x-github-event", "push")
+            .header(name, value)
+            .body(body)
+            .reply(&fixture.routes)
+            .await;
+        match response.status().as_u16() {
+            202 => "202".to_owned(),
+            _ => failure(&response),
+        }
+    };
+    let json = || serde_json::to_vec(&payload('a')).unwrap();
+    // 10 MiB of spaces, compressed to 10 KiB, are not unpacked.
+    let mut bomb = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    std::io::Write::write_all(&mut bomb, &vec![b' '; 10 << 20]).unwrap();
+    let bomb = bomb.finish().unwrap();
+    assert!(bomb.len() < 16 * 1024);
+    insta::assert_snapshot!(refusal("content-encoding", "gzip", bomb).await, @"415: the body is compressed, or encoded in another way; send the payload as it is, in UTF-8");
+    for coding in ["br", "deflate", "identity, gzip", ""] {
+        let refused = refusal("content-encoding", coding, json()).await;
+        assert!(refused.starts_with("415"), "{coding}");
+    }
+    assert_eq!(refusal("content-encoding", "Identity", json()).await, "202");
+    let with_charset = async |charset: &str| {
+        let mut delivery = Delivery::push(&payload('b'));
+        let content_type = format!("application/json; {charset}");
+        delivery.content_type = content_type.leak();
+        let response = delivery.send(&fixture).await;
+        match response.status().as_u16() {
+            202 => "202".to_owned(),
+            _ => failure(&response),
+        }
+    };
+    insta::assert_snapshot!(with_charset("charset=utf-16").await, @"415: the body is not in UTF-8; send the payload as it is, in UTF-8");
+    assert!(with_charset("Charset=\"latin1\"").await.starts_with("415"));
+    for utf8 in ["charset=utf-8", "charset=\"UTF-8\"", "boundary=x"] {
+        assert_eq!(with_charset(utf8).await, "202");
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_utf8_is_refused_in_a_form_too() {
+    let fixture = Fixture::new();
+    let refusal = async |content_type: &'static str, body: Vec<u8>| {
+        let delivery = Delivery {
+            content_type,
+            body,
+            ..Delivery::push(&Value::Null)
+        };
+        failure(&delivery.send(&fixture).await)
+    };
+    let form = "application/x-www-form-urlencoded";
+    insta::assert_snapshot!(refusal(form, b"payload={\"ref\":\"%FF\"}".to_vec()).await, @"400: the payload is not what GitHub sends for a push: invalid unicode code point at line 1 column 9; this is no push event of GitHub's");
+    insta::assert_snapshot!(refusal("application/json", b"{\"ref\":\"\xff\"}".to_vec()).await, @"400: the payload is not what GitHub sends for a push: invalid unicode code point at line 1 column 9; this is no push event of GitHub's");
+    insta::assert_snapshot!(refusal(form, b"a=b&c".to_vec()).await, @"400: the form has no field `payload`; GitHub sends the payload in it");
+    insta::assert_snapshot!(refusal(form, b"payload=%".to_vec()).await, @"400: the payload is not what GitHub sends for a push: expected value at line 1 column 1; this is no push event of GitHub's");
+}
+
+#[tokio::test]
+async fn json_nested_deeply_ends_nothing_but_its_request() {
+    let fixture = Fixture::new();
+    let answer = async |before: &str, open: &str, after: &str| {
+        let close = if open == "[" { "]" } else { "1}" };
+        let depth = 1_000_000;
+        let nest = format!("{}{}", open.repeat(depth), close.repeat(depth));
+        let mut delivery = Delivery::push(&Value::Null);
+        delivery.body = format!("{before}{nest}{after}").into_bytes();
+        delivery.send(&fixture).await
+    };
+    for open in ["[", "{\"a\":"] {
+        for before in ["", "{\"ref\":", "{\"commits\":", "{\"pusher\":", "{\"x\":"] {
+            let after = if before.is_empty() { "" } else { "}" };
+            let response = answer(before, open, after).await;
+            assert_eq!(response.status(), 400, "{before}{open}");
+            assert!(failure(&response).contains("the payload is not what GitHub sends"));
+        }
+    }
+    // What is not looked at does no harm.
+    let whole = payload('a').to_string();
+    let whole = format!("{},\"x\":", whole.strip_suffix('}').unwrap());
+    assert_eq!(answer(&whole, "[", "}").await.status(), 202);
+}

@@ -13,14 +13,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use serde::Deserialize;
+use percent_encoding::percent_decode;
 use warp::Filter;
 use warp::filters::BoxedFilter;
-use warp::http::header::CONTENT_TYPE;
+use warp::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use warp::http::{HeaderMap, StatusCode};
 
 use self::payload::Told;
-use super::access::is_type;
+use super::access::{is_type, is_utf8};
 use super::allowance::Allowance;
 use super::answer::{self, Answer, Response, respond};
 use super::body::{self, Body, Incoming};
@@ -147,6 +147,7 @@ async fn handle(
     incoming: Incoming,
 ) -> Result<(Outcome, Response), Failure> {
     let body = read(web, headers, incoming).await?;
+    check_coding(headers)?;
     let event = header(headers, "x-github-event").ok_or_else(|| {
         Failure::bad_request(
             "the header X-GitHub-Event is missing",
@@ -277,6 +278,29 @@ fn check_signature(secret: &[u8], headers: &HeaderMap, body: &[u8]) -> Result<()
     })
 }
 
+/// GitHub neither compresses a payload nor writes it in anything but UTF-8. What is signed is the
+/// body as it came, so no other form of it is guessed at.
+fn check_coding(headers: &HeaderMap) -> Result<(), Failure> {
+    let unsupported = |what: &str| {
+        Failure::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            format!("the body is {what}"),
+            "send the payload as it is, in UTF-8",
+        )
+    };
+    let coding = headers.get_all(CONTENT_ENCODING).iter();
+    if coding
+        .into_iter()
+        .any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
+    {
+        return Err(unsupported("compressed, or encoded in another way"));
+    }
+    match is_utf8(headers.get(CONTENT_TYPE)) {
+        true => Ok(()),
+        false => Err(unsupported("not in UTF-8")),
+    }
+}
+
 /// GitHub sends the payload as the body, or in a form as the field `payload`.
 fn json_of<'a>(headers: &HeaderMap, body: &'a [u8]) -> Result<Cow<'a, [u8]>, Failure> {
     let content_type = headers.get(CONTENT_TYPE);
@@ -290,17 +314,20 @@ fn json_of<'a>(headers: &HeaderMap, body: &'a [u8]) -> Result<Cow<'a, [u8]>, Fai
             "choose application/json as the webhook's content type on GitHub",
         ));
     }
-    #[derive(Deserialize)]
-    struct Form {
-        payload: String,
-    }
-    let form: Form = serde_urlencoded::from_bytes(body).map_err(|error| {
+    let mut fields = body.split(|byte| *byte == b'&');
+    let payload = fields.find_map(|field| field.strip_prefix(b"payload="));
+    let payload = payload.ok_or_else(|| {
         Failure::bad_request(
-            format!("the form cannot be read: {error}"),
-            "GitHub sends the payload in the field `payload`",
+            "the form has no field `payload`",
+            "GitHub sends the payload in it",
         )
     })?;
-    Ok(Cow::Owned(form.payload.into_bytes()))
+    let spaced: Vec<u8> = payload
+        .iter()
+        .map(|byte| if *byte == b'+' { b' ' } else { *byte })
+        .collect();
+    // Bytes, and not text: what is no UTF-8 is found where the JSON is read.
+    Ok(Cow::Owned(percent_decode(&spaced).collect()))
 }
 
 fn delivery_id(headers: &HeaderMap) -> Result<Option<String>, Failure> {
