@@ -18,6 +18,7 @@ mod filters;
 mod gc;
 mod github;
 mod health;
+mod hosts;
 mod legacy;
 mod live;
 mod monitor;

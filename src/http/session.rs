@@ -120,8 +120,7 @@ fn sign_in(
     peer: Option<Peer>,
 ) -> Answer {
     let config = web.service.config.borrow().clone();
-    let public_url = config.public_url.as_str();
-    check_own_page(headers, public_url)?;
+    check_own_page(headers, &config)?;
     let body = body?.bytes;
     expect_json(headers, &body)?;
     // What serde says of a token of the wrong type could hold a part of it.
@@ -160,7 +159,7 @@ fn sign_in(
     )
 )]
 fn sign_out(web: &Web, headers: &HeaderMap) -> Answer {
-    check_own_page(headers, web.service.config.borrow().public_url.as_str())?;
+    check_own_page(headers, &web.service.config.borrow())?;
     let mut response = view(web, false)?;
     for is_secure in [true, false] {
         set_cookie(&mut response, is_secure, "", Duration::ZERO);
