@@ -129,6 +129,9 @@ pub struct Metrics {
     pub status_corrections: Counter,
     pub log_bytes: Counter,
     pub live_clients: Gauge,
+    pub connections: Gauge,
+    /// Those of addresses that had as many as one may have.
+    pub connections_refused: Counter,
     /// 1 while Redis takes what is published.
     pub redis_connected: Gauge,
     pub redis_messages: Counter,
@@ -153,6 +156,8 @@ impl Default for Metrics {
             status_corrections: Counter::default(),
             log_bytes: Counter::default(),
             live_clients: Gauge::default(),
+            connections: Gauge::default(),
+            connections_refused: Counter::default(),
             redis_connected: Gauge::default(),
             redis_messages: Counter::default(),
             github: GithubMetrics::default(),
@@ -185,6 +190,16 @@ impl Default for Metrics {
             "live_clients",
             "Open WebSocket connections",
             metrics.live_clients.clone(),
+        );
+        registry.register(
+            "connections",
+            "Open connections of clients, WebSockets among them",
+            metrics.connections.clone(),
+        );
+        registry.register(
+            "connections_refused",
+            "Connections of clients that had as many as one address may have",
+            metrics.connections_refused.clone(),
         );
         registry.register(
             "redis_connected",
@@ -317,7 +332,8 @@ impl Metrics {
         self.statuses.get_or_create(&ByOutcome { outcome }).inc();
     }
 
-    /// `outcome`: `built`, `known`, `ignored`, `malformed` or `unsigned`.
+    /// `outcome`: `built`, `known`, `ignored`, `malformed`, `unsigned`, `limited` or
+    /// `failed`.
     pub fn delivered(&self, outcome: &'static str) {
         self.deliveries.get_or_create(&ByOutcome { outcome }).inc();
     }

@@ -112,6 +112,15 @@ impl Projects {
         }
     }
 
+    /// Git is to say where this repository's refs are.
+    pub fn look_at(&self, repository: RepositoryName) {
+        let heard = Heard {
+            out_of_order: true,
+            ..Heard::default()
+        };
+        self.heard(repository, heard);
+    }
+
     /// Somebody has asked for builds of this repository, and they were stored.
     pub fn asked(&self, repository: &RepositoryName) {
         let queues = BTreeSet::from([repository.clone()]);

@@ -234,6 +234,9 @@ pub struct Retention {
 pub struct Monitor {
     /// Whether builds are shown only to who has the API token.
     pub private: bool,
+    /// Names beside that of `public_url` under which it is opened.
+    #[serde(deserialize_with = "list::<HostName, _, _>")]
+    pub hosts: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]

@@ -3,6 +3,7 @@
 
 mod support;
 
+mod abuse;
 mod app;
 mod chaos;
 mod cli;

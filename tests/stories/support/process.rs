@@ -32,12 +32,17 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts the service on this machine.
+    /// Starts the service on this machine, with at most `files` open where that is said.
     ///
     /// # Errors
     /// Like [`Self::wait_for_ready`].
-    pub fn start(service_file: &Path, log: &Path) -> Result<Self, String> {
-        Self::wait_for_ready(serve(service_file), log, None)
+    pub fn start(service_file: &Path, log: &Path, files: Option<u64>) -> Result<Self, String> {
+        let serve = serve(service_file);
+        let command = match files {
+            Some(files) => with_files(files, &serve),
+            None => serve,
+        };
+        Self::wait_for_ready(command, log, None)
     }
 
     /// Starts the service on this machine, and sends SIGKILL after this time.
@@ -139,6 +144,23 @@ fn serve(service_file: &Path) -> Command {
         .env("RUST_LOG", "info,autobuilder=debug");
     super::clock::give(&mut command, service_file);
     command
+}
+
+/// The same by a shell that lowers how many files may be open, for good.
+fn with_files(files: u64, command: &Command) -> Command {
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-c", "ulimit -n \"$0\" && exec \"$@\""])
+        .arg(files.to_string())
+        .arg(command.get_program())
+        .args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
+    }
+    shell
 }
 
 /// A command of the program under test, which finds no configuration but what it is given.

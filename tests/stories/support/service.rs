@@ -33,6 +33,8 @@ pub struct Service {
     settings: Value,
     /// Where it runs, if not on this machine itself.
     nest: Option<Nest>,
+    /// How many files it may have open, if fewer than this test.
+    files: Option<u64>,
     process: Option<Process>,
     instance: String,
     pub(super) http: reqwest::Client,
@@ -51,17 +53,22 @@ impl Service {
 
     /// The same in a folder in which somebody else is already.
     pub fn start_in(folder: TempDir, changes: Value) -> Self {
-        Self::start_at(folder, None, changes)
+        Self::start_at(folder, None, None, changes)
+    }
+
+    /// Starts a service that may have this many files and connections open.
+    pub fn start_with_files(files: u64, changes: Value) -> Self {
+        Self::start_at(story_folder(), None, Some(files), changes)
     }
 
     /// The same in a container, with the service file that is made for one.
     pub fn start_nested(folder: TempDir, nest: Nest, changes: Value) -> Self {
         let mut settings = nest.settings();
         merge(&mut settings, changes);
-        Self::start_at(folder, Some(nest), settings)
+        Self::start_at(folder, Some(nest), None, settings)
     }
 
-    fn start_at(folder: TempDir, nest: Option<Nest>, changes: Value) -> Self {
+    fn start_at(folder: TempDir, nest: Option<Nest>, files: Option<u64>, changes: Value) -> Self {
         let mut settings = json!({
             "listen": "127.0.0.1:0",
             "data_directory": "./data",
@@ -89,6 +96,7 @@ impl Service {
             folder,
             settings,
             nest,
+            files,
             process: None,
             instance: String::new(),
             http: reqwest::Client::builder()
@@ -120,7 +128,7 @@ impl Service {
         let log = process::log_file(self.folder());
         let process = match &self.nest {
             Some(nest) => Process::start_nested(nest, &log)?,
-            None => Process::start(&self.service_file(), &log)?,
+            None => Process::start(&self.service_file(), &log, self.files)?,
         };
         self.instance.clone_from(&process.instance);
         self.process = Some(process);
