@@ -171,6 +171,24 @@ async fn a_build_that_writes_too_much_to_disk_is_stopped() {
 }
 
 #[tokio::test]
+async fn a_build_whose_disk_use_cannot_be_measured_is_stopped() {
+    // Docker cannot count what lies below a path that is too long for it.
+    let (service, build) = build_with(
+        json!({"docker": {"disk": "20MiB"}}),
+        "",
+        &format!(
+            "#!/bin/sh\n\
+             cd /; i=0; while [ $i -lt 40 ]; do i=$((i+1)); mkdir {name}; cd -P {name}; done\n\
+             {HOLD}{RESULT}",
+            name = "x".repeat(200)
+        ),
+    )
+    .await;
+    let reason = reason(&service, &build, "failed").await;
+    assert!(reason.contains("cannot be measured"), "{reason}");
+}
+
+#[tokio::test]
 async fn a_build_that_takes_too_long_is_stopped_and_its_output_kept() {
     let (service, build) = build_with(
         json!({}),
