@@ -156,6 +156,9 @@ pub struct Docker {
     pub pids: u64,
     #[serde(deserialize_with = "list::<Capability, _, _>")]
     pub cap_add: Vec<String>,
+    /// Of Docker's own; one that is in `cap_add` too stays.
+    #[serde(deserialize_with = "list::<Capability, _, _>")]
+    pub cap_drop: Vec<String>,
     /// Host name → address.
     #[serde(deserialize_with = "table::<HostName, HostAddress, _, _>")]
     pub extra_hosts: BTreeMap<String, String>,
@@ -375,6 +378,8 @@ impl Default for Docker {
             cpus: None,
             pids: 4096,
             cap_add: Vec::new(),
+            // By raw sockets a build could take the addresses of others on its network.
+            cap_drop: vec!["NET_RAW".to_owned()],
             extra_hosts: BTreeMap::new(),
             network: None,
             disk: None,

@@ -182,6 +182,11 @@ async fn an_upload_that_cannot_work_says_so() {
 }
 
 #[tokio::test]
+async fn an_engine_says_that_it_filters_system_calls() {
+    assert!(docker().await.has_seccomp().await.unwrap());
+}
+
+#[tokio::test]
 async fn containers_of_one_network_cannot_reach_each_other() {
     let docker = docker().await;
     let name = new_name();
