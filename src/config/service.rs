@@ -15,8 +15,9 @@ use super::secret::{Secret, Secrets};
 use super::values::{
     Capability, Cores, Count, DockerHost, DockerName, FilePath, GitBase, Grace, HostAddress,
     HostAndPort, HostName, HttpUrl, Image, Line, Listen, Memory, Network, Period, Size,
-    Superseding, VariableName, VariableValue, list, optional, table, via,
+    Superseding, VariableName, VariableValue, images, list, optional, table, via,
 };
+use crate::domain::images::AllowedImages;
 use crate::domain::kernel::{self, Kernel};
 use crate::domain::names::{BranchName, BuildId, RepositoryName, ScriptPath};
 use crate::domain::recipe::{Catalog, Format, Recipe, Supersede};
@@ -143,6 +144,9 @@ pub struct Docker {
     pub container_prefix: String,
     #[serde(deserialize_with = "via::<Image, _, _>")]
     pub default_image: String,
+    /// What builds may start from.
+    #[serde(deserialize_with = "images")]
+    pub images: AllowedImages,
     pub pull: Pull,
     /// By host, as it stands at the beginning of an image's name.
     #[serde(deserialize_with = "table::<HostAndPort, Registry, _, _>")]
@@ -372,6 +376,7 @@ impl Default for Docker {
             certificates: None,
             container_prefix: "autobuilder-".to_owned(),
             default_image: "ubuntu:16.04".to_owned(),
+            images: AllowedImages::default(),
             pull: Pull::Missing,
             registries: BTreeMap::new(),
             memory: 16 * bytesize::GIB,

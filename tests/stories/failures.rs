@@ -214,6 +214,26 @@ async fn an_image_that_is_nowhere_is_told_in_a_sentence() {
 }
 
 #[tokio::test]
+async fn an_image_that_is_no_longer_allowed_is_not_built_from_again() {
+    let (mut service, build) = build_with(
+        json!({}),
+        ", baseimage: 'autobuilder/debian:12'",
+        &format!("#!/bin/sh\n{RESULT}"),
+    )
+    .await;
+    service.wait_for(&build, "succeeded").await;
+    service.terminate();
+    service.change_settings(json!({"docker": {"images": ["docker.io/autobuilder/busybox:*"]}}));
+    service.start_again();
+    let again = service.rebuild(&build).await;
+    let reason = reason(&service, &again, "errored").await;
+    assert!(
+        reason.contains("autobuilder/debian:12") && reason.contains("docker.images"),
+        "{reason}"
+    );
+}
+
+#[tokio::test]
 async fn a_commit_that_was_forced_away_is_told_in_a_sentence() {
     let service = Service::start_with(json!({"builds": {"concurrency": 1}}));
     let app = service.tracked("acme/app").await;

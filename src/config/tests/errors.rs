@@ -122,6 +122,10 @@ fn each_kind_of_value_says_what_it_expects() {
         "docker: {host: 'unix:///var/run/docker.sock'}",
         "docker: {container_prefix: 'a/b'}",
         "docker: {default_image: 'a image'}",
+        "docker: {images: ['docker.io/library/ubuntu:*', '**', 'r.io:5000/**', '!r.io:5000/old/*']}",
+        "docker: {images: ['ubuntu:*', docker.io/library/ubuntu, 'ubuntu*', '[']}",
+        "docker: {images: ['!docker.io/**']}",
+        "docker: {default_image: debian, images: ['docker.io/library/ubuntu:*']}",
         "docker: {pull: allways}",
         "docker: {pull: [always]}",
         "docker: {registries: {'https://x': {username: a, password: b}}}",
@@ -216,6 +220,14 @@ fn each_kind_of_value_says_what_it_expects() {
         docker.container_prefix: found "a/b" | a name that Docker takes: letters, digits, -, _ and .
     docker: {default_image: 'a image'}
         docker.default_image: found "a image" | a container image such as ubuntu:16.04
+    docker: {images: ['docker.io/library/ubuntu:*', '**', 'r.io:5000/**', '!r.io:5000/old/*']}
+        fine
+    docker: {images: ['ubuntu:*', docker.io/library/ubuntu, 'ubuntu*', '[']}
+        docker.images.1: found "ubuntu:*" | whole names, with registry and tag, such as docker.io/library/ubuntu:*
+    docker: {images: ['!docker.io/**']}
+        docker.images: every pattern begins with !, so there is nothing that they exclude from | -
+    docker: {default_image: debian, images: ['docker.io/library/ubuntu:*']}
+        docker.default_image: docker.images does not allow debian | -
     docker: {pull: allways}
         docker.pull: found "allways" | missing | always | never
     docker: {pull: [always]}
