@@ -137,6 +137,20 @@ fn check_docker(config: &ServiceConfig, report: &mut Report) {
             "write https:// in docker.host, or leave the certificates out",
         );
     }
+    let shared = match config.docker.network.as_deref() {
+        Some("host") => {
+            "builds reach all that listens on the Docker host, on 127.0.0.1 too, and each other"
+        }
+        Some("bridge") => {
+            "builds reach each other, and every other container on Docker's own network"
+        }
+        _ => return,
+    };
+    report.warning(
+        &["docker", "network"],
+        shared,
+        "leave it out: a network is made on which builds cannot reach each other",
+    );
 }
 
 /// The images that the service file itself names.

@@ -702,3 +702,16 @@ fn check_looks_at_the_directory_that_a_service_file_names() {
     assert_eq!(findings.errors(), 1);
     assert!(check(&folder.path().join("nowhere"), &nothing).has_errors());
 }
+
+#[test]
+fn a_network_on_which_builds_are_not_kept_apart_is_warned_about() {
+    let network = |name: &str| told(&format!("{SOURCE}docker: {{network: {name}}}\n"));
+    assert_snapshot!(network("host"), @"
+    config.yaml:2:10: warning: docker.network: builds reach all that listens on the Docker host, on 127.0.0.1 too, and each other
+     2 | … network
+       |   ^^^^^^^
+       hint: leave it out: a network is made on which builds cannot reach each other
+    ");
+    assert!(network("bridge").contains("builds reach each other"));
+    assert_eq!(network("of-my-own"), "");
+}
