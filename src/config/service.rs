@@ -15,8 +15,9 @@ use super::secret::{Secret, Secrets};
 use super::values::{
     Capability, Cores, Count, DockerHost, DockerName, FilePath, GitBase, Grace, HostAddress,
     HostAndPort, HostName, HttpUrl, Image, Line, Listen, Memory, Network, Period, Size,
-    Superseding, VariableName, VariableValue, list, optional, table, via,
+    Superseding, VariableName, VariableValue, images, list, optional, table, via,
 };
+use crate::domain::images::AllowedImages;
 use crate::domain::kernel::{self, Kernel};
 use crate::domain::names::{BranchName, BuildId, RepositoryName, ScriptPath};
 use crate::domain::recipe::{Catalog, Format, Recipe, Supersede};
@@ -153,6 +154,9 @@ pub struct Docker {
     pub container_prefix: String,
     #[serde(deserialize_with = "via::<Image, _, _>")]
     pub default_image: String,
+    /// What builds may start from.
+    #[serde(deserialize_with = "images")]
+    pub images: AllowedImages,
     pub pull: Pull,
     /// By host, as it stands at the beginning of an image's name.
     #[serde(deserialize_with = "table::<HostAndPort, Registry, _, _>")]
@@ -166,6 +170,9 @@ pub struct Docker {
     pub pids: u64,
     #[serde(deserialize_with = "list::<Capability, _, _>")]
     pub cap_add: Vec<String>,
+    /// Of Docker's own; one that is in `cap_add` too stays.
+    #[serde(deserialize_with = "list::<Capability, _, _>")]
+    pub cap_drop: Vec<String>,
     /// Host name → address.
     #[serde(deserialize_with = "table::<HostName, HostAddress, _, _>")]
     pub extra_hosts: BTreeMap<String, String>,
@@ -383,12 +390,15 @@ impl Default for Docker {
             certificates: None,
             container_prefix: "autobuilder-".to_owned(),
             default_image: "ubuntu:16.04".to_owned(),
+            images: AllowedImages::default(),
             pull: Pull::Missing,
             registries: BTreeMap::new(),
             memory: 16 * bytesize::GIB,
             cpus: None,
             pids: 4096,
             cap_add: Vec::new(),
+            // By raw sockets a build could take the addresses of others on its network.
+            cap_drop: vec!["NET_RAW".to_owned()],
             extra_hosts: BTreeMap::new(),
             network: None,
             disk: None,

@@ -7,6 +7,7 @@ pub mod admission;
 pub mod app_key;
 pub mod build;
 pub mod delivery;
+pub mod images;
 pub mod kernel;
 pub mod mask;
 pub mod names;

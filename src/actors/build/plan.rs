@@ -125,6 +125,7 @@ pub fn container(
         pids: u32::try_from(limits.pids).ok(),
         disk: limits.disk,
         cap_add: config.docker.cap_add.clone(),
+        cap_drop: config.docker.cap_drop.clone(),
         extra_hosts: config.docker.extra_hosts.clone(),
         network,
     }

@@ -137,6 +137,12 @@ impl Preparation<'_> {
     async fn choose_image(&self) -> Result<(String, String, Option<Base>), Obstacle> {
         let Some(repository) = self.base_repository() else {
             let image = plan::image(&self.config, self.recipe);
+            // The list may be newer than the recipe.
+            if !self.config.docker.images.allows(&image) {
+                let allowed = &self.config.docker.images;
+                let reason = format!("image {image} is not allowed: docker.images lists {allowed}");
+                return Err(Failure::errored(reason).into());
+            }
             let id = self.make_sure_of_the_image(&image).await?;
             return Ok((image, id, None));
         };

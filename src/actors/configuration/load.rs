@@ -186,8 +186,9 @@ impl Load {
         }
         let last_good = self.service.store.configuration().await;
         let last_good = last_good.map_err(anyhow::Error::from)?.last_good;
+        let images = self.service.config.borrow().docker.images.clone();
         let resolved = tokio::task::spawn_blocking(move || {
-            let loaded = config::resolve(&files, &last_good);
+            let loaded = config::resolve(&files, &last_good, &images);
             let lines = lines(&loaded);
             (loaded, lines)
         });

@@ -182,7 +182,8 @@ impl State {
             .iter()
             .map(|(path, text)| (path.clone(), Ok(text.clone())))
             .collect();
-        let catalog = config::resolve(&files, &stored.last_good).catalog;
+        let images = self.sources.config.borrow().docker.images.clone();
+        let catalog = config::resolve(&files, &stored.last_good, &images).catalog;
         if self.replace_catalog(catalog) {
             tracing::info!(
                 files = stored.last_good.len(),

@@ -233,6 +233,12 @@ async fn look_at_docker(service: &Service, known: &mut Option<String>) -> Result
         platform = engine.platform,
         "docker answers"
     );
+    if let Ok(false) = service.docker.has_seccomp().await {
+        tracing::warn!(
+            "docker filters no system calls: a build can reach more of the kernel than it should; \
+             see `docker info`, under security options"
+        );
+    }
     *known = Some(engine.version);
     Ok(())
 }

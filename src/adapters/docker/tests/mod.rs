@@ -130,6 +130,25 @@ impl Container {
             .expect("whole log")
     }
 
+    /// Waits until the script has written this.
+    pub async fn says(&self, text: &str) {
+        let mut frames = self.docker.follow(&self.id, 0);
+        let mut said = Vec::new();
+        let waited = tokio::time::timeout(DEADLINE, async {
+            while let Some(frame) = frames.next().await {
+                let Frame::Chunk { bytes, .. } = frame.expect("the log goes on") else {
+                    break;
+                };
+                said.extend_from_slice(&bytes);
+                if String::from_utf8_lossy(&said).contains(text) {
+                    return true;
+                }
+            }
+            false
+        });
+        assert!(waited.await == Ok(true), "the script never said {text}");
+    }
+
     /// What a command in the container prints, asked by Docker's own client.
     pub fn exec(&self, command: &str) -> String {
         let output = Command::new("docker")
