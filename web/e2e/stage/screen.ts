@@ -1,5 +1,6 @@
-/** What a reader sees of a log, and does in it. */
+/** What a reader sees of the page, most of all of a log, and does in it. */
 import type { Page } from 'playwright-core';
+import { TOKEN } from './service';
 
 export const log = (page: Page) => page.getByRole('region', { name: 'Log', exact: true });
 
@@ -64,3 +65,17 @@ export async function search(page: Page, text: string): Promise<void> {
 }
 
 export const isLive = (page: Page) => page.locator('header .live', { hasText: /live/ });
+
+/** As the page's own form does. */
+export async function signIn(page: Page): Promise<void> {
+  await page.evaluate(
+    async (token) =>
+      fetch('/api/v1/session', {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ token }),
+      }),
+    TOKEN,
+  );
+  await page.reload();
+}
