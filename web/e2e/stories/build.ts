@@ -180,6 +180,41 @@ export function buildStories(): void {
     expect(asked.at(-1)).toMatch(/\/rebuild$/);
   });
 
+  it('has its link and checksums copied where the browser gives no clipboard, and says so each time', async () => {
+    const id = await stage.service.build(fresh(), 'main', RESULT);
+    const { artifacts } = await stage.service.reaches(id, 'succeeded');
+    // As on http, under a name of one's own.
+    const page = await stage.page(`/builds/${id}`, {
+      before: (page) =>
+        page.addInitScript(() => Object.defineProperty(navigator, 'clipboard', { value: undefined })),
+    });
+    const pasted = async () => {
+      await page.keyboard.press('/');
+      await page.keyboard.press('ControlOrMeta+a');
+      await page.keyboard.press('ControlOrMeta+v');
+      return page.getByRole('searchbox').inputValue();
+    };
+    await page.getByRole('button', { name: /checksum/ }).click();
+    expect(await pasted()).toBe(artifacts[0]?.sha256);
+    const announced = page.evaluateHandle(() => {
+      const said: string[] = [];
+      const region = document.querySelector('body > .unseen[role=status], #app > .unseen[role=status]');
+      if (!region) throw new Error('nothing is announced');
+      new MutationObserver((changes) => {
+        for (const { addedNodes } of changes)
+          for (const { textContent } of addedNodes) if (textContent) said.push(textContent);
+      }).observe(region, { childList: true, subtree: true });
+      return said;
+    });
+    const said = await announced;
+    for (let time = 1; time <= 2; time++) {
+      await page.getByRole('button', { name: /to this build/ }).click();
+      await until(async () => expect(await said.jsonValue()).toHaveLength(time));
+    }
+    expect(await said.jsonValue()).toEqual(['Copied', 'Copied']);
+    expect(await pasted()).toBe((await stage.service.one(id)).url);
+  });
+
   it('says what failed, and what to try', async () => {
     const page = await stage.page('/builds/none');
     await page.getByText('there is no build none').waitFor();
