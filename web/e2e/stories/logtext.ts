@@ -115,6 +115,48 @@ export function logTextStories(): void {
     await until(async () => expect(firstDifference((await copied(page)).trimEnd(), all)).toBeNull());
   });
 
+  it('is copied by a button as by a key, without moving, and never in place of what is selected beside it', async () => {
+    const id = await haystack();
+    const page = await stage.page(`/builds/${id}#L60`, {
+      permissions: ['clipboard-read', 'clipboard-write'],
+    });
+    await until(async () => expect(await isOnScreen(page, 62)).toBe(true));
+    const button = page.getByRole('button', { name: 'Copy selection' });
+    expect(await button.count()).toBe(0);
+    const selectLines = async () => {
+      const [above, below] = await Promise.all(
+        [60, 62].map((line) => page.locator(`[data-line="${line}"] .text`).boundingBox()),
+      );
+      if (!above || !below) throw new Error('there are no lines');
+      await page.mouse.move(above.x + 1, above.y + above.height / 2);
+      await page.mouse.down();
+      await page.mouse.move(below.x + 300, below.y + below.height / 2, { steps: 5 });
+      await page.mouse.up();
+    };
+    const top = async () => (await page.locator('.scroller').boundingBox())?.y;
+    const before = await top();
+    await selectLines();
+    await button.waitFor();
+    expect(await top()).toBe(before);
+    await button.click();
+    const lines = await plainLines(id, 60, 62);
+    await until(async () => expect(await copied(page)).toBe(lines));
+
+    const beside = page.locator('.facts').getByText('Make hay');
+    await beside.selectText();
+    await page.keyboard.press('ControlOrMeta+c');
+    await until(async () => expect(await copied(page)).toBe('Make hay'));
+    // What was selected last is what is meant.
+    await selectLines();
+    await page.keyboard.press('ControlOrMeta+c');
+    await until(async () => expect(await copied(page)).toBe(lines));
+    await beside.selectText();
+    await page.locator('.scroller').focus();
+    await page.keyboard.press('ControlOrMeta+a');
+    await page.keyboard.press('ControlOrMeta+c');
+    await until(async () => expect((await copied(page)).split('\n').length).toBeGreaterThan(10_000));
+  });
+
   it('can be had raw and as a file', async () => {
     const id = await haystack();
     const page = await stage.page(`/builds/${id}`);
