@@ -34,6 +34,26 @@ export function logStories(): void {
       .waitFor();
   });
 
+  it('tells of its errors in a place that was there before', async () => {
+    const id = await showcase();
+    let answer = () => {};
+    const asked = new Promise<void>((resolve) => (answer = resolve));
+    const page = await stage.page(`/builds/${id}`, {
+      before: (page) =>
+        page.route('**/search/marks?*', async (route) => {
+          await asked;
+          await route.continue();
+        }),
+    });
+    const status = log(page).getByRole('toolbar').getByRole('status');
+    await page.locator('[data-line]').first().waitFor();
+    expect(await status.innerText()).toBe('');
+    const before = await status.elementHandle();
+    answer();
+    await status.getByText(/\d+ errors/).waitFor();
+    expect(await status.evaluate((now, before) => now === before, before)).toBe(true);
+  });
+
   it('opens at the end where nothing failed, and at the line of the address', async () => {
     const id = await haystack();
     const total = (await stage.service.one(id)).log.lines;
