@@ -2,9 +2,11 @@ import type { Page } from 'playwright-core';
 import { expect, it } from 'vitest';
 import { stage } from '../stage/current';
 import { firstLine, goToLine, isOnScreen, log, search } from '../stage/screen';
+import { RESULT } from '../stage/service';
 import { until } from '../stage/wait';
 import { haystack } from './haystack';
 import { lineOf } from './showcase';
+import { fresh } from './writer';
 
 const searchStatus = (page: Page) => page.getByRole('search').getByRole('status');
 
@@ -105,6 +107,29 @@ export function logSearchStories(): void {
     await search(page, '"Quoted" [');
     await counts(/1 of 1|1 line/);
     stage.forgive(/400/);
+  });
+
+  it('is what the address says: a link to the page leaves it, and going back brings it again', async () => {
+    const name = fresh();
+    const build = async () => {
+      const id = await stage.service.build(name, 'main', `echo a needle; echo a needle\n${RESULT}`);
+      await stage.service.reaches(id, 'succeeded');
+      return id;
+    };
+    await build();
+    const page = await stage.page(`/builds/${await build()}`);
+    await page.getByText('a needle').first().waitFor();
+    await search(page, 'needle');
+    await until(async () => expect(await searchStatus(page).innerText()).toMatch(/of 2$/));
+    const hits = log(page).locator('.hit');
+    await hits.first().waitFor();
+    await page.locator('.facts a[aria-current=page]').click();
+    await page.waitForURL((url) => url.search === '');
+    await until(async () => expect(await page.getByRole('search').count()).toBe(0));
+    expect(await hits.count()).toBe(0);
+    await page.goBack();
+    await until(async () => expect(await page.getByRole('searchbox').inputValue()).toBe('needle'));
+    await hits.first().waitFor();
   });
 
   it('goes to the next match from what is on screen', async () => {
