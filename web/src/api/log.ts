@@ -1,5 +1,5 @@
 /** A build's log over HTTP: lines, bytes, search, times. Lines are numbered from 1, offsets count bytes from 0. */
-import { buildPath, json, reading, request } from './http';
+import { buildAddress, json, reading, request } from './http';
 import type { components } from './openapi';
 
 type Schemas = components['schemas'];
@@ -97,7 +97,7 @@ export function getLogTimes(
 }
 
 export function rawLogAddress(id: string): string {
-  return `${buildPath(id)}/log`;
+  return `${buildAddress(id)}/log`;
 }
 
 function askForLines<T>(
