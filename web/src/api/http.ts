@@ -3,9 +3,11 @@ import type {
   AskedBuild,
   Build,
   BuildList,
+  BuildsQuery,
   Caused,
   Configuration,
   Lane,
+  RepositoriesQuery,
   RepositoryList,
   Service,
   Session,
@@ -22,16 +24,6 @@ export class RequestFailed extends Error {
     super(what);
     this.name = 'RequestFailed';
   }
-}
-
-export interface BuildsQuery {
-  limit?: number;
-  before?: string | undefined;
-  repository?: string | undefined;
-  branch?: string | undefined;
-  /** States, comma separated; also the words `running` and `finished`. */
-  state?: string | undefined;
-  text?: string | undefined;
 }
 
 export function listBuilds(query: BuildsQuery, signal?: AbortSignal): Promise<BuildList> {

@@ -23,11 +23,7 @@ export interface LogQuery {
 /** The first match in a line. Columns and lengths are in bytes, columns from 1. */
 export type Match = Pick<Schemas['MatchView'], 'line' | 'column' | 'length'>;
 
-export interface Found {
-  matches: Match[];
-  /** Where to go on; null when the log was searched to its end. */
-  next: number | null;
-}
+export type Found = Pick<Schemas['FoundView'], 'next'> & { matches: Match[] };
 
 /** How many lines match, for each `bucket_lines` lines of the log. */
 export type Marks = Schemas['MarksView'];
