@@ -16,7 +16,7 @@ export const PIECE = 32 * 1024;
 /** Read before and after a piece, so that no sequence and no character is torn. */
 const BEFORE = 64;
 const AFTER = 3;
-const MAX_KEPT = 64;
+const MAX_KEPT = 16;
 const MAX_REQUESTS = 2;
 
 export interface Piece {
@@ -64,9 +64,13 @@ export class LongLine {
   private starts: number[] | null = null;
   private requests = new Map<number, AbortController>();
   private needed = new Set<number>();
-  private failed = false;
+  /** Whether it was drawn since it was last seen what is missing. */
+  private isDrawn = false;
+  /** What the service refused once, it is not asked for again by itself. */
+  private isRefused = false;
 
   constructor(
+    /** Asks until there is an answer, or a refusal. */
     private readonly fetchBytes: FetchBytes,
     /** Of its first byte in the log. */
     private readonly offset: number,
@@ -83,6 +87,7 @@ export class LongLine {
   cut(fromColumn: number, toColumn: number): { piece: number; column: number; content: Piece | null }[] {
     const starts = this.columnStarts();
     const found = [];
+    this.isDrawn = true;
     for (let piece = this.pieceAt(fromColumn); piece < this.count; piece++) {
       const column = starts[piece] ?? 0;
       if (column >= toColumn) break;
@@ -109,19 +114,21 @@ export class LongLine {
 
   /** Drops requests for what is no longer looked at; called after each drawing. */
   settle(): void {
+    if (!this.isDrawn) return;
+    this.isDrawn = false;
     for (const [piece, request] of this.requests) if (!this.needed.has(piece)) request.abort();
     for (const piece of this.needed) {
-      if (this.requests.size < MAX_REQUESTS && !this.failed) void this.read(piece);
+      if (this.requests.size < MAX_REQUESTS && !this.isRefused) void this.read(piece);
     }
     this.needed.clear();
   }
 
   retry(): void {
-    this.failed = false;
-    this.changed();
+    this.isRefused = false;
   }
 
-  close(): void {
+  /** It is looked at no more. */
+  leave(): void {
     for (const request of this.requests.values()) request.abort();
   }
 
@@ -176,8 +183,7 @@ export class LongLine {
       const style = this.pieces.get(piece - 1)?.shown.style ?? PLAIN;
       this.keep(piece, pieceOf(bytes, before, length, style), length);
     } catch {
-      // Tried again when it is next looked at, unless that is at once.
-      this.failed = !request.signal.aborted;
+      if (!request.signal.aborted) this.isRefused = true;
     }
     this.requests.delete(piece);
     this.changed();

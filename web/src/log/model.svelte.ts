@@ -111,7 +111,7 @@ export class LogModel {
   });
   readonly failure = $derived.by(() => {
     void this.version;
-    return this.store.error === null ? null : asFailure(this.store.error);
+    return this.store.error === null ? this.long.failure : asFailure(this.store.error);
   });
   /** Why there is no log any more. */
   readonly gone = $derived.by(() =>
@@ -175,7 +175,7 @@ export class LogModel {
     const { lines, total } = this;
     if (!lines) return;
     this.store.want(lines.first, lines.last);
-    this.long.settle();
+    this.long.want(this.longLines());
     if (preferences.times !== 'off') this.times.want(lines.first, lines.last, total);
     const { marks } = this.search;
     if (this.matcher?.needsService && marks) this.lineHits.want(lines.first, lines.last, marks);
@@ -373,9 +373,17 @@ export class LogModel {
   private textOf(line: number): LineText | null {
     const known = this.knownLine(line);
     if (!known) return null;
-    // Of a line that is still being written, its beginning is all that can be read.
-    const isWhole = !known.raw.cut || (this.live && line === this.total);
-    return isWhole ? known.text : (this.long.get(line) ?? known.text);
+    return (this.isLong(line) ? this.long.get(line) : null) ?? known.text;
+  }
+
+  /** Whether there is more of a line than its beginning; of one that is still being written no more can be read. */
+  private isLong(line: number): boolean {
+    return (this.knownLine(line)?.raw.cut ?? false) && !(this.live && line === this.total);
+  }
+
+  /** Those on screen. */
+  private longLines(): number[] {
+    return this.rows.flatMap((row) => (row.kind === 'line' && this.isLong(row.line) ? [row.line] : []));
   }
 
   private knownLine(line: number): Known | null {
