@@ -173,7 +173,7 @@ describe('what takes more than one column, or none', () => {
   it('knows where each character came from', () => {
     const { text, sources } = parseLine(`${ESC}31mab${ESC}0mc`);
     expect(text).toBe('abc');
-    expect(sources).toEqual([5, 6, 11]);
+    expect(sources).toEqual(Int32Array.of(5, 6, 11));
     expect(parseLine('plain').sources).toBeNull();
   });
 });

@@ -21,7 +21,7 @@ export interface ShownLine {
   /** In force after the line, and so at the start of the next. */
   readonly style: Style;
   /** For each UTF-16 unit of `text`, where in the line as it came it stands; null: at the same place. */
-  readonly sources: readonly number[] | null;
+  readonly sources: Int32Array | null;
 }
 
 /** The cursor moves no further than this on command: a number in a sequence must not fill the memory. */
@@ -95,13 +95,8 @@ class TerminalLine {
 
   shown(): ShownLine {
     const spans: Span[] = [];
-    const sources: number[] = [];
     let begin = 0;
     let from = 0;
-    for (let at = 0; at < this.cells.length; at++) {
-      const length = this.cells[at]?.length ?? 0;
-      for (let unit = 0; unit < length; unit++) sources.push(this.sources[at] ?? 0);
-    }
     for (let at = 1; at <= this.cells.length; at++) {
       if (at < this.cells.length && this.styles[at] === this.styles[begin]) continue;
       const text = this.cells.slice(begin, at).join('');
@@ -109,7 +104,14 @@ class TerminalLine {
       from += text.length;
       begin = at;
     }
-    return { text: this.cells.join(''), spans, style: this.style, sources };
+    const text = this.cells.join('');
+    const sources = new Int32Array(text.length);
+    let unit = 0;
+    for (const [at, { length }] of this.cells.entries()) {
+      sources.fill(this.sources[at] ?? 0, unit, unit + length);
+      unit += length;
+    }
+    return { text, spans, style: this.style, sources };
   }
 
   private put(character: string, width: number, source: number): void {

@@ -6,6 +6,7 @@
  * needs no knowledge of what was not read.
  */
 import { brokenSequenceAt, parseLine, type ShownLine } from './ansi';
+import { HitsIn } from './hits';
 import { PLAIN, type Style } from './sgr';
 import { Grid } from './widths';
 
@@ -22,12 +23,17 @@ const MAX_REQUESTS = 2;
 export interface Piece {
   readonly shown: ShownLine;
   readonly grid: Grid;
-  /** The piece as it came. */
-  readonly raw: string;
+  readonly hits: HitsIn;
 }
 
-/** Bytes of a line read around one piece of it, as text: what begins within the piece. */
-export function pieceOf(bytes: Uint8Array, before: number, length: number, style: Style = PLAIN): Piece {
+/** Bytes of a line read around one piece of it, as text: what begins within the piece, which is at this byte. */
+export function pieceOf(
+  bytes: Uint8Array,
+  before: number,
+  length: number,
+  begin: number,
+  style: Style = PLAIN,
+): Piece {
   let from = before;
   while (from < bytes.length && isContinuation(bytes[from])) from += 1;
   let to = Math.min(bytes.length, before + length);
@@ -40,7 +46,9 @@ export function pieceOf(bytes: Uint8Array, before: number, length: number, style
   const rest = broken === '' ? 0 : endOfSequence(broken, text);
   const raw = text.slice(rest);
   const shown = parseLine(raw, style);
-  return { shown, grid: new Grid(shown.text), raw };
+  const skipped = new TextEncoder().encode(text.slice(0, rest)).length;
+  const within = { from: begin + from - before + skipped, to: begin + to - before };
+  return { shown, grid: new Grid(shown.text), hits: new HitsIn(raw, shown, within) };
 }
 
 function isContinuation(byte: number | undefined): boolean {
@@ -181,7 +189,7 @@ export class LongLine {
     try {
       const bytes = await this.fetchBytes(this.offset + begin - before, limit, request.signal);
       const style = this.pieces.get(piece - 1)?.shown.style ?? PLAIN;
-      this.keep(piece, pieceOf(bytes, before, length, style), length);
+      this.keep(piece, pieceOf(bytes, before, length, begin, style), length);
     } catch {
       if (!request.signal.aborted) this.isRefused = true;
     }

@@ -6,7 +6,7 @@ import { PiecedText } from './text';
 const LENGTH = 100_000;
 const settled = () => new Promise((resolve) => setTimeout(resolve, 5));
 const numbers = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, at) => from + at);
-const nothing = { find: null, selected: null };
+const nothing = { search: null, selected: null };
 
 /** A log of long lines, and a page that draws those in view whenever something has changed. */
 function page(answers: () => boolean = () => true) {

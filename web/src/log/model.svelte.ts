@@ -15,12 +15,11 @@ import type { Build } from '../api/types';
 import { hasEnded } from '../model/states';
 import { preferences } from '../shell/preferences.svelte';
 import { parseLine } from './ansi';
-import type { Hit } from './drawing';
 import { ERRORS, isError } from './errors';
 import { Finder, type SearchService } from './finder.svelte';
 import { goneFor } from './gone';
 import { parseLineHash, type LineRange } from './hash';
-import { Matcher, shownRanges } from './hits';
+import { Matcher, shownRanges, type Search } from './hits';
 import { Layout, sectionsOf, stepOfKey } from './layout';
 import { LineHits } from './linehits';
 import { MAX_LINE_LENGTH, type LogLine } from './lines';
@@ -453,7 +452,7 @@ export class LogModel {
 
   private partOf(line: number, text: LineText, part: number): Part {
     const marks = {
-      find: this.finderOf(line),
+      search: this.searchIn(line),
       selected: selectedIn(this.selecting.selection, line),
     };
     const { place } = this;
@@ -462,16 +461,12 @@ export class LogModel {
     return text.window(from, from + place.columns, marks);
   }
 
-  private finderOf(line: number): ((raw: string, shown: ReturnType<typeof parseLine>) => Hit[]) | null {
+  private searchIn(line: number): Search | null {
     const { matcher } = this;
-    if (!matcher) return null;
-    const current = this.search.current?.line === line;
-    const first = this.lineHits.at(line);
-    return (raw, shown) =>
-      shownRanges(shown, matcher.find(raw, first)).map((range, at) => ({
-        ...range,
-        current: current && at === 0,
-      }));
+    const { current } = this.search;
+    return (
+      matcher && { matcher, first: this.lineHits.at(line), current: current?.line === line ? current : null }
+    );
   }
 
   private timeOf(line: number): string {
