@@ -183,6 +183,26 @@ it('cannot be made long by a number', () => {
   expect(shown(`${ESC}999999999Gb`).length).toBeLessThanOrEqual(MAX_COLUMNS + 1);
 });
 
+it('moves back to any place of a line, however long that is', () => {
+  const long = 'x'.repeat(2 * MAX_COLUMNS);
+  expect(shown(`${long}\r${ESC}${MAX_COLUMNS + 10}Gyz`).indexOf('yz')).toBe(MAX_COLUMNS + 9);
+});
+
+describe('a line of which each sequence asks for many cells', () => {
+  it.each([
+    ['erasing to the cursor', 'x'.repeat(MAX_COLUMNS), `${ESC}1K`],
+    ['erasing some', `${'x'.repeat(MAX_COLUMNS)}\r`, `${ESC}9999X`],
+    ['deleting one', `${'x'.repeat(MAX_COLUMNS)}\r`, `${ESC}P`],
+    ['writing far out', '', `${ESC}9999Gx\r${ESC}K`],
+  ])('is drawn as far as that is little work, and keeps its colours: %s', (_, begin, sequence) => {
+    const end = `\r${ESC}2K${ESC}31mend`;
+    expect(coloured(begin + sequence.repeat(10) + end)).toEqual([['end', { fg: 1 }]]);
+    const much = coloured(begin + sequence.repeat(1_000) + end);
+    expect(much[0]).toEqual(['end', { fg: 1 }]);
+    expect(much).toHaveLength(2);
+  });
+});
+
 it.each([
   ['text', 4],
   ['text\x1b', 4],

@@ -77,7 +77,7 @@ export class HitsIn {
   private indexOf({ column, length }: Match, found: readonly TextRange[]): number | null {
     if (!this.bytes) return 0;
     const begin = column - 1;
-    if (begin >= this.bytes.to || begin + length <= this.bytes.from) return null;
+    if (begin + length <= this.bytes.from) return null;
     const place = indexOfByte(this.raw, begin - this.bytes.from);
     return found.findIndex(({ from, to }) => from <= place && place < to);
   }
