@@ -189,6 +189,29 @@ async fn a_build_whose_disk_use_cannot_be_measured_is_stopped() {
 }
 
 #[tokio::test]
+async fn a_source_that_would_lie_over_the_containers_own_folders_is_refused() {
+    // A configuration's path cannot name a hidden folder; the service file can.
+    let hidden = "acme/.autobuilder";
+    let service = Service::start_with(json!({
+        "kernels": {"repositories": {hidden: {"script": "build.sh"}}},
+    }));
+    for name in ["acme/proc", "acme/sys", "acme/dev", hidden] {
+        let repository = match name == hidden {
+            true => service.repository(name),
+            false => service.tracked(name).await,
+        };
+        // What the runner would say of a script that has succeeded.
+        repository.commit(&[("result", "exit 0\n"), ("spool", "all is well\n")]);
+        let build = service
+            .push_script(&repository, &format!("#!/bin/sh\n{RESULT}"))
+            .await;
+        let reason = reason(&service, &build, "failed").await;
+        let folder = name.trim_start_matches("acme");
+        assert!(reason.contains(folder), "{reason}");
+    }
+}
+
+#[tokio::test]
 async fn a_build_that_takes_too_long_is_stopped_and_its_output_kept() {
     let (service, build) = build_with(
         json!({}),

@@ -83,6 +83,9 @@ impl Preparation<'_> {
         for unmasked in plan::masker(&self.config, Some(self.build)).unmasked() {
             self.note(unmasked.to_string());
         }
+        if let Some(problem) = plan::no_place_for_source(self.build, self.recipe) {
+            return Err(Failure::failed(problem).into());
+        }
         // An incremental kernel's source is in its image; what it needs more its script fetches.
         let source = match self.base_repository() {
             Some(_) => {

@@ -149,11 +149,9 @@ impl Pump {
 
     /// After a kill, or when the container was stopped behind our back.
     async fn rest_of_stopped(&mut self) -> Result<Message, DockerError> {
-        let mut rest = std::pin::pin!(
-            self.service
-                .docker
-                .spool_of_stopped(&self.name, self.offset)
-        );
+        let max_log = self.service.config.borrow().builds.max_log;
+        let docker = &self.service.docker;
+        let mut rest = std::pin::pin!(docker.spool_of_stopped(&self.name, self.offset, max_log));
         while let Some(frame) = rest.next().await {
             match frame {
                 Ok(Frame::Chunk {

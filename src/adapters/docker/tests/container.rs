@@ -139,7 +139,7 @@ async fn a_container_that_somebody_starts_again_runs_nothing_again() {
         state.exit_code == Some(125)
     })
     .await;
-    let log = Log::read(container.docker.spool_of_stopped(&container.id, 0))
+    let log = Log::read(container.docker.spool_of_stopped(&container.id, 0, MAX_LOG))
         .await
         .unwrap();
     assert_eq!(log.text(), "once\n");

@@ -75,12 +75,14 @@ pub fn spec() -> ContainerSpec {
     }
 }
 
+pub const MAX_LOG: u64 = 1 << 30;
+
 pub fn job(script: &str) -> Job {
     Job {
         folder: "/".to_owned(),
         arguments: ["/bin/sh", "-c", script].map(str::to_owned).to_vec(),
         environment: Vec::new(),
-        max_log: 1 << 30,
+        max_log: MAX_LOG,
     }
 }
 
