@@ -214,6 +214,9 @@ pub struct Builds {
     /// Bytes.
     #[serde(deserialize_with = "via::<Size, _, _>")]
     pub max_artifact: u64,
+    /// Bytes of a commit's files, without its history.
+    #[serde(deserialize_with = "via::<Size, _, _>")]
+    pub max_source: u64,
     #[serde(deserialize_with = "table::<VariableName, VariableValue, _, _>")]
     pub environment: BTreeMap<String, String>,
     pub secrets: Secrets,
@@ -414,6 +417,7 @@ impl Default for Builds {
             supersede: Supersede::All,
             max_log: bytesize::GIB,
             max_artifact: 8 * bytesize::GIB,
+            max_source: 16 * bytesize::GIB,
             environment: BTreeMap::new(),
             secrets: Secrets::default(),
         }

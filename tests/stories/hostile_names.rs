@@ -124,6 +124,10 @@ async fn no_hostile_name_gets_through_any_door() {
             let path = format!("/api/v1/builds/{name_in_address}/{verb}");
             refused(verb, &name, &service.post(&path, json!({})).await);
         }
+        if name.len() > 4096 {
+            // A longer message closes the connection.
+            continue;
+        }
         let mut live = service.live().await;
         live.send(json!({"type": "follow", "build": name, "offset": 0}))
             .await;
@@ -202,6 +206,47 @@ async fn a_configuration_with_hostile_names_is_a_finding() {
         assert!(named(part), "{part}: {findings:?}");
     }
     assert_eq!(files_below(&service.path("data")), before);
+}
+
+#[tokio::test]
+async fn a_commit_of_too_many_bytes_is_not_checked_out() {
+    let service = Service::start_with(json!({"builds": {"max_source": "1MiB"}}));
+    let app = service.tracked("acme/app").await;
+    let two = "x".repeat(1024 * 1024);
+    let commit = app.commit(&[("build.sh", "#!/bin/sh\n"), ("large", &two)]);
+    let build = service.pushed(&app.push("main")).await;
+    let failed = service.wait_for(&build, "failed").await;
+    assert_eq!(
+        failed["reason"],
+        format!(
+            "commit {} of acme/app holds files of 1.0 MiB, more than builds.max_source (1.0 MiB)",
+            &commit[..10]
+        )
+    );
+    assert!(!service.log(&build).await.contains("checked out"));
+}
+
+#[tokio::test]
+async fn a_checkout_that_uses_up_the_disk_is_stopped() {
+    // It takes the connection and says nothing, so that the fetch goes on and on.
+    let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", server.local_addr().unwrap());
+    let mut service = Service::start_with(json!({"github": {"git_url": url}}));
+    let app = service.tracked("acme/app").await;
+    let build = service.push_script(&app, "#!/bin/sh\n").await;
+    service.wait_for_log(&build, "fetching acme/app").await;
+    // As if others had filled it: more than any disk has left.
+    service.change_settings(json!({"min_free_disk": "1000TiB"}));
+    let errored = service.wait_for(&build, "errored").await;
+    let reason = errored["reason"].as_str().unwrap();
+    let begins = "stopped while it was checked out: data_directory has ";
+    assert!(reason.starts_with(begins), "{reason}");
+    let builds = service.path("data/tmp/autobuilder");
+    until("its folder is removed", async || {
+        let left = fs::read_dir(&builds).unwrap().count();
+        (left == 0).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -16,12 +16,16 @@ use crate::domain::build::Build;
 use crate::domain::kernel::{Base, Kernel};
 use crate::domain::names::{CommitSha, RepositoryName};
 use crate::domain::recipe::{Format, Recipe};
-use crate::service::{Service, TemporaryFolder};
+use crate::service::{Disk, Full, Service, TemporaryFolder};
 use crate::store::StoreError;
 
 /// How often a name that a left-over container holds is tried, and the pause between.
 const NAME_TRIES: u32 = 40;
 const NAME_PAUSE: Duration = Duration::from_millis(250);
+
+/// How often it is looked how much room a checkout has left, and where it writes.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+const WRITTEN_TO: [&str; 2] = ["data_directory", "temp_directory"];
 
 /// A container that holds the runner and the source, created and not started.
 pub struct Prepared {
@@ -176,11 +180,25 @@ impl Preparation<'_> {
             .temporary_folder(&self.build.id)
             .map_err(Failure::errored)?;
         let progress = |line: &str| self.note(line.to_owned());
-        self.service
-            .git
-            .checkout(repository, commit, reference, folder.path(), &progress)
-            .await
-            .map_err(|error: GitError| Failure::errored(error))?;
+        let (git, max_source) = (&self.service.git, self.config.builds.max_source);
+        let checkout = async {
+            git.check_size(repository, commit, max_source, &progress)
+                .await?;
+            git.checkout(repository, commit, reference, folder.path(), &progress)
+                .await
+        };
+        tokio::select! {
+            checked_out = checkout => checked_out.map_err(|error| match error {
+                GitError::TooLarge { .. } => Failure::failed(error),
+                error => Failure::errored(error),
+            })?,
+            full = self.room_is_used_up() => {
+                if let Err(error) = git.clear(repository).await {
+                    tracing::warn!(%repository, %error, "cannot tidy a mirror");
+                }
+                return Err(Failure::errored(format!("stopped while it was checked out: {full}")));
+            }
+        };
         find_script(folder.path(), self.recipe.script.as_str()).map_err(|why| {
             Failure::failed(format!(
                 "{} is not a file of commit {}: {why}",
@@ -189,6 +207,23 @@ impl Preparation<'_> {
             ))
         })?;
         Ok(folder)
+    }
+
+    /// Ends when a checkout has come too near to the end of the disk. What was full before it began
+    /// is not its fault.
+    async fn room_is_used_up(&self) -> Full {
+        let mut began_full = None;
+        loop {
+            let config = Arc::clone(&self.service.config.borrow());
+            let look = move || Disk::look(&config, None, None).full;
+            let full = tokio::task::spawn_blocking(look).await.ok().flatten();
+            let full = full.filter(|full| WRITTEN_TO.contains(&full.folder.name));
+            match full {
+                Some(full) if began_full == Some(false) => return full,
+                full => began_full = began_full.or(Some(full.is_some())),
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
     }
 
     async fn make_sure_of_the_image(&self, image: &str) -> Result<String, Failure> {

@@ -129,6 +129,12 @@ impl Git {
         }
     }
 
+    /// Removes what a command left in the mirror that nobody waited for.
+    pub async fn clear(&self, repository: &RepositoryName) -> Result<(), GitError> {
+        let mirror = self.mirror(repository);
+        self.hold(repository, &mirror).await.map(drop)
+    }
+
     /// Waits until nobody works on the mirror, for who holds something that others want meanwhile.
     pub async fn idle(&self, repository: &RepositoryName) {
         let mirror = self.mirror(repository);
