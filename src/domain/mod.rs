@@ -10,6 +10,7 @@ pub mod delivery;
 pub mod kernel;
 pub mod mask;
 pub mod names;
+pub mod panic;
 pub mod paths;
 pub mod publication;
 pub mod push;
