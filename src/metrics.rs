@@ -64,6 +64,8 @@ pub struct Moment {
     pub oldest_status: f64,
     /// Bytes that each folder has left.
     pub free_disk: Vec<(&'static str, u64)>,
+    /// Repositories whose queue is left alone.
+    pub standing_still: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -123,6 +125,7 @@ pub struct Metrics {
     actor_restarts: Family<ByActor, Counter>,
     deliveries: Family<ByOutcome, Counter>,
     statuses: Family<ByOutcome, Counter>,
+    standing_still: Gauge<u64, AtomicU64>,
     statuses_waiting: Gauge<u64, AtomicU64>,
     oldest_status: Gauge<f64, AtomicU64>,
     free_disk: Family<ByFolder, Gauge<u64, AtomicU64>>,
@@ -150,6 +153,7 @@ impl Default for Metrics {
             actor_restarts: Family::default(),
             deliveries: Family::default(),
             statuses: Family::default(),
+            standing_still: Gauge::default(),
             statuses_waiting: Gauge::default(),
             oldest_status: Gauge::default(),
             free_disk: Family::default(),
@@ -249,6 +253,11 @@ impl Default for Metrics {
             metrics.actor_restarts.clone(),
         );
         registry.register(
+            "repositories_standing_still",
+            "Repositories whose queue failed again and again and is left alone for a while",
+            metrics.standing_still.clone(),
+        );
+        registry.register(
             "webhook_deliveries",
             "Webhooks, by what became of them",
             metrics.deliveries.clone(),
@@ -301,6 +310,7 @@ impl Metrics {
         self.builds_running.set(count(State::is_running));
         self.statuses_waiting.set(moment.statuses_waiting);
         self.oldest_status.set(moment.oldest_status);
+        self.standing_still.set(moment.standing_still);
         for &(folder, free) in &moment.free_disk {
             self.free_disk.get_or_create(&ByFolder { folder }).set(free);
         }
@@ -361,10 +371,12 @@ mod tests {
             ],
             statuses_waiting: 2,
             oldest_status: 1.5,
+            standing_still: 1,
             free_disk: vec![("data_directory", 7)],
         });
         for line in [
             "autobuilder_statuses_waiting 2\n",
+            "autobuilder_repositories_standing_still 1\n",
             "autobuilder_statuses_oldest_waiting_seconds 1.5\n",
             "autobuilder_statuses_total{outcome=\"reported\"} 1\n",
             "autobuilder_status_corrections_total 0\n",

@@ -9,9 +9,9 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent
 use tokio_util::task::AbortOnDropHandle;
 
 use super::build::{self, BuildActor, Interruption};
-use super::filter;
 use super::projects::{self, CancelError};
-use super::supervision::{self, failure};
+use super::supervision::{self, Task, failure};
+use super::{filter, log};
 use crate::domain::build::{Build, Cause, State as BuildState};
 use crate::domain::names::{BuildId, RepositoryName};
 use crate::domain::paths::Decision;
@@ -21,6 +21,7 @@ use crate::store::{Facts, StoreError, Transition};
 
 pub struct Project;
 
+#[cfg_attr(feature = "faults", derive(strum::IntoStaticStr, strum::VariantNames))]
 pub enum Message {
     /// The store holds builds that this project may not know.
     Look,
@@ -40,6 +41,8 @@ pub enum Message {
     AwaitedLeft(BuildId),
     /// From a build's actor: it has reached an end, or waits again as its second attempt.
     Left(Box<Build>),
+    /// The same of one whose actor failed; or why that could not be stored.
+    GivenUp(Result<Box<Build>, String>),
 }
 
 pub struct Arguments {
@@ -79,6 +82,8 @@ enum Stage {
     /// Waits for a place.
     Ready,
     Running(ActorRef<build::Message>),
+    /// Its actor failed, and what that left is being cleared away.
+    Leaving(#[expect(dead_code, reason = "held to be aborted")] AbortOnDropHandle<()>),
 }
 
 impl Actor for Project {
@@ -131,6 +136,14 @@ impl Actor for Project {
             }
             Message::AwaitedLeft(build) => state.look_at_awaited(&build).await?,
             Message::Left(build) => state.left(*build).await?,
+            Message::GivenUp(Ok(build)) => {
+                let entry = state.builds.get(&build.sequence);
+                // It may have been cancelled meanwhile.
+                if entry.is_some_and(|entry| matches!(entry.stage, Stage::Leaving(_))) {
+                    state.left(*build).await?;
+                }
+            }
+            Message::GivenUp(Err(why)) => return Err(why.into()),
         }
         state.compare_next(&myself);
         state.offer_first_of_each_lane();
@@ -139,25 +152,29 @@ impl Actor for Project {
 
     async fn handle_supervisor_evt(
         &self,
-        _: ActorRef<Message>,
+        myself: ActorRef<Message>,
         event: SupervisionEvent,
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
         let Some((who, why)) = failure(&event) else {
             return Ok(());
         };
-        let lost = state.builds.values().find(
+        let lost = state.builds.values_mut().find(
             |entry| matches!(&entry.stage, Stage::Running(actor) if actor.get_id() == who.get_id()),
         );
         let Some(lost) = lost else { return Ok(()) };
-        let (build, sequence) = (lost.build.id.clone(), lost.build.sequence);
+        let (service, build) = (Arc::clone(&state.service), lost.build.id.clone());
         tracing::error!(%build, reason = why, "a build's actor failed");
-        state.service.metrics.actor_restarted("build");
-        state.builds.remove(&sequence);
-        let build =
-            build::give_up_attempt(&state.service, &build, "an internal error ended it").await?;
-        state.left(build).await?;
-        state.offer_first_of_each_lane();
+        service.metrics.actor_restarted("build");
+        let work = async move {
+            let how = "an internal error ended it";
+            let given_up = build::give_up_attempt(&service, &build, how).await;
+            let build = given_up.map(Box::new);
+            Message::GivenUp(build.map_err(|error| error.to_string()))
+        };
+        let panicked = |why| Message::GivenUp(Err(why));
+        let task = supervision::run(Task::GiveUpAttempt, &myself, work, panicked);
+        lost.stage = Stage::Leaving(task);
         Ok(())
     }
 }
@@ -166,19 +183,21 @@ impl State {
     /// Takes in builds from the store that are not known yet: new ones, or, after a restart, all.
     async fn look(&mut self, myself: &ActorRef<Message>) -> Result<(), ActorProcessingErr> {
         let repository = self.repository.clone();
-        for build in self
-            .service
-            .store
+        let store = &self.service.store;
+        let found = store
             .unfinished_after(repository, self.looked_up_to)
-            .await?
-        {
+            .await?;
+        if self.looked_up_to == 0 {
+            let running = found.iter().filter(|build| build.state.is_running());
+            let running = running.map(|build| build.id.clone()).collect();
+            let repository = self.repository.clone();
+            self.projects
+                .cast(projects::Message::TakenOver(repository, running))?;
+        }
+        for build in found {
             let sequence = build.sequence;
             self.looked_up_to = sequence;
             if build.state.is_running() {
-                self.projects.cast(projects::Message::TakenOver(
-                    self.repository.clone(),
-                    build.id.clone(),
-                ))?;
                 let note = (build.state == BuildState::Preparing)
                     .then(|| "the service was restarted: preparing from the beginning".to_owned());
                 self.run(myself, build, note).await?;
@@ -212,13 +231,11 @@ impl State {
     /// Finds out, beside the queue, whether the recipe is for what the push changed. Nothing is
     /// stored until that is known: after a restart it is found out again.
     fn decide(&self, myself: &ActorRef<Message>, build: &Build) -> Stage {
-        let (service, build, myself) = (Arc::clone(&self.service), build.clone(), myself.clone());
-        let task = tokio::spawn(async move {
-            let id = build.id.clone();
-            let decision = filter::decide(service, build).await;
-            let _ = myself.cast(Message::Decided(id, decision));
-        });
-        Stage::Undecided(AbortOnDropHandle::new(task))
+        let (service, build) = (Arc::clone(&self.service), build.clone());
+        let (id, same) = (build.id.clone(), build.id.clone());
+        let work = async move { Message::Decided(id, filter::decide(service, build).await) };
+        let panicked = |why| Message::Decided(same, filter::not_applied(why));
+        Stage::Undecided(supervision::run(Task::Decide, myself, work, panicked))
     }
 
     /// Only what is to be built takes the place of older builds.
@@ -294,7 +311,9 @@ impl State {
         };
         let (service, panicked) = (Arc::clone(&self.service), compared.clone());
         let ask = async move { compared(is_newer(&service, &newer, &older).await) };
-        self.comparing = Some(supervision::run(myself, ask, |_| panicked(false)));
+        self.comparing = Some(supervision::run(Task::CompareCommits, myself, ask, |_| {
+            panicked(false)
+        }));
     }
 
     fn supersede_rule(&self, build: &Build) -> Supersede {
@@ -329,7 +348,11 @@ impl State {
                 }
                 Ok(())
             }
-            Stage::Undecided(_) | Stage::Behind | Stage::Awaits(_) | Stage::Ready => self
+            Stage::Undecided(_)
+            | Stage::Behind
+            | Stage::Awaits(_)
+            | Stage::Ready
+            | Stage::Leaving(_) => self
                 .end_without_actor(sequence, &id, BuildState::Superseded, reason)
                 .await
                 .map(|_| ()),
@@ -397,8 +420,8 @@ impl State {
             note,
             project: myself.clone(),
         };
-        match BuildActor::spawn_linked(None, BuildActor, arguments, myself.get_cell()).await {
-            Ok((actor, _)) => {
+        match supervision::spawn(BuildActor, arguments, myself.get_cell()).await {
+            Ok(actor) => {
                 self.builds.insert(
                     build.sequence,
                     Entry {
@@ -505,17 +528,30 @@ impl State {
         to: BuildState,
         reason: String,
     ) -> Result<bool, ActorProcessingErr> {
+        if let Some(entry) = self.builds.get_mut(&sequence) {
+            // What still works for it is stopped first.
+            entry.stage = Stage::Behind;
+        }
+        // One that could not start, or waits for its second attempt, has a log.
+        let log = match self.service.store.build(id.clone()).await {
+            Ok(build) => log::leave(&self.service, &build, to, Some(&reason)).await,
+            Err(_) => None,
+        };
         let transition = Transition {
             build: id.clone(),
             to,
             reason: Some(reason),
-            known: Facts::default(),
+            known: Facts {
+                log,
+                ..Facts::default()
+            },
         };
         let ended = match self.service.store.transition(transition).await {
             Ok(_) => true,
             Err(StoreError::Refused { .. } | StoreError::NoBuild(_)) => false,
             Err(error) => return Err(error.into()),
         };
+        self.service.logs.closed(id);
         self.builds.remove(&sequence);
         self.projects
             .cast(projects::Message::Gone(self.repository.clone(), id.clone()))?;

@@ -11,6 +11,7 @@ pub mod images;
 pub mod kernel;
 pub mod mask;
 pub mod names;
+pub mod panic;
 pub mod paths;
 pub mod publication;
 pub mod push;

@@ -53,6 +53,7 @@ pub use waiting::Waiting;
 
 use crate::domain::build::State;
 use crate::domain::names::BuildId;
+use crate::domain::panic;
 
 /// Connections for reading. Two cores keep about two of them busy.
 const READERS: usize = 4;
@@ -99,6 +100,11 @@ pub enum StoreError {
          start this release's service once, which brings it up to date"
     )]
     OlderSchema { found: i64, known: i64 },
+    #[error("database: {0}")]
+    Panicked(String),
+    /// The transaction in which it was to be written failed.
+    #[error("{0}")]
+    NotWritten(String),
     #[error("the database is closed")]
     Closed,
 }
@@ -154,6 +160,20 @@ impl Store {
         self.shared.revision.subscribe()
     }
 
+    /// What keeps the database from being written, if anything does.
+    pub fn problem(&self) -> Option<String> {
+        self.shared.writer.problem()
+    }
+
+    /// Whether it can be written again, when nothing else has tried since it could not.
+    pub async fn try_to_write(&self) -> Result<()> {
+        self.write(|connection| {
+            connection.execute("UPDATE instance SET revision = revision", [])?;
+            Ok(())
+        })
+        .await
+    }
+
     /// Answers when what `change` did is on disk, or with its error and nothing done.
     async fn write<T: Send + 'static>(
         &self,
@@ -175,11 +195,33 @@ impl Store {
             // The query's own, because it goes on when nobody waits for it any more.
             let _place = place;
             let connection = lock(&shared.readers).pop().ok_or(StoreError::Closed)?;
-            let result = query(&connection);
-            lock(&shared.readers).push(connection);
-            result
+            let reader = Reader {
+                connection: Some(connection),
+                shared: &shared,
+            };
+            match &reader.connection {
+                Some(connection) => query(connection),
+                None => Err(StoreError::Closed),
+            }
         });
-        work.await.map_err(|_| StoreError::Closed)?
+        work.await.map_err(|error| match error.try_into_panic() {
+            Ok(panic) => StoreError::Panicked(panic::in_words(panic.as_ref())),
+            Err(_) => StoreError::Closed,
+        })?
+    }
+}
+
+/// Gives the connection back when it is dropped, by a panic as well.
+struct Reader<'a> {
+    connection: Option<Connection>,
+    shared: &'a Shared,
+}
+
+impl Drop for Reader<'_> {
+    fn drop(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            lock(&self.shared.readers).push(connection);
+        }
     }
 }
 

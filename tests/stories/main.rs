@@ -13,6 +13,8 @@ mod configuration_repository;
 mod container;
 mod dependencies;
 mod failures;
+#[cfg(feature = "faults")]
+mod faults;
 mod history;
 mod hooks;
 mod hostile_names;

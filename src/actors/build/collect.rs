@@ -15,10 +15,9 @@ pub async fn collect(
     service: Arc<Service>,
     build: Build,
     recipe: Arc<Recipe>,
-    myself: ActorRef<Message>,
-) {
-    let result = fetch(&service, &build, &recipe).await;
-    let _ = myself.cast(Message::Collected(result));
+    _: ActorRef<Message>,
+) -> Message {
+    Message::Collected(fetch(&service, &build, &recipe).await)
 }
 
 async fn fetch(service: &Service, build: &Build, recipe: &Recipe) -> Result<Artifact, Failure> {

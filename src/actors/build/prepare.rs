@@ -58,7 +58,7 @@ pub async fn prepare(
     build: Build,
     recipe: Arc<Recipe>,
     myself: ActorRef<Message>,
-) {
+) -> Message {
     let config = Arc::clone(&service.config.borrow());
     let preparation = Preparation {
         service: &service,
@@ -67,11 +67,11 @@ pub async fn prepare(
         recipe: &recipe,
         myself: &myself,
     };
-    let _ = myself.cast(match preparation.run().await {
+    match preparation.run().await {
         Ok(prepared) => Message::Prepared(Ok(prepared)),
         Err(Obstacle::Failure(failure)) => Message::Prepared(Err(failure)),
         Err(Obstacle::NoBase(missing)) => Message::NoBase(missing),
-    });
+    }
 }
 
 struct Preparation<'a> {

@@ -59,7 +59,12 @@ pub struct Chunk {
     _permit: OwnedSemaphorePermit,
 }
 
-pub async fn pump(service: Arc<Service>, build: Build, offset: u64, myself: ActorRef<Message>) {
+pub async fn pump(
+    service: Arc<Service>,
+    build: Build,
+    offset: u64,
+    myself: ActorRef<Message>,
+) -> Message {
     let name = plan::container_name(&service.config.borrow(), &build.id);
     let mut pump = Pump {
         service,
@@ -69,8 +74,7 @@ pub async fn pump(service: Arc<Service>, build: Build, offset: u64, myself: Acto
         permits: Arc::new(Semaphore::new(PERMITS)),
         limit_told: false,
     };
-    let last = pump.run().await;
-    let _ = pump.myself.cast(last);
+    pump.run().await
 }
 
 struct Pump {

@@ -28,6 +28,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use self::load::{Ending, Reading};
 use super::root;
+use super::supervision::{self, Task};
 use crate::config::{self, Configuration as Wanted, FileState, Loaded, ServiceConfig};
 use crate::domain::build::State as BuildState;
 use crate::domain::recipe::Catalog;
@@ -37,6 +38,7 @@ use crate::store::StoredConfiguration;
 
 pub struct Configuration;
 
+#[cfg_attr(feature = "faults", derive(strum::IntoStaticStr, strum::VariantNames))]
 pub enum Message {
     /// A file below one of the watched folders changed.
     Touched,
@@ -226,15 +228,13 @@ impl State {
         self.heard = false;
         let (wanted, stop) = (self.wanted(), CancellationToken::new());
         let next = load::next(Arc::clone(&self.service), wanted.clone(), stop.clone());
-        let myself = myself.clone();
-        let work = tokio::spawn(async move {
-            let result = next.await.map(|reading| reading.map(Box::new));
-            let _ = myself.cast(Message::Read(result));
-        });
+        let work = async move { Message::Read(next.await.map(|reading| reading.map(Box::new))) };
+        let panicked = |why| Message::Read(Err(anyhow::Error::msg(why)));
+        let work = supervision::run(Task::LoadConfiguration, myself, work, panicked);
         self.round = Some(Round {
             wanted,
             stop,
-            _work: AbortOnDropHandle::new(work),
+            _work: work,
         });
     }
 

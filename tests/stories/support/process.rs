@@ -131,6 +131,11 @@ impl Process {
         end(&mut self.child, Duration::from_secs(15))
     }
 
+    /// How it has ended, if it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
+    }
+
     pub fn id(&self) -> u32 {
         self.child.id()
     }
@@ -143,6 +148,10 @@ fn serve(service_file: &Path) -> Command {
         .arg(service_file)
         .env("RUST_LOG", "info,autobuilder=debug");
     super::clock::give(&mut command, service_file);
+    let faults = service_file.with_file_name("faults");
+    if faults.exists() {
+        command.env("AUTOBUILDER_FAULTS", faults);
+    }
     command
 }
 
@@ -268,16 +277,19 @@ fn ready(line: &str) -> Option<(SocketAddr, String)> {
 }
 
 /// Lines of a service's log that should not be there: panics and errors. Whatever a build or an
-/// outsider does wrong is no error of the service.
-pub fn complaints(log: &str) -> Vec<String> {
+/// outsider does wrong is no error of the service. Some stories expect errors, and name a text of each.
+pub fn complaints(log: &str, expected: &[&str]) -> Vec<String> {
     let is_complaint = |line: &str| {
         let level = serde_json::from_str::<Value>(line)
             .ok()
             .map(|line| line["level"].clone());
-        level.is_some_and(|level| level == "ERROR") || line.contains("panicked at")
+        // What a panic said follows in the next line.
+        let has_panicked = expected.is_empty() && line.contains("panicked at");
+        level.is_some_and(|level| level == "ERROR") || has_panicked
     };
     log.lines()
         .filter(|line| is_complaint(line))
+        .filter(|line| !expected.iter().any(|text| line.contains(text)))
         .map(str::to_owned)
         .collect()
 }

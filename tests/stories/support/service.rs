@@ -14,6 +14,7 @@ use super::nest::Nest;
 use super::process::{self, Output, Process};
 use super::repository::Repository;
 use super::watch::Watch;
+use super::within;
 
 pub const TOKEN: &str = "a-token-for-changes";
 pub const WEBHOOK_SECRET: &str = "a-secret-shared-with-github";
@@ -37,6 +38,8 @@ pub struct Service {
     files: Option<u64>,
     process: Option<Process>,
     instance: String,
+    /// Texts of errors that this story's service may log.
+    expected: Vec<&'static str>,
     pub(super) http: reqwest::Client,
     _watch: Watch,
 }
@@ -99,6 +102,7 @@ impl Service {
             files,
             process: None,
             instance: String::new(),
+            expected: Vec::new(),
             http: reqwest::Client::builder()
                 .no_proxy()
                 .timeout(ANSWER_LIMIT)
@@ -153,6 +157,27 @@ impl Service {
     /// Ends it as an operator would: SIGTERM.
     pub fn terminate(&mut self) -> ExitStatus {
         self.process.take().expect("it runs").terminate()
+    }
+
+    /// Waits until it has ended by itself.
+    pub async fn wait_for_end(&mut self, limit: Duration) -> ExitStatus {
+        let process = self.process.as_mut().expect("it runs");
+        let ended = within(limit, "the service ends by itself", async || {
+            process.ended()
+        })
+        .await;
+        self.process = None;
+        ended
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        let process = self.process.as_mut();
+        process.is_some_and(|process| process.ended().is_none())
+    }
+
+    /// Errors with any of these texts are part of the story, and so are panics.
+    pub fn expect_errors(&mut self, texts: &[&'static str]) {
+        self.expected.extend(texts);
     }
 
     /// Kills it as soon as the store says that a build is in this state. False when the build had
@@ -421,7 +446,7 @@ impl Drop for Service {
             containers::remove_all_of(&self.instance);
         }
         let log = self.own_log();
-        problems.extend(process::complaints(&log));
+        problems.extend(process::complaints(&log, &self.expected));
         if failed || !problems.is_empty() {
             eprintln!("---- the service's log\n{log}----");
         }
