@@ -95,11 +95,14 @@ pub fn is_open(method: &Method, path: &str) -> bool {
 /// only, or is polled by what was made for the older service.
 fn is_of_machines(path: &str) -> bool {
     let segments: Vec<&str> = path.strip_prefix('/').unwrap_or(path).split('/').collect();
-    match segments[..] {
-        ["healthz" | "readyz" | "metrics"] | ["build", _, "hook"] | ["hook", _] => true,
-        ["build", "status" | "history" | "sync"] | ["build", "history", "full"] => true,
-        _ => false,
-    }
+    matches!(
+        segments[..],
+        ["healthz" | "readyz" | "metrics"]
+            | ["build", _, "hook"]
+            | ["hook", _]
+            | ["build", "status" | "history" | "sync"]
+            | ["build", "history", "full"]
+    )
 }
 
 /// Passes requests that bear the API token, or come from a browser that was signed in with it.
@@ -290,8 +293,10 @@ mod tests {
 
     #[test]
     fn only_pages_of_the_same_host_or_the_public_address_connect() {
-        let mut config = ServiceConfig::default();
-        config.public_url = "https://builds.example.org".to_owned().try_into().unwrap();
+        let mut config = ServiceConfig {
+            public_url: "https://builds.example.org".to_owned().try_into().unwrap(),
+            ..ServiceConfig::default()
+        };
         config.monitor.hosts = vec!["box.lan".to_owned()];
         let allowed = |origin: &str, host: &str| {
             let headers = headers(&[("origin", origin), ("host", host)]);

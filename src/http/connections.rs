@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use rustix::process::{Resource, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -106,8 +106,10 @@ impl Drop for Place {
 pub fn open_files() -> usize {
     let mut limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {
-        let mut raised = limit.clone();
-        raised.current = limit.maximum;
+        let raised = Rlimit {
+            current: limit.maximum,
+            ..limit
+        };
         match setrlimit(Resource::Nofile, raised) {
             Ok(()) => limit.current = limit.maximum,
             Err(error) => tracing::warn!(%error, "the limit of open files stays as it is"),

@@ -66,8 +66,10 @@ mod tests {
 
     #[test]
     fn names_that_no_stranger_owns_are_ours() {
-        let mut config = ServiceConfig::default();
-        config.public_url = "https://Builds.example.org".to_owned().try_into().unwrap();
+        let mut config = ServiceConfig {
+            public_url: "https://Builds.example.org".to_owned().try_into().unwrap(),
+            ..ServiceConfig::default()
+        };
         config.monitor.hosts = vec!["box.lan".to_owned()];
         let is_ours = |host: &str| {
             let mut headers = HeaderMap::new();
