@@ -528,14 +528,20 @@ impl State {
         to: BuildState,
         reason: String,
     ) -> Result<bool, ActorProcessingErr> {
+        let build = self.service.store.build(id.clone()).await.ok();
         if let Some(entry) = self.builds.get_mut(&sequence) {
-            // What still works for it is stopped first.
+            let may_become = |build: &Build| build.state.may_become(to);
+            if matches!(entry.stage, Stage::Leaving(_)) && !build.as_ref().is_some_and(may_become) {
+                // Whoever clears it away ends it.
+                return Ok(false);
+            }
+            // What still works for it is stopped.
             entry.stage = Stage::Behind;
         }
         // One that could not start, or waits for its second attempt, has a log.
-        let log = match self.service.store.build(id.clone()).await {
-            Ok(build) => log::leave(&self.service, &build, to, Some(&reason)).await,
-            Err(_) => None,
+        let log = match &build {
+            Some(build) => log::leave(&self.service, build, to, Some(&reason)).await,
+            None => None,
         };
         let transition = Transition {
             build: id.clone(),
