@@ -11,6 +11,8 @@ mod builds;
 mod configuration;
 mod failure;
 mod filters;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod gc;
 mod github;
 mod health;
