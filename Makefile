@@ -15,7 +15,7 @@ build: web ## the service, with the monitor in it: target/release/autobuilder
 check: web/node_modules/.package-lock.json ## formatting, lints, types, licences, shell scripts; changes nothing
 	scripts/setup build check-tools
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets -- --deny warnings
+	cargo clippy --workspace --all-targets --all-features -- --deny warnings
 	cargo deny --log-level error check licenses bans sources
 	shellcheck $$(grep -lE '^#!.*(bash|sh)$$' -r scripts .ci examples)
 	scripts/check-docs
@@ -24,10 +24,10 @@ check: web/node_modules/.package-lock.json ## formatting, lints, types, licences
 test: web ## everything, with a real Docker engine
 	scripts/setup build docker image test-images registry redis chromium sqlite faketime schemathesis
 	cd web && npm test
-	cargo build --package autobuilder
+	cargo build --package autobuilder --features faults
 	scripts/with-docker npm --prefix web run test:e2e
 	cargo test --workspace --exclude autobuilder
-	scripts/with-docker cargo test --package autobuilder --no-fail-fast
+	scripts/with-docker cargo test --package autobuilder --features faults --no-fail-fast
 
 bench: ## speed and memory, beside a raw Docker client; QUICK=1 for the version of a minute
 	scripts/bench
@@ -35,13 +35,12 @@ bench: ## speed and memory, beside a raw Docker client; QUICK=1 for the version 
 bench-monitor: ## the monitor in Chromium, over a log of ten million lines; QUICK=1 for a million
 	scripts/bench-monitor
 
-chaos: ## the service killed 200 times over a stream of pushes, then asked what its API allows; KILLS=n, SEED=n, EXAMPLES=n
-	scripts/setup build docker test-images
-	AUTOBUILDER_CHAOS_KILLS=$(or $(KILLS),200) AUTOBUILDER_CHAOS_SEED=$(SEED) \
-		scripts/with-docker cargo test --package autobuilder --test stories chaos:: -- --nocapture
-	scripts/setup schemathesis
-	AUTOBUILDER_API_EXAMPLES=$(or $(EXAMPLES),500) \
-		scripts/with-docker cargo test --package autobuilder --test stories openapi:: -- --nocapture
+chaos: ## the service killed 200 times, each part of it failing, and its API asked at random; KILLS=n, SEED=n, EXAMPLES=n
+	scripts/setup build docker test-images redis schemathesis
+	AUTOBUILDER_CHAOS_KILLS=$(or $(KILLS),200) AUTOBUILDER_CHAOS_SEED=$(SEED) AUTOBUILDER_ALL_FAULTS=1 \
+		AUTOBUILDER_API_EXAMPLES=$(or $(EXAMPLES),500) \
+		scripts/with-docker cargo test --package autobuilder --features faults --test stories -- \
+		chaos:: faults:: openapi:: --nocapture --test-threads 1
 
 fuzz: ## an hour for each parser of what strangers write; MINUTES=n for another time
 	scripts/fuzz

@@ -64,6 +64,8 @@ pub struct Moment {
     pub oldest_status: f64,
     /// Bytes that each folder has left.
     pub free_disk: Vec<(&'static str, u64)>,
+    /// Repositories whose queue is left alone.
+    pub standing_still: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -123,12 +125,16 @@ pub struct Metrics {
     actor_restarts: Family<ByActor, Counter>,
     deliveries: Family<ByOutcome, Counter>,
     statuses: Family<ByOutcome, Counter>,
+    standing_still: Gauge<u64, AtomicU64>,
     statuses_waiting: Gauge<u64, AtomicU64>,
     oldest_status: Gauge<f64, AtomicU64>,
     free_disk: Family<ByFolder, Gauge<u64, AtomicU64>>,
     pub status_corrections: Counter,
     pub log_bytes: Counter,
     pub live_clients: Gauge,
+    pub connections: Gauge,
+    /// Those of addresses that had as many as one may have.
+    pub connections_refused: Counter,
     /// 1 while Redis takes what is published.
     pub redis_connected: Gauge,
     pub redis_messages: Counter,
@@ -147,12 +153,15 @@ impl Default for Metrics {
             actor_restarts: Family::default(),
             deliveries: Family::default(),
             statuses: Family::default(),
+            standing_still: Gauge::default(),
             statuses_waiting: Gauge::default(),
             oldest_status: Gauge::default(),
             free_disk: Family::default(),
             status_corrections: Counter::default(),
             log_bytes: Counter::default(),
             live_clients: Gauge::default(),
+            connections: Gauge::default(),
+            connections_refused: Counter::default(),
             redis_connected: Gauge::default(),
             redis_messages: Counter::default(),
             github: GithubMetrics::default(),
@@ -185,6 +194,16 @@ impl Default for Metrics {
             "live_clients",
             "Open WebSocket connections",
             metrics.live_clients.clone(),
+        );
+        registry.register(
+            "connections",
+            "Open connections of clients, WebSockets among them",
+            metrics.connections.clone(),
+        );
+        registry.register(
+            "connections_refused",
+            "Connections of clients that had as many as one address may have",
+            metrics.connections_refused.clone(),
         );
         registry.register(
             "redis_connected",
@@ -232,6 +251,11 @@ impl Default for Metrics {
             "actor_restarts",
             "Actors that failed and were started again",
             metrics.actor_restarts.clone(),
+        );
+        registry.register(
+            "repositories_standing_still",
+            "Repositories whose queue failed again and again and is left alone for a while",
+            metrics.standing_still.clone(),
         );
         registry.register(
             "webhook_deliveries",
@@ -286,6 +310,7 @@ impl Metrics {
         self.builds_running.set(count(State::is_running));
         self.statuses_waiting.set(moment.statuses_waiting);
         self.oldest_status.set(moment.oldest_status);
+        self.standing_still.set(moment.standing_still);
         for &(folder, free) in &moment.free_disk {
             self.free_disk.get_or_create(&ByFolder { folder }).set(free);
         }
@@ -317,7 +342,8 @@ impl Metrics {
         self.statuses.get_or_create(&ByOutcome { outcome }).inc();
     }
 
-    /// `outcome`: `built`, `known`, `ignored`, `malformed` or `unsigned`.
+    /// `outcome`: `built`, `known`, `ignored`, `malformed`, `unsigned`, `limited` or
+    /// `failed`.
     pub fn delivered(&self, outcome: &'static str) {
         self.deliveries.get_or_create(&ByOutcome { outcome }).inc();
     }
@@ -345,10 +371,12 @@ mod tests {
             ],
             statuses_waiting: 2,
             oldest_status: 1.5,
+            standing_still: 1,
             free_disk: vec![("data_directory", 7)],
         });
         for line in [
             "autobuilder_statuses_waiting 2\n",
+            "autobuilder_repositories_standing_still 1\n",
             "autobuilder_statuses_oldest_waiting_seconds 1.5\n",
             "autobuilder_statuses_total{outcome=\"reported\"} 1\n",
             "autobuilder_status_corrections_total 0\n",

@@ -11,7 +11,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::actors::{self, Sources};
 use crate::adapters::docker::{Docker, DockerSettings};
-use crate::adapters::git::{self, Git};
+use crate::adapters::git::Git;
 use crate::adapters::github::Github;
 use crate::adapters::hub::Hub;
 use crate::config::{self, ServiceConfig};
@@ -59,17 +59,16 @@ pub async fn serve(service_file: &Path) -> anyhow::Result<()> {
         catalog: catalog_sender,
         loaded: loaded_sender,
     };
-    let (projects, root, mut root_ended) =
-        actors::start(Arc::clone(&service), sources, readiness_sender).await?;
+    let mut tree = actors::start(Arc::clone(&service), sources, readiness_sender).await?;
     let (stop, stopped) = oneshot::channel::<()>();
     let address = listener.local_addr()?;
     let shutdown = async {
         let _ = stopped.await;
     };
-    let http = tokio::spawn(http::serve(
+    let mut http = tokio::spawn(http::serve(
         listener,
         Arc::clone(&service),
-        projects,
+        tree.projects.clone(),
         shutdown,
     ));
     tracing::info!(%address, instance = service.store.instance(), "ready");
@@ -79,14 +78,18 @@ pub async fn serve(service_file: &Path) -> anyhow::Result<()> {
             tracing::info!(signal = signal?, "stopping; builds that run are taken over at the next start");
             Ok(())
         }
-        _ = &mut root_ended => Err(anyhow::anyhow!("an actor fails again and again; the log says which and why")),
+        why = tree.failed() => Err(anyhow::Error::msg(why)),
+        ended = &mut http => Err(match ended {
+            Ok(()) => anyhow::anyhow!("the HTTP server has ended by itself"),
+            Err(error) => anyhow::Error::new(error).context("the HTTP server failed"),
+        }),
     };
     drop(stop);
-    if tokio::time::timeout(grace, http).await.is_err() {
+    // One that was waited for to its end may not be asked again.
+    if !http.is_finished() && tokio::time::timeout(grace, http).await.is_err() {
         tracing::warn!("some connections did not end within shutdown_grace");
     }
-    root.stop(None);
-    let _ = tokio::time::timeout(grace, root_ended).await;
+    tree.stop(grace).await;
     outcome
 }
 
@@ -148,7 +151,7 @@ fn open(
         service::github::github_observer(&metrics),
     );
     let git = Git::with_provider(
-        git::Settings::new(&now.github.git_url, directory.mirrors()),
+        service::github::git_settings(&now, directory.mirrors()),
         Some(service::github::git_credentials(&github)),
     )?;
     let hub = Hub::new(directory.hub_token(), service::hub::hub_observer(&metrics));
@@ -166,6 +169,7 @@ fn open(
         readiness,
         webhooks: Webhooks::default(),
         obstacles: watch::Sender::new(Vec::new()),
+        standstills: Default::default(),
         publishing: Default::default(),
         legacy: Default::default(),
         disk: watch::Sender::new(Disk::look(&now, None, None)),

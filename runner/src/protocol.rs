@@ -11,6 +11,8 @@ use std::fmt;
 pub const FOLDER: &str = "/.autobuilder";
 /// The runner's own program.
 pub const PROGRAM: &str = "/.autobuilder/runner";
+/// The same program once it runs, whatever the script has put in the file's place since.
+pub const RUNNING: &str = "/proc/1/exe";
 /// What to run; read and removed before the script starts, because it holds secrets.
 pub const JOB: &str = "/.autobuilder/job";
 /// All the bytes that the script wrote, up to the limit.

@@ -12,7 +12,6 @@ use crate::service::Service;
 /// changed. Where that cannot be told the build is made: one too many costs time, one too few is
 /// missed.
 pub async fn decide(service: Arc<Service>, build: Build) -> Decision {
-    let not_applied = |why: String| Decision::Build(format!("not applied: {why}"));
     let files = match changed_files(&service, &build).await {
         Ok(files) => files,
         Err(why) => return not_applied(why),
@@ -30,6 +29,11 @@ pub async fn decide(service: Arc<Service>, build: Build) -> Decision {
             not_applied("an internal error".to_owned())
         }
     }
+}
+
+/// What cannot be told is built.
+pub fn not_applied(why: String) -> Decision {
+    Decision::Build(format!("not applied: {why}"))
 }
 
 /// The files, or why any file may have changed.

@@ -3,6 +3,7 @@
 //! One task at its own pace: what Redis does not take in time is missed, and nothing waits for it.
 //! After a pause the connection is made again, and the present is told once more.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
 
+use super::supervision::{self, Task};
 use crate::adapters::redis::{Redis, RedisError};
 use crate::config::secret::Secret;
 use crate::service::Service;
@@ -17,9 +19,10 @@ use crate::service::legacy::{Event, Feed};
 
 pub struct LegacyTopics;
 
+#[cfg_attr(feature = "faults", derive(strum::IntoStaticStr, strum::VariantNames))]
 pub enum Message {
     /// The task that publishes came to an end, which it does only by a fault.
-    Ended,
+    Ended(String),
 }
 
 const STATUS: &str = "autobuilder-current";
@@ -49,24 +52,22 @@ impl Actor for LegacyTopics {
         myself: ActorRef<Message>,
         (service, url): (Arc<Service>, Secret),
     ) -> Result<Self::State, ActorProcessingErr> {
-        let publishing = tokio::spawn(async move { publish(&service, &url).await });
-        Ok(AbortOnDropHandle::new(tokio::spawn(async move {
-            let _ = AbortOnDropHandle::new(publishing).await;
-            let _ = myself.cast(Message::Ended);
-        })))
+        let publish = async move { match publish(&service, &url).await {} };
+        let task = Task::PublishToRedis;
+        Ok(supervision::run(task, &myself, publish, Message::Ended))
     }
 
     async fn handle(
         &self,
         _myself: ActorRef<Message>,
-        Message::Ended: Message,
+        Message::Ended(why): Message,
         _state: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
-        Err("the task that publishes to redis has ended".into())
+        Err(why.into())
     }
 }
 
-async fn publish(service: &Arc<Service>, url: &Secret) {
+async fn publish(service: &Arc<Service>, url: &Secret) -> Infallible {
     let connected = &service.metrics.redis_connected;
     let (mut pause, mut is_away) = (FIRST_PAUSE, false);
     loop {
@@ -98,10 +99,7 @@ async fn publish(service: &Arc<Service>, url: &Secret) {
 }
 
 /// Tells what happens until Redis fails.
-async fn tell(
-    service: &Arc<Service>,
-    redis: &Redis,
-) -> Result<std::convert::Infallible, RedisError> {
+async fn tell(service: &Arc<Service>, redis: &Redis) -> Result<Infallible, RedisError> {
     let mut feed = Feed::new(service);
     let mut ping = interval(PING_EVERY);
     ping.set_missed_tick_behavior(MissedTickBehavior::Delay);

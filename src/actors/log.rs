@@ -15,16 +15,26 @@
 use std::io;
 use std::sync::Arc;
 
-use super::build::plan;
+use tokio::sync::OwnedMutexGuard;
+
+use super::build::{plan, verdict};
 use crate::domain::build::{Build, State};
 use crate::domain::names::BuildId;
+use crate::domain::time::Timestamp;
 use crate::log::LogWriter;
 use crate::service::Service;
 
 pub struct Log {
     build: BuildId,
     /// `None` while a blocking thread writes.
-    writer: Option<LogWriter>,
+    held: Option<Held>,
+}
+
+/// A thread that writes outlives an actor that is killed meanwhile: with the writer it keeps the
+/// turn, for which the next one waits.
+struct Held {
+    writer: LogWriter,
+    _turn: OwnedMutexGuard<()>,
 }
 
 impl Log {
@@ -32,13 +42,18 @@ impl Log {
     pub async fn open(service: &Arc<Service>, build: &Build) -> anyhow::Result<Self> {
         let id = build.id.clone();
         let (service, build) = (Arc::clone(service), build.clone());
-        let writer = tokio::task::spawn_blocking(move || {
+        let turn = service.logs.turn(&id).await;
+        let held = tokio::task::spawn_blocking(move || {
             let masker = plan::masker(&service.config.borrow(), Some(&build));
-            service.logs.write(&build, masker)
+            let writer = service.logs.write(&build, masker)?;
+            io::Result::Ok(Held {
+                writer,
+                _turn: turn,
+            })
         });
         Ok(Self {
             build: id,
-            writer: Some(writer.await??),
+            held: Some(held.await??),
         })
     }
 
@@ -53,15 +68,15 @@ impl Log {
         &mut self,
         write: impl FnOnce(&mut LogWriter) -> io::Result<()> + Send + 'static,
     ) -> anyhow::Result<()> {
-        let Some(mut writer) = self.writer.take() else {
+        let Some(mut held) = self.held.take() else {
             anyhow::bail!("the log is closed")
         };
-        let (writer, result) = tokio::task::spawn_blocking(move || {
-            let result = write(&mut writer);
-            (writer, result)
+        let (held, result) = tokio::task::spawn_blocking(move || {
+            let result = write(&mut held.writer);
+            (held, result)
         })
         .await?;
-        self.writer = Some(writer);
+        self.held = Some(held);
         result.map_err(|error| anyhow::anyhow!("cannot write the log: {error}"))
     }
 
@@ -90,7 +105,7 @@ impl Log {
 
     /// From where on the container's output is missing in it.
     pub fn spool_offset(&self) -> u64 {
-        self.writer.as_ref().map_or(0, LogWriter::spool_offset)
+        self.writer().map_or(0, LogWriter::spool_offset)
     }
 
     pub fn is_empty(&self) -> bool {
@@ -100,20 +115,65 @@ impl Log {
     /// What the store keeps of it: bytes, lines, and the last few of these.
     pub fn summary(&self) -> (u64, u64, Vec<String>) {
         let (bytes, lines) = self.length();
-        let tail = self.writer.as_ref().map(LogWriter::tail);
+        let tail = self.writer().map(LogWriter::tail);
         (bytes, lines, tail.unwrap_or_default())
     }
 
     fn length(&self) -> (u64, u64) {
-        self.writer.as_ref().map_or((0, 0), |writer| {
+        self.writer().map_or((0, 0), |writer| {
             let watermark = *writer.watermark().borrow();
             (watermark.bytes, watermark.lines)
         })
     }
+
+    fn writer(&self) -> Option<&LogWriter> {
+        self.held.as_ref().map(|held| &held.writer)
+    }
+
+    fn is_finished(&self) -> bool {
+        self.writer()
+            .is_some_and(|writer| writer.watermark().borrow().finished)
+    }
+}
+
+/// Writes what is to stand last in the log of a build that has no actor, whose transition to this
+/// state is still to be stored; returns what the store keeps of it. `None` where there is no log.
+pub async fn leave(
+    service: &Arc<Service>,
+    build: &Build,
+    to: State,
+    reason: Option<&str>,
+) -> Option<(u64, u64, Vec<String>)> {
+    let has_begun = build.started.is_some() || service.logs.is_begun(&build.id);
+    if build.state.is_end() || !has_begun {
+        return None;
+    }
+    let mut log = match Log::open(service, build).await {
+        Ok(log) => log,
+        Err(error) => {
+            tracing::warn!(build = %build.id, "cannot write the end of a log: {error:#}");
+            return None;
+        }
+    };
+    if log.is_finished() {
+        // All but the transition was done.
+    } else if to.is_end() {
+        let took = Timestamp::now().since(build.started.unwrap_or(build.queued));
+        log.finish(to, reason, &verdict::span(took)).await;
+    } else {
+        let line = reason.unwrap_or("it is built once more");
+        if let Err(error) = log.note(line).await {
+            tracing::warn!(build = %build.id, "cannot write to a log: {error:#}");
+        }
+        log.pause().await;
+    }
+    Some(log.summary())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use tempfile::TempDir;
 
     use super::*;
@@ -179,6 +239,32 @@ mod tests {
             error.to_string(),
             "cannot write the log: the log is finished"
         );
+    }
+
+    #[tokio::test]
+    async fn a_write_that_outlives_its_actor_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let (service, build, mut log) = begun(&folder).await;
+        let (gate, opens) = std::sync::mpsc::channel::<()>();
+        let (begun, begins) = tokio::sync::oneshot::channel();
+        let actor = tokio::spawn(async move {
+            let late = move |writer: &mut LogWriter| {
+                let _ = begun.send(());
+                let _ = opens.recv();
+                writer.note("late")
+            };
+            log.write(late).await
+        });
+        begins.await.unwrap();
+        actor.abort();
+        assert!(actor.await.unwrap_err().is_cancelled());
+        let mut next = std::pin::pin!(Log::open(&service, &build));
+        let early = tokio::time::timeout(Duration::from_millis(100), &mut next).await;
+        assert!(early.is_err(), "two write at once");
+        drop(gate);
+        let mut log = next.await.unwrap();
+        log.note("next").await.unwrap();
+        assert_eq!(log.summary().2, ["==> late", "==> next"]);
     }
 
     #[tokio::test]

@@ -16,6 +16,8 @@
 
 pub mod build;
 mod configuration;
+#[cfg(feature = "faults")]
+mod faults;
 mod filter;
 mod janitor;
 mod legacy_topics;

@@ -9,9 +9,9 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent
 use tokio_util::task::AbortOnDropHandle;
 
 use super::build::{self, BuildActor, Interruption};
-use super::filter;
 use super::projects::{self, CancelError};
-use super::supervision::failure;
+use super::supervision::{self, Task, failure};
+use super::{filter, log};
 use crate::domain::build::{Build, Cause, State as BuildState};
 use crate::domain::names::{BuildId, RepositoryName};
 use crate::domain::paths::Decision;
@@ -21,6 +21,7 @@ use crate::store::{Facts, StoreError, Transition};
 
 pub struct Project;
 
+#[cfg_attr(feature = "faults", derive(strum::IntoStaticStr, strum::VariantNames))]
 pub enum Message {
     /// The store holds builds that this project may not know.
     Look,
@@ -30,15 +31,18 @@ pub enum Message {
     CatalogChanged,
     /// Whether the build's recipe is for the files that its push changed.
     Decided(BuildId, Decision),
-    /// Git has compared: `newer` takes the place of the other.
-    Supersedes {
+    /// Git has compared two builds, or could not.
+    Compared {
         newer: BuildId,
         older: BuildId,
+        is_newer: bool,
     },
     /// A build that one of these waits for has left: it has ended, or is built once more.
     AwaitedLeft(BuildId),
     /// From a build's actor: it has reached an end, or waits again as its second attempt.
     Left(Box<Build>),
+    /// The same of one whose actor failed; or why that could not be stored.
+    GivenUp(Result<Box<Build>, String>),
 }
 
 pub struct Arguments {
@@ -55,6 +59,8 @@ pub struct State {
     builds: BTreeMap<i64, Entry>,
     /// Every build up to this place is known.
     looked_up_to: i64,
+    /// Two builds that git compares.
+    comparing: Option<AbortOnDropHandle<()>>,
 }
 
 struct Entry {
@@ -62,6 +68,8 @@ struct Entry {
     stage: Stage,
     /// What its log is to say first.
     note: Option<String>,
+    /// Builds that it may supersede and was not compared with yet, oldest first.
+    compare_with: Vec<i64>,
 }
 
 enum Stage {
@@ -74,6 +82,8 @@ enum Stage {
     /// Waits for a place.
     Ready,
     Running(ActorRef<build::Message>),
+    /// Its actor failed, and what that left is being cleared away.
+    Leaving(#[expect(dead_code, reason = "held to be aborted")] AbortOnDropHandle<()>),
 }
 
 impl Actor for Project {
@@ -96,6 +106,7 @@ impl Actor for Project {
             projects,
             builds: BTreeMap::new(),
             looked_up_to: 0,
+            comparing: None,
         })
     }
 
@@ -111,37 +122,59 @@ impl Actor for Project {
             Message::Cancel(build, reply) => state.cancel(&myself, &build, reply).await?,
             Message::CatalogChanged => state.drop_untracked().await?,
             Message::Decided(build, decision) => {
-                state.decided(&myself, &build, decision).await?;
+                state.decided(&build, decision).await?;
             }
-            Message::Supersedes { newer, older } => state.supersede(&newer, &older).await?,
+            Message::Compared {
+                newer,
+                older,
+                is_newer,
+            } => {
+                state.comparing = None;
+                if is_newer {
+                    state.supersede(&newer, &older).await?;
+                }
+            }
             Message::AwaitedLeft(build) => state.look_at_awaited(&build).await?,
             Message::Left(build) => state.left(*build).await?,
+            Message::GivenUp(Ok(build)) => {
+                let entry = state.builds.get(&build.sequence);
+                // It may have been cancelled meanwhile.
+                if entry.is_some_and(|entry| matches!(entry.stage, Stage::Leaving(_))) {
+                    state.left(*build).await?;
+                }
+            }
+            Message::GivenUp(Err(why)) => return Err(why.into()),
         }
+        state.compare_next(&myself);
         state.offer_first_of_each_lane();
         Ok(())
     }
 
     async fn handle_supervisor_evt(
         &self,
-        _: ActorRef<Message>,
+        myself: ActorRef<Message>,
         event: SupervisionEvent,
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
         let Some((who, why)) = failure(&event) else {
             return Ok(());
         };
-        let lost = state.builds.values().find(
+        let lost = state.builds.values_mut().find(
             |entry| matches!(&entry.stage, Stage::Running(actor) if actor.get_id() == who.get_id()),
         );
         let Some(lost) = lost else { return Ok(()) };
-        let (build, sequence) = (lost.build.id.clone(), lost.build.sequence);
+        let (service, build) = (Arc::clone(&state.service), lost.build.id.clone());
         tracing::error!(%build, reason = why, "a build's actor failed");
-        state.service.metrics.actor_restarted("build");
-        state.builds.remove(&sequence);
-        let build =
-            build::give_up_attempt(&state.service, &build, "an internal error ended it").await?;
-        state.left(build).await?;
-        state.offer_first_of_each_lane();
+        service.metrics.actor_restarted("build");
+        let work = async move {
+            let how = "an internal error ended it";
+            let given_up = build::give_up_attempt(&service, &build, how).await;
+            let build = given_up.map(Box::new);
+            Message::GivenUp(build.map_err(|error| error.to_string()))
+        };
+        let panicked = |why| Message::GivenUp(Err(why));
+        let task = supervision::run(Task::GiveUpAttempt, &myself, work, panicked);
+        lost.stage = Stage::Leaving(task);
         Ok(())
     }
 }
@@ -150,19 +183,21 @@ impl State {
     /// Takes in builds from the store that are not known yet: new ones, or, after a restart, all.
     async fn look(&mut self, myself: &ActorRef<Message>) -> Result<(), ActorProcessingErr> {
         let repository = self.repository.clone();
-        for build in self
-            .service
-            .store
+        let store = &self.service.store;
+        let found = store
             .unfinished_after(repository, self.looked_up_to)
-            .await?
-        {
+            .await?;
+        if self.looked_up_to == 0 {
+            let running = found.iter().filter(|build| build.state.is_running());
+            let running = running.map(|build| build.id.clone()).collect();
+            let repository = self.repository.clone();
+            self.projects
+                .cast(projects::Message::TakenOver(repository, running))?;
+        }
+        for build in found {
             let sequence = build.sequence;
             self.looked_up_to = sequence;
             if build.state.is_running() {
-                self.projects.cast(projects::Message::TakenOver(
-                    self.repository.clone(),
-                    build.id.clone(),
-                ))?;
                 let note = (build.state == BuildState::Preparing)
                     .then(|| "the service was restarted: preparing from the beginning".to_owned());
                 self.run(myself, build, note).await?;
@@ -173,18 +208,21 @@ impl State {
                 self.end_without_actor(sequence, &build.id, BuildState::Skipped, reason)
                     .await?;
             } else {
-                let stage = if build.is_filtered() {
-                    self.decide(myself, &build)
-                } else {
-                    self.compare_with_older(myself, &build);
-                    Stage::Behind
+                let is_filtered = build.is_filtered();
+                let stage = match is_filtered {
+                    true => self.decide(myself, &build),
+                    false => Stage::Behind,
                 };
                 let entry = Entry {
                     build,
                     stage,
                     note: None,
+                    compare_with: Vec::new(),
                 };
                 self.builds.insert(sequence, entry);
+                if !is_filtered {
+                    self.supersede_older(sequence).await?;
+                }
             }
         }
         Ok(())
@@ -193,19 +231,16 @@ impl State {
     /// Finds out, beside the queue, whether the recipe is for what the push changed. Nothing is
     /// stored until that is known: after a restart it is found out again.
     fn decide(&self, myself: &ActorRef<Message>, build: &Build) -> Stage {
-        let (service, build, myself) = (Arc::clone(&self.service), build.clone(), myself.clone());
-        let task = tokio::spawn(async move {
-            let id = build.id.clone();
-            let decision = filter::decide(service, build).await;
-            let _ = myself.cast(Message::Decided(id, decision));
-        });
-        Stage::Undecided(AbortOnDropHandle::new(task))
+        let (service, build) = (Arc::clone(&self.service), build.clone());
+        let (id, same) = (build.id.clone(), build.id.clone());
+        let work = async move { Message::Decided(id, filter::decide(service, build).await) };
+        let panicked = |why| Message::Decided(same, filter::not_applied(why));
+        Stage::Undecided(supervision::run(Task::Decide, myself, work, panicked))
     }
 
     /// Only what is to be built takes the place of older builds.
     async fn decided(
         &mut self,
-        myself: &ActorRef<Message>,
         id: &BuildId,
         decision: Decision,
     ) -> Result<(), ActorProcessingErr> {
@@ -216,15 +251,14 @@ impl State {
         let Some(entry) = undecided else {
             return Ok(());
         };
+        let sequence = entry.build.sequence;
         match decision {
             Decision::Build(why) => {
                 entry.stage = Stage::Behind;
                 entry.note = Some(format!("path filter: {why}"));
-                let build = entry.build.clone();
-                self.compare_with_older(myself, &build);
+                self.supersede_older(sequence).await?;
             }
             Decision::Skip(reason) => {
-                let sequence = entry.build.sequence;
                 self.end_without_actor(sequence, id, BuildState::Skipped, reason)
                     .await?;
             }
@@ -232,32 +266,54 @@ impl State {
         Ok(())
     }
 
-    /// Asks git, beside the queue, whether a new build supersedes those before it in its lane.
-    fn compare_with_older(&self, myself: &ActorRef<Message>, newer: &Build) {
+    /// Ends older builds of a new one's lane, if a push caused it. Which of them its commit is newer
+    /// than, git has to say, unless the push was forced.
+    async fn supersede_older(&mut self, sequence: i64) -> Result<(), ActorProcessingErr> {
+        let Some(newer) = self.builds.get(&sequence).map(|entry| &entry.build) else {
+            return Ok(());
+        };
         let told_by_a_push = matches!(newer.cause, Cause::Push { .. } | Cause::Reconcile);
         if !told_by_a_push || self.supersede_rule(newer) == Supersede::None {
+            return Ok(());
+        }
+        let (lane, id, forced) = (newer.lane(), newer.id.clone(), newer.push_forced);
+        let before = self.builds.range(..sequence).map(|(_, entry)| &entry.build);
+        let older: Vec<_> = before
+            .filter(|older| older.lane() == lane && older.push < newer.push)
+            .map(|older| (older.sequence, older.id.clone()))
+            .collect();
+        if forced {
+            for (_, older) in older {
+                self.supersede(&id, &older).await?;
+            }
+        } else if let Some(entry) = self.builds.get_mut(&sequence) {
+            entry.compare_with = older.into_iter().map(|(sequence, _)| sequence).collect();
+        }
+        Ok(())
+    }
+
+    /// Asks git, beside the queue, about the next two builds: one question at a time, as all of them
+    /// wait for the same mirror.
+    fn compare_next(&mut self, myself: &ActorRef<Message>) {
+        if self.comparing.is_some() {
             return;
         }
-        let lane = newer.lane();
-        let older = self
-            .builds
-            .values()
-            .map(|entry| &entry.build)
-            .filter(|older| {
-                older.lane() == lane && older.push < newer.push && older.sequence < newer.sequence
-            });
-        for older in older {
-            let (service, myself) = (Arc::clone(&self.service), myself.clone());
-            let (newer, older) = (newer.clone(), older.clone());
-            tokio::spawn(async move {
-                if is_newer(&service, &newer, &older).await {
-                    let _ = myself.cast(Message::Supersedes {
-                        newer: newer.id,
-                        older: older.id,
-                    });
-                }
-            });
-        }
+        let Some((newer, older)) = next_pair(&mut self.builds) else {
+            return;
+        };
+        let compared = {
+            let (newer, older) = (newer.id.clone(), older.id.clone());
+            move |is_newer| Message::Compared {
+                newer,
+                older,
+                is_newer,
+            }
+        };
+        let (service, panicked) = (Arc::clone(&self.service), compared.clone());
+        let ask = async move { compared(is_newer(&service, &newer, &older).await) };
+        self.comparing = Some(supervision::run(Task::CompareCommits, myself, ask, |_| {
+            panicked(false)
+        }));
     }
 
     fn supersede_rule(&self, build: &Build) -> Supersede {
@@ -292,7 +348,11 @@ impl State {
                 }
                 Ok(())
             }
-            Stage::Undecided(_) | Stage::Behind | Stage::Awaits(_) | Stage::Ready => self
+            Stage::Undecided(_)
+            | Stage::Behind
+            | Stage::Awaits(_)
+            | Stage::Ready
+            | Stage::Leaving(_) => self
                 .end_without_actor(sequence, &id, BuildState::Superseded, reason)
                 .await
                 .map(|_| ()),
@@ -360,14 +420,16 @@ impl State {
             note,
             project: myself.clone(),
         };
-        match BuildActor::spawn_linked(None, BuildActor, arguments, myself.get_cell()).await {
-            Ok((actor, _)) => {
+        match supervision::spawn(BuildActor, arguments, myself.get_cell()).await {
+            Ok(actor) => {
                 self.builds.insert(
                     build.sequence,
                     Entry {
                         build,
                         stage: Stage::Running(actor),
                         note: None,
+                        // It is the first of its lane.
+                        compare_with: Vec::new(),
                     },
                 );
                 Ok(())
@@ -466,17 +528,36 @@ impl State {
         to: BuildState,
         reason: String,
     ) -> Result<bool, ActorProcessingErr> {
+        let build = self.service.store.build(id.clone()).await.ok();
+        if let Some(entry) = self.builds.get_mut(&sequence) {
+            let may_become = |build: &Build| build.state.may_become(to);
+            if matches!(entry.stage, Stage::Leaving(_)) && !build.as_ref().is_some_and(may_become) {
+                // Whoever clears it away ends it.
+                return Ok(false);
+            }
+            // What still works for it is stopped.
+            entry.stage = Stage::Behind;
+        }
+        // One that could not start, or waits for its second attempt, has a log.
+        let log = match &build {
+            Some(build) => log::leave(&self.service, build, to, Some(&reason)).await,
+            None => None,
+        };
         let transition = Transition {
             build: id.clone(),
             to,
             reason: Some(reason),
-            known: Facts::default(),
+            known: Facts {
+                log,
+                ..Facts::default()
+            },
         };
         let ended = match self.service.store.transition(transition).await {
             Ok(_) => true,
             Err(StoreError::Refused { .. } | StoreError::NoBuild(_)) => false,
             Err(error) => return Err(error.into()),
         };
+        self.service.logs.closed(id);
         self.builds.remove(&sequence);
         self.projects
             .cast(projects::Message::Gone(self.repository.clone(), id.clone()))?;
@@ -502,6 +583,7 @@ impl State {
             stage: awaited.clone().map_or(Stage::Behind, Stage::Awaits),
             build,
             note: None,
+            compare_with: Vec::new(),
         };
         self.builds.insert(entry.build.sequence, entry);
         match awaited {
@@ -571,12 +653,24 @@ impl State {
     }
 }
 
-/// A forced push counts as newer whatever the ancestry; else a commit that is part of the other's
-/// history is not. Where git cannot tell, nothing is superseded: both are built, in order.
-async fn is_newer(service: &Service, newer: &Build, older: &Build) -> bool {
-    if newer.push_forced {
-        return true;
+/// The next two builds to compare, newer and older, which count as compared from then on. The newest
+/// build comes first, and the newest of those before it: what it supersedes has nothing more to ask,
+/// so that a burst of pushes costs about one question each.
+fn next_pair(builds: &mut BTreeMap<i64, Entry>) -> Option<(Build, Build)> {
+    let newest_first: Vec<i64> = builds.keys().rev().copied().collect();
+    for newer in newest_first {
+        while let Some(older) = builds.get_mut(&newer)?.compare_with.pop() {
+            if let Some(older) = builds.get(&older) {
+                return Some((builds[&newer].build.clone(), older.build.clone()));
+            }
+        }
     }
+    None
+}
+
+/// A commit that is part of the other's history is not newer. Where git cannot tell, nothing is
+/// superseded: both are built, in order.
+async fn is_newer(service: &Service, newer: &Build, older: &Build) -> bool {
     if newer.commit == older.commit {
         return false;
     }
@@ -647,5 +741,56 @@ mod tests {
         assert_eq!(build.state, BuildState::Cancelled);
         project.stop(None);
         projects.stop(None);
+    }
+
+    #[tokio::test]
+    async fn a_burst_of_pushes_costs_one_question_each() {
+        const PUSHES: usize = 60;
+        let scratch = tempfile::tempdir().unwrap();
+        let store = Store::open(&scratch.path().join("test.sqlite")).unwrap();
+        let repository: RepositoryName = "acme/app".parse().unwrap();
+        for number in 0..PUSHES {
+            let after = format!("{number:040x}").parse().unwrap();
+            let reference = "refs/heads/main".parse().unwrap();
+            let new = NewBuilds {
+                push: Push::unheard(repository.clone(), reference, after),
+                work: vec![Work::from(Recipe::of_script("build.sh"))],
+                cause: Cause::Reconcile,
+                dependents: Vec::new(),
+            };
+            store.ask_for_builds(new).await.unwrap();
+        }
+        let mut builds = BTreeMap::new();
+        for build in store.unfinished_after(repository, 0).await.unwrap() {
+            let entry = Entry {
+                stage: Stage::Behind,
+                note: None,
+                compare_with: builds.keys().copied().collect(),
+                build,
+            };
+            builds.insert(entry.build.sequence, entry);
+        }
+        assert_eq!(builds.len(), PUSHES);
+        let newest = *builds.keys().next_back().unwrap();
+        let mut questions = 0;
+        while let Some((newer, older)) = next_pair(&mut builds) {
+            questions += 1;
+            assert_eq!(newer.sequence, newest);
+            builds.remove(&older.sequence);
+        }
+        assert_eq!((questions, builds.len()), (PUSHES - 1, 1));
+
+        // Where nothing is superseded, each two are compared once.
+        let mut kept: BTreeMap<i64, Entry> = BTreeMap::new();
+        for number in 0..4 {
+            let entry = Entry {
+                stage: Stage::Behind,
+                note: None,
+                compare_with: kept.keys().copied().collect(),
+                build: builds[&newest].build.clone(),
+            };
+            kept.insert(number, entry);
+        }
+        assert_eq!(std::iter::from_fn(|| next_pair(&mut kept)).count(), 6);
     }
 }

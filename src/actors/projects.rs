@@ -10,21 +10,24 @@ use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::project::{self, Project};
-use super::supervision::failure;
+use super::supervision::{self, failure};
 use crate::domain::admission::Admission;
 use crate::domain::names::{BuildId, RepositoryName};
-use crate::domain::restart::{RestartPolicy, Verdict};
-use crate::service::{Disk, Service};
+use crate::domain::restart::{RestartPolicy, Retry};
+use crate::domain::time::Timestamp;
+use crate::service::{Disk, Service, Standstill};
 
 pub struct Projects;
 
+#[cfg_attr(feature = "faults", derive(strum::IntoStaticStr, strum::VariantNames))]
 pub enum Message {
     /// Builds of this repository were stored.
     Heard(RepositoryName),
     /// A build waits for nothing but a place.
     Ready(RepositoryName, BuildId),
-    /// A build that runs was found after a restart; it has its place already.
-    TakenOver(RepositoryName, BuildId),
+    /// The builds that a repository's queue found running when it was started; they have their
+    /// places already.
+    TakenOver(RepositoryName, Vec<BuildId>),
     /// A build of the repository goes on when this one, of another, has ended.
     Awaits(BuildId, RepositoryName),
     /// A build needs no place, or no longer.
@@ -64,9 +67,10 @@ pub struct State {
 
 #[derive(Default)]
 struct Entry {
-    /// `None` between a failure and the restart.
     actor: Option<ActorRef<project::Message>>,
     policy: RestartPolicy,
+    /// It failed, and is not started before its pause is over, whatever is heard meanwhile.
+    is_pausing: bool,
 }
 
 impl Actor for Projects {
@@ -82,6 +86,8 @@ impl Actor for Projects {
         for repository in service.store.unfinished_repositories().await? {
             myself.cast(Message::Heard(repository))?;
         }
+        // What the one before this one knew.
+        service.standstills.send_replace(HashMap::new());
         let places = places(&service);
         let following_disk = tokio::spawn(follow_disk(service.disk.subscribe(), myself));
         Ok(State {
@@ -105,8 +111,12 @@ impl Actor for Projects {
                     .tell(&myself, &repository, project::Message::Look)
                     .await?
             }
+            // Of one that failed meanwhile.
+            Message::Ready(repository, _) if state.is_pausing(&repository) => {}
             Message::Ready(repository, build) => state.admission.ready(&repository, build),
-            Message::TakenOver(repository, build) => state.admission.taken_over(&repository, build),
+            Message::TakenOver(repository, builds) => {
+                state.admission.taken_over(&repository, builds);
+            }
             Message::Awaits(build, repository) => {
                 state.awaited.entry(build).or_default().insert(repository);
             }
@@ -123,6 +133,7 @@ impl Actor for Projects {
             }
             Message::ConfigurationChanged => state.configuration_changed(),
             Message::StartAgain(repository) => {
+                state.pause_is_over(&repository);
                 state
                     .tell(&myself, &repository, project::Message::Look)
                     .await?;
@@ -153,13 +164,15 @@ impl Actor for Projects {
         };
         entry.actor = None;
         let repository = repository.clone();
-        tracing::error!(%repository, reason = why, "a project actor failed");
-        state.failed(&myself, repository)
+        state.failed(&myself, repository, &why);
+        // Others may have the places that it no longer holds.
+        state.admit(&myself).await
     }
 }
 
 impl State {
-    /// Sends a message to a repository's project, which is started if need be.
+    /// Sends a message to a repository's project, which is started if need be. While it is not to be
+    /// started, the message is dropped: all that it tells of is found in the store afterwards.
     async fn tell(
         &mut self,
         myself: &ActorRef<Message>,
@@ -167,18 +180,21 @@ impl State {
         message: project::Message,
     ) -> Result<(), ActorProcessingErr> {
         let entry = self.projects.entry(repository.clone()).or_default();
+        if entry.is_pausing {
+            return Ok(());
+        }
         if entry.actor.is_none() {
             let arguments = project::Arguments {
                 service: Arc::clone(&self.service),
                 repository: repository.clone(),
                 projects: myself.clone(),
             };
-            match Project::spawn_linked(None, Project, arguments, myself.get_cell()).await {
-                Ok((actor, _)) => entry.actor = Some(actor),
+            match supervision::spawn(Project, arguments, myself.get_cell()).await {
+                Ok(actor) => entry.actor = Some(actor),
                 // A failing start sends no supervision event.
                 Err(error) => {
-                    tracing::error!(%repository, %error, "a project actor could not start");
-                    return self.failed(myself, repository.clone());
+                    self.failed(myself, repository.clone(), &error.to_string());
+                    return Ok(());
                 }
             }
         }
@@ -189,23 +205,49 @@ impl State {
         Ok(())
     }
 
-    fn failed(
-        &mut self,
-        myself: &ActorRef<Message>,
-        repository: RepositoryName,
-    ) -> Result<(), ActorProcessingErr> {
-        self.admission.forget(&repository);
+    /// One that keeps failing is left alone, and tried again after longer and longer: nothing else
+    /// ends for its sake.
+    fn failed(&mut self, myself: &ActorRef<Message>, repository: RepositoryName, why: &str) {
+        tracing::error!(%repository, reason = why, "a repository's queue failed");
         self.service.metrics.actor_restarted("project");
         let entry = self.projects.entry(repository.clone()).or_default();
-        match entry.policy.failed(Instant::now()) {
-            Verdict::RestartAfter(pause) => {
-                myself.send_after(pause, move || Message::StartAgain(repository));
-                Ok(())
-            }
-            Verdict::GiveUp => {
-                Err(format!("the project of {repository} fails again and again").into())
-            }
+        entry.is_pausing = true;
+        let Retry {
+            after,
+            is_left_alone,
+        } = entry.policy.failed_alone(Instant::now());
+        if is_left_alone {
+            self.admission.forget(&repository);
+            let until = Timestamp::now().after(after);
+            tracing::error!(
+                %repository, reason = why, %until,
+                "its queue fails again and again: its builds wait until it is tried again, others go on"
+            );
+            let standstill = Standstill {
+                problem: why.to_owned(),
+                until,
+            };
+            self.service.standstills.send_modify(|known| {
+                known.insert(repository.clone(), standstill);
+            });
+        } else {
+            self.admission.lost(&repository);
         }
+        myself.send_after(after, move || Message::StartAgain(repository));
+    }
+
+    fn is_pausing(&self, repository: &RepositoryName) -> bool {
+        let entry = self.projects.get(repository);
+        entry.is_some_and(|entry| entry.is_pausing)
+    }
+
+    fn pause_is_over(&mut self, repository: &RepositoryName) {
+        if let Some(entry) = self.projects.get_mut(repository) {
+            entry.is_pausing = false;
+        }
+        self.service
+            .standstills
+            .send_if_modified(|known| known.remove(repository).is_some());
     }
 
     fn configuration_changed(&mut self) {

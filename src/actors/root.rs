@@ -9,14 +9,14 @@ use std::time::{Duration, Instant};
 use ractor::{
     Actor, ActorCell, ActorProcessingErr, ActorRef, RpcReplyPort, SpawnErr, SupervisionEvent,
 };
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use super::configuration::{self, Configuration};
 use super::janitor::{self, Janitor};
 use super::legacy_topics::LegacyTopics;
 use super::projects::{self, CancelError};
 use super::reporter::{self, Pace, Reporter};
-use super::supervision::failure;
+use super::supervision::{self, Above, failure};
 use super::watchers::{self, Watchers};
 use crate::domain::names::{BuildId, RepositoryName};
 use crate::domain::restart::{RestartPolicy, Verdict};
@@ -25,6 +25,7 @@ use crate::store::Heard;
 
 pub struct Root;
 
+#[cfg_attr(feature = "faults", derive(strum::IntoStaticStr, strum::VariantNames))]
 pub enum Message {
     Start(Child),
     /// From the configuration: the service file or the catalog was replaced.
@@ -112,6 +113,15 @@ impl Projects {
         }
     }
 
+    /// Git is to say where this repository's refs are.
+    pub fn look_at(&self, repository: RepositoryName) {
+        let heard = Heard {
+            out_of_order: true,
+            ..Heard::default()
+        };
+        self.heard(repository, heard);
+    }
+
     /// Somebody has asked for builds of this repository, and they were stored.
     pub fn asked(&self, repository: &RepositoryName) {
         let queues = BTreeSet::from([repository.clone()]);
@@ -143,19 +153,40 @@ impl Projects {
     }
 }
 
-/// Starts the whole tree. The handle ends when the root does.
+/// The actors, from the root down.
+pub struct Tree {
+    pub projects: Projects,
+    root: ActorRef<Message>,
+    failed: oneshot::Receiver<String>,
+}
+
+impl Tree {
+    /// Waits until the root fails, for ever while all is well; says why it did.
+    pub async fn failed(&mut self) -> String {
+        let why = (&mut self.failed).await;
+        why.unwrap_or_else(|_| "the actors have ended by themselves".to_owned())
+    }
+
+    /// Ends all of them, and waits for it no longer than this.
+    pub async fn stop(self, limit: Duration) {
+        self.root.stop(None);
+        if tokio::time::timeout(limit, supervision::all_ended())
+            .await
+            .is_err()
+        {
+            tracing::warn!("some actors did not end within shutdown_grace");
+        }
+    }
+}
+
+/// Starts the whole tree.
 pub async fn start(
     service: Arc<Service>,
     configuration: configuration::Sources,
     readiness: janitor::Readiness,
-) -> Result<
-    (
-        Projects,
-        ActorRef<Message>,
-        ractor::concurrency::JoinHandle<()>,
-    ),
-    SpawnErr,
-> {
+) -> Result<Tree, SpawnErr> {
+    #[cfg(feature = "faults")]
+    super::faults::announce();
     let (sender, current) = watch::channel(None);
     let arguments = Arguments {
         service,
@@ -163,12 +194,18 @@ pub async fn start(
         readiness,
         projects: sender,
     };
-    let (root, ended) = Root::spawn(None, Root, arguments).await?;
+    let (sender, failed) = oneshot::channel();
+    let (above, _) = Above::spawn(None, Above, sender).await?;
+    let root = supervision::spawn(Root, arguments, above.get_cell()).await?;
     let projects = Projects {
         root: Some(root.clone()),
         current,
     };
-    Ok((projects, root, ended))
+    Ok(Tree {
+        projects,
+        root,
+        failed,
+    })
 }
 
 impl Actor for Root {
@@ -249,14 +286,11 @@ impl State {
                     return Ok(());
                 };
                 let arguments = (service, redis.url);
-                let (actor, _) =
-                    LegacyTopics::spawn_linked(None, LegacyTopics, arguments, cell).await?;
+                let actor = supervision::spawn(LegacyTopics, arguments, cell).await?;
                 actor.get_cell()
             }
             Child::Projects => {
-                let (actor, _) =
-                    projects::Projects::spawn_linked(None, projects::Projects, service, cell)
-                        .await?;
+                let actor = supervision::spawn(projects::Projects, service, cell).await?;
                 self.arguments.projects.send_replace(Some(actor.clone()));
                 actor.get_cell()
             }
@@ -266,8 +300,7 @@ impl State {
                     sources: self.arguments.configuration.clone(),
                     root: myself.clone(),
                 };
-                let (actor, _) =
-                    Configuration::spawn_linked(None, Configuration, arguments, cell).await?;
+                let actor = supervision::spawn(Configuration, arguments, cell).await?;
                 self.configuration_actor = Some(actor.clone());
                 actor.get_cell()
             }
@@ -276,7 +309,7 @@ impl State {
                     service,
                     root: myself.clone(),
                 };
-                let (actor, _) = Watchers::spawn_linked(None, Watchers, arguments, cell).await?;
+                let actor = supervision::spawn(Watchers, arguments, cell).await?;
                 self.watchers = Some(actor.clone());
                 actor.get_cell()
             }
@@ -285,7 +318,7 @@ impl State {
                     service,
                     pace: Pace::default(),
                 };
-                let (actor, _) = Reporter::spawn_linked(None, Reporter, arguments, cell).await?;
+                let actor = supervision::spawn(Reporter, arguments, cell).await?;
                 actor.get_cell()
             }
             Child::Janitor => {
@@ -293,7 +326,7 @@ impl State {
                     service,
                     readiness: self.arguments.readiness.clone(),
                 };
-                let (actor, _) = Janitor::spawn_linked(None, Janitor, arguments, cell).await?;
+                let actor = supervision::spawn(Janitor, arguments, cell).await?;
                 actor.get_cell()
             }
         };

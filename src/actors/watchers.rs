@@ -9,16 +9,17 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tokio::sync::Semaphore;
 
 use super::root;
-use super::supervision::failure;
+use super::supervision::{self, failure};
 use super::watcher::hooks::{self, HookSettings};
 use super::watcher::{self, Watcher};
 use crate::domain::names::{BranchName, RepositoryName};
-use crate::domain::restart::{RestartPolicy, Verdict};
+use crate::domain::restart::{RestartPolicy, Retry};
 use crate::domain::tracking::ConfigurationBranch;
 use crate::service::Service;
 
 pub struct Watchers;
 
+#[cfg_attr(feature = "faults", derive(strum::IntoStaticStr, strum::VariantNames))]
 pub enum Message {
     /// The service file or the catalog was replaced.
     ConfigurationChanged,
@@ -44,6 +45,8 @@ pub struct State {
 struct Entry {
     actor: Option<ActorRef<watcher::Message>>,
     policy: RestartPolicy,
+    /// It failed, and is not started before its pause is over.
+    is_pausing: bool,
     /// What of the catalog its comparison looks at.
     interest: Interest,
 }
@@ -132,6 +135,9 @@ impl State {
             let entry = self.watchers.entry(repository.clone()).or_default();
             let has_changed = entry.interest != interest;
             entry.interest = interest;
+            if entry.is_pausing {
+                continue;
+            }
             if entry.actor.is_none() {
                 self.start(myself, repository).await;
             } else if has_changed {
@@ -193,7 +199,12 @@ impl State {
     async fn start(&mut self, myself: &ActorRef<Message>, repository: RepositoryName) {
         let service = Arc::clone(&self.arguments.service);
         // It may have been removed while it waited to be started again.
-        if !self.watchers.contains_key(&repository) {
+        let Some(entry) = self.watchers.get_mut(&repository) else {
+            return;
+        };
+        entry.is_pausing = false;
+        // It may have been removed and added again as well, and runs already.
+        if entry.actor.is_some() {
             return;
         }
         let arguments = watcher::Arguments {
@@ -202,21 +213,31 @@ impl State {
             root: self.arguments.root.clone(),
             turns: self.turns.clone(),
         };
-        match Watcher::spawn_linked(None, Watcher, arguments, myself.get_cell()).await {
-            Ok((actor, _)) => self.watchers.entry(repository).or_default().actor = Some(actor),
+        match supervision::spawn(Watcher, arguments, myself.get_cell()).await {
+            Ok(actor) => self.watchers.entry(repository).or_default().actor = Some(actor),
             Err(error) => self.failed(myself, repository, &error.to_string()),
         }
     }
 
-    /// A watcher that keeps failing is left alone until the catalog changes: the others, and
-    /// webhooks for its repository, go on.
+    /// A watcher that keeps failing is left alone, and tried again after longer and longer: the
+    /// others, and webhooks for its repository, go on.
     fn failed(&mut self, myself: &ActorRef<Message>, repository: RepositoryName, why: &str) {
         tracing::error!(%repository, reason = why, "a watcher failed");
         self.arguments.service.metrics.actor_restarted("watcher");
         let entry = self.watchers.entry(repository.clone()).or_default();
         entry.actor = None;
-        if let Verdict::RestartAfter(pause) = entry.policy.failed(Instant::now()) {
-            myself.send_after(pause, move || Message::StartAgain(repository));
+        entry.is_pausing = true;
+        let Retry {
+            after,
+            is_left_alone,
+        } = entry.policy.failed_alone(Instant::now());
+        if is_left_alone {
+            let seconds = after.as_secs();
+            tracing::error!(
+                %repository, reason = why, seconds,
+                "its watcher fails again and again: until it is tried again, only webhooks tell of pushes"
+            );
         }
+        myself.send_after(after, move || Message::StartAgain(repository));
     }
 }

@@ -1,6 +1,5 @@
 //! What each client command does.
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use futures_util::StreamExt;
@@ -10,7 +9,7 @@ use serde_json::{Value, json};
 use super::client::{self, Client};
 use super::follow::{self, From};
 use super::list::{self, Row};
-use super::output::{self, Problem, clean, say};
+use super::output::{self, LogOutput, Problem, clean, say};
 use super::{ClientCommand, ListArguments};
 use crate::domain::build::State;
 use crate::domain::time::Timestamp;
@@ -106,11 +105,12 @@ async fn follow_to_end(
     from: From,
     json: bool,
 ) -> Result<(State, Value), Problem> {
-    let mut write = |bytes: &[u8]| match json {
-        true => Ok(std::io::stderr().write_all(bytes)?),
-        false => output::raw(bytes),
+    let mut log = match json {
+        true => LogOutput::stderr(),
+        false => LogOutput::stdout(),
     };
-    follow::follow(client, id, from, &mut write).await?;
+    follow::follow(client, id, from, &mut |bytes| log.write(bytes)).await?;
+    log.end()?;
     let build: Value = client::json(client.get(client.api(&["builds", id])?).await?).await?;
     let end = End::deserialize(&build).map_err(|error| {
         Problem::new(format!("the service's answer cannot be read: {error}"), "")
@@ -190,6 +190,7 @@ async fn logs(
     url.query_pairs_mut()
         .append_pair("offset", &offset.to_string());
     let mut pieces = client.get(url).await?.bytes_stream();
+    let mut log = LogOutput::stdout();
     while let Some(piece) = pieces.next().await {
         let piece = piece.map_err(|error| {
             Problem::new(
@@ -197,8 +198,9 @@ async fn logs(
                 "run the command again",
             )
         })?;
-        output::raw(&piece)?;
+        log.write(&piece)?;
     }
+    log.end()?;
     Ok(ExitCode::SUCCESS)
 }
 

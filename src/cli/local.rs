@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 
@@ -11,6 +12,9 @@ use super::server::DEFAULT_FILE;
 use crate::config::{self, process_environment};
 
 const FAILED: u8 = 1;
+
+/// What is to be written last, and on a disk that does not answer never is.
+const LAST_WRITES: Duration = Duration::from_secs(10);
 
 /// Runs the service until it is told to stop.
 pub fn serve(config: Option<PathBuf>, log_format: LogFormat) -> ExitCode {
@@ -23,7 +27,10 @@ pub fn serve(config: Option<PathBuf>, log_format: LogFormat) -> ExitCode {
             return ExitCode::from(FAILED);
         }
     };
-    match runtime.block_on(crate::serve::serve(&service_file)) {
+    let outcome = runtime.block_on(crate::serve::serve(&service_file));
+    // Writes that wait for a disk are waited for, but not for ever.
+    runtime.shutdown_timeout(LAST_WRITES);
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Alternate: with its causes.

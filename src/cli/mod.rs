@@ -18,6 +18,7 @@ mod list;
 mod local;
 mod output;
 mod server;
+mod terminal;
 
 #[cfg(test)]
 #[path = "tests.rs"]

@@ -3,6 +3,8 @@
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
+use super::terminal::Screen;
+
 /// Why a command could not be carried out: a sentence, and what to do about it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Problem {
@@ -64,6 +66,50 @@ pub fn raw(bytes: &[u8]) -> Result<(), Problem> {
     stdout.write_all(bytes)?;
     stdout.flush()?;
     Ok(())
+}
+
+/// A log's bytes as they come: all of them, but on a terminal only what is safe there.
+pub struct LogOutput {
+    is_for_stderr: bool,
+    screen: Option<Screen>,
+}
+
+impl LogOutput {
+    pub fn stdout() -> Self {
+        Self {
+            is_for_stderr: false,
+            screen: io::stdout().is_terminal().then(Screen::default),
+        }
+    }
+
+    pub fn stderr() -> Self {
+        Self {
+            is_for_stderr: true,
+            screen: io::stderr().is_terminal().then(Screen::default),
+        }
+    }
+
+    pub fn write(&mut self, log: &[u8]) -> Result<(), Problem> {
+        match &mut self.screen {
+            Some(screen) => {
+                let shown = screen.show(log);
+                self.pass_on(&shown)
+            }
+            None => self.pass_on(log),
+        }
+    }
+
+    pub fn end(mut self) -> Result<(), Problem> {
+        let end = self.screen.as_mut().map_or(&b""[..], Screen::end);
+        self.pass_on(end)
+    }
+
+    fn pass_on(&self, bytes: &[u8]) -> Result<(), Problem> {
+        match self.is_for_stderr {
+            true => Ok(io::stderr().write_all(bytes)?),
+            false => raw(bytes),
+        }
+    }
 }
 
 pub fn line(text: &str) -> Result<(), Problem> {

@@ -67,6 +67,15 @@ fn default_archives() -> ContainerPath {
 pub struct BranchFile {
     /// In the order in which the file lists them, each with the line of its section.
     pub recipes: Vec<(Recipe, Place)>,
+    /// The images that recipes name.
+    pub images: Vec<NamedImage>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct NamedImage {
+    pub image: String,
+    pub script: ScriptPath,
+    pub place: Place,
 }
 
 /// Reads the text of one file. Without a value there is at least one error; with one there may be
@@ -88,6 +97,7 @@ pub fn parse_branch_file(text: &str) -> (Option<BranchFile>, Vec<Finding>) {
     let mut reading = Reading::new(Path::new(""), findings);
     let scripts = listed_scripts(&root, &mut reading);
     let mut recipes: Vec<(Recipe, Place)> = Vec::new();
+    let mut images = Vec::new();
     let mut listed = BTreeMap::new();
     for (script, item) in &scripts {
         // Each of these errors is looked up among all sections for what was meant.
@@ -120,6 +130,7 @@ pub fn parse_branch_file(text: &str) -> (Option<BranchFile>, Vec<Finding>) {
                     finding.key = keys.join(".").trim_end_matches('.').to_owned();
                 }
                 if let Some(section) = section {
+                    images.extend(named_image(script, &section, &entry.value));
                     recipes.push((recipe(script.clone(), section, filter), entry.key_place));
                 }
             }
@@ -135,7 +146,7 @@ pub fn parse_branch_file(text: &str) -> (Option<BranchFile>, Vec<Finding>) {
         }
     }
     let is_good = !findings.iter().any(Finding::is_error);
-    (is_good.then_some(BranchFile { recipes }), findings)
+    (is_good.then_some(BranchFile { recipes, images }), findings)
 }
 
 const FORM: &str = "`buildscripts:` with a list of scripts, and a section for each of them";
@@ -256,6 +267,14 @@ fn path_filter(section: &Section, node: &Node, findings: &mut Vec<Finding>) -> O
             None
         }
     }
+}
+
+fn named_image(script: &ScriptPath, section: &Section, node: &Node) -> Option<NamedImage> {
+    Some(NamedImage {
+        image: section.baseimage.clone()?,
+        script: script.clone(),
+        place: node.entry("baseimage")?.value.place,
+    })
 }
 
 fn recipe(script: ScriptPath, section: Section, path_filter: Option<PathFilter>) -> Recipe {

@@ -11,9 +11,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::branch::{BranchFile, parse_branch_file};
+use super::branch::{BranchFile, NamedImage, parse_branch_file};
 use super::document::shorten;
 use super::finding::{Finding, Findings, Place, locate};
+use crate::domain::images::AllowedImages;
 use crate::domain::names::{BranchName, NameError, RepositoryName};
 use crate::domain::publication;
 use crate::domain::recipe::{Catalog, Format};
@@ -122,8 +123,9 @@ struct Version<'a> {
 /// The paths of each branch's file: one, or `.yaml` and `.yml` by mistake.
 type PathsByKey<'a> = BTreeMap<Key, Vec<&'a str>>;
 
-/// Reads all files, and decides for each which version of it is in force.
-pub fn resolve(files: &Files, last_good: &LastGood) -> Loaded {
+/// Reads all files, and decides for each which version of it is in force. `images`: what they may
+/// name.
+pub fn resolve(files: &Files, last_good: &LastGood, images: &AllowedImages) -> Loaded {
     let mut report = Report::default();
     let mut states = BTreeMap::new();
     let mut paths_by_key = PathsByKey::new();
@@ -148,7 +150,7 @@ pub fn resolve(files: &Files, last_good: &LastGood) -> Loaded {
     let mut in_force: BTreeMap<Key, Version> = BTreeMap::new();
     for (key, paths) in &paths_by_key {
         let fallback = fallbacks.get(key);
-        let current = read_current(key, paths, files, fallback, &mut report);
+        let current = read_current(key, paths, files, fallback, images, &mut report);
         if let Some(version) = current.or_else(|| fallback.cloned()) {
             in_force.insert(key.clone(), version);
         }
@@ -243,6 +245,7 @@ fn read_current<'a>(
     paths: &[&'a str],
     files: &'a Files,
     fallback: Option<&Version>,
+    images: &AllowedImages,
     report: &mut Report,
 ) -> Option<Version<'a>> {
     let [path] = *paths else {
@@ -264,6 +267,17 @@ fn read_current<'a>(
         report.push(path, finding);
     }
     let content = content?;
+    let mut refused = content
+        .images
+        .iter()
+        .filter(|named| !images.allows(&named.image))
+        .peekable();
+    if refused.peek().is_some() {
+        for named in refused {
+            report.push(path, not_allowed(named, images));
+        }
+        return None;
+    }
     for (recipe, place) in &content.recipes {
         if recipe.dependencies.contains(&key.0) {
             let message = "depends on its own repository, whose pushes build it anyway";
@@ -278,6 +292,19 @@ fn read_current<'a>(
         is_current: true,
         is_new: fallback.is_none_or(|fallback| fallback.text != text),
     })
+}
+
+fn not_allowed(named: &NamedImage, images: &AllowedImages) -> Finding {
+    let message = format!(
+        "the service's operator does not allow {}",
+        shorten(&named.image)
+    );
+    Finding::error(named.place, message)
+        .key(format!("{}.baseimage", shorten(named.script.as_str())))
+        .expected(format!(
+            "what docker.images of the service file lists: {}",
+            shorten(&images.to_string())
+        ))
 }
 
 /// The versions in force so far. One that this program cannot read any more is gone.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::catalog::{Files, LastGood, Loaded, is_branch_file, resolve};
 use super::finding::{Finding, Findings};
 use super::load::read_file;
+use crate::domain::images::AllowedImages;
 
 /// Names of 240 bytes with a slash at every second: no branch is nested deeper.
 const MAX_DEPTH: usize = 125;
@@ -15,9 +16,13 @@ pub const MAX_FILES: usize = 100_000;
 
 /// Reads a configuration directory. An error means that the directory as a whole could not be
 /// read: then nothing is known about any file, none counts as removed, and all stays as it is.
-pub fn load_directory(root: &Path, last_good: &LastGood) -> Result<Loaded, Findings> {
+pub fn load_directory(
+    root: &Path,
+    last_good: &LastGood,
+    images: &AllowedImages,
+) -> Result<Loaded, Findings> {
     let files = read_directory(root).map_err(|finding| Findings::new(vec![*finding]))?;
-    Ok(resolve(&files, last_good))
+    Ok(resolve(&files, last_good, images))
 }
 
 /// The files below a directory, by path. Only those that are branches' files are read. Links are

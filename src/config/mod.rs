@@ -36,13 +36,15 @@ mod tests;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use crate::domain::images::AllowedImages;
+
 pub use catalog::{FileOutcome, FileState, Files, Loaded, is_branch_file, resolve};
 pub use directory::{MAX_FILES, load_directory};
 pub use document::MAX_BYTES;
 pub use finding::{Finding, Findings};
 pub use interpolation::Environment;
 pub use load::{text_of_bytes, too_large};
-pub use service::{Configuration, FirstSight, Github, GithubApp, Pull, ServiceConfig};
+pub use service::{Configuration, FirstSight, Github, GithubApp, Pull, ServiceConfig, Submodules};
 pub use values::HttpUrl;
 
 /// The environment of this process, for [`ServiceConfig::load`]. A variable that is not UTF-8
@@ -55,7 +57,7 @@ pub fn process_environment(name: &str) -> Option<String> {
 /// a directory has that checked too.
 pub fn check(path: &Path, environment: Environment) -> Findings {
     if path.is_dir() {
-        return match load_directory(path, &BTreeMap::new()) {
+        return match load_directory(path, &BTreeMap::new(), &AllowedImages::default()) {
             Ok(loaded) => loaded.findings,
             Err(findings) => findings,
         };
@@ -64,7 +66,7 @@ pub fn check(path: &Path, environment: Environment) -> Findings {
         Ok((config, warnings)) => {
             let mut findings = warnings.into_vec();
             if let Configuration::Directory(directory) = &config.configuration {
-                let below = check_directory_of(directory);
+                let below = check_directory_of(directory, &config.docker.images);
                 findings.extend(below);
             }
             Findings::new(findings)
@@ -74,8 +76,8 @@ pub fn check(path: &Path, environment: Environment) -> Findings {
 }
 
 /// As it is named from where the operator stands, not from inside of the directory.
-fn check_directory_of(directory: &Path) -> Vec<Finding> {
-    let loaded = match load_directory(directory, &BTreeMap::new()) {
+fn check_directory_of(directory: &Path, images: &AllowedImages) -> Vec<Finding> {
+    let loaded = match load_directory(directory, &BTreeMap::new(), images) {
         Ok(loaded) => loaded,
         Err(findings) => return findings.into_vec(),
     };

@@ -16,6 +16,7 @@ pub fn check(config: &ServiceConfig, root: &Node) -> Vec<Finding> {
     check_configuration(root, &mut report);
     check_github(config, &mut report);
     check_docker(config, &mut report);
+    check_images(config, &mut report);
     check_builds(config, &mut report);
     check_redis(config, &mut report);
     check_kernels(config, &mut report);
@@ -135,6 +136,42 @@ fn check_docker(config: &ServiceConfig, report: &mut Report) {
             "only a host of https:// uses certificates",
             "write https:// in docker.host, or leave the certificates out",
         );
+    }
+    let shared = match config.docker.network.as_deref() {
+        Some("host") => {
+            "builds reach all that listens on the Docker host, on 127.0.0.1 too, and each other"
+        }
+        Some("bridge") => {
+            "builds reach each other, and every other container on Docker's own network"
+        }
+        _ => return,
+    };
+    report.warning(
+        &["docker", "network"],
+        shared,
+        "leave it out: a network is made on which builds cannot reach each other",
+    );
+}
+
+/// The images that the service file itself names.
+fn check_images(config: &ServiceConfig, report: &mut Report) {
+    let mut check = |keys: &[&str], image: &str| {
+        if !config.docker.images.allows(image) {
+            report.error(
+                keys,
+                format!("docker.images does not allow {image}"),
+                "add it there, or name another image",
+            );
+        }
+    };
+    check(&["docker", "default_image"], &config.docker.default_image);
+    for (name, kernel) in &config.kernels.repositories {
+        if let Some(image) = &kernel.baseimage {
+            check(
+                &["kernels", "repositories", name.as_str(), "baseimage"],
+                image,
+            );
+        }
     }
 }
 

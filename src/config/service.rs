@@ -15,8 +15,9 @@ use super::secret::{Secret, Secrets};
 use super::values::{
     Capability, Cores, Count, DockerHost, DockerName, FilePath, GitBase, Grace, HostAddress,
     HostAndPort, HostName, HttpUrl, Image, Line, Listen, Memory, Network, Period, Size,
-    Superseding, VariableName, VariableValue, list, optional, table, via,
+    Superseding, VariableName, VariableValue, images, list, optional, table, via,
 };
+use crate::domain::images::AllowedImages;
 use crate::domain::kernel::{self, Kernel};
 use crate::domain::names::{BranchName, BuildId, RepositoryName, ScriptPath};
 use crate::domain::recipe::{Catalog, Format, Recipe, Supersede};
@@ -112,6 +113,7 @@ pub struct Github {
     #[serde(deserialize_with = "via::<Period, _, _>")]
     pub reconcile_every: Duration,
     pub first_sight: FirstSight,
+    pub submodules: Submodules,
     #[serde(deserialize_with = "optional::<Line, _, _>")]
     pub legacy_context: Option<String>,
 }
@@ -130,6 +132,15 @@ pub enum FirstSight {
     Record,
 }
 
+/// Which submodules on `git_url` are fetched with the credential of the repository that names them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Submodules {
+    None,
+    Owner,
+    All,
+}
+
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct Docker {
@@ -143,6 +154,9 @@ pub struct Docker {
     pub container_prefix: String,
     #[serde(deserialize_with = "via::<Image, _, _>")]
     pub default_image: String,
+    /// What builds may start from.
+    #[serde(deserialize_with = "images")]
+    pub images: AllowedImages,
     pub pull: Pull,
     /// By host, as it stands at the beginning of an image's name.
     #[serde(deserialize_with = "table::<HostAndPort, Registry, _, _>")]
@@ -156,6 +170,9 @@ pub struct Docker {
     pub pids: u64,
     #[serde(deserialize_with = "list::<Capability, _, _>")]
     pub cap_add: Vec<String>,
+    /// Of Docker's own; one that is in `cap_add` too stays.
+    #[serde(deserialize_with = "list::<Capability, _, _>")]
+    pub cap_drop: Vec<String>,
     /// Host name → address.
     #[serde(deserialize_with = "table::<HostName, HostAddress, _, _>")]
     pub extra_hosts: BTreeMap<String, String>,
@@ -197,6 +214,9 @@ pub struct Builds {
     /// Bytes.
     #[serde(deserialize_with = "via::<Size, _, _>")]
     pub max_artifact: u64,
+    /// Bytes of a commit's files, without its history.
+    #[serde(deserialize_with = "via::<Size, _, _>")]
+    pub max_source: u64,
     #[serde(deserialize_with = "table::<VariableName, VariableValue, _, _>")]
     pub environment: BTreeMap<String, String>,
     pub secrets: Secrets,
@@ -224,6 +244,9 @@ pub struct Retention {
 pub struct Monitor {
     /// Whether builds are shown only to who has the API token.
     pub private: bool,
+    /// Names beside that of `public_url` under which it is opened.
+    #[serde(deserialize_with = "list::<HostName, _, _>")]
+    pub hosts: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -357,6 +380,7 @@ impl Default for Github {
             manage_webhooks: true,
             reconcile_every: Duration::from_secs(10 * 60),
             first_sight: FirstSight::Build,
+            submodules: Submodules::Owner,
             legacy_context: None,
         }
     }
@@ -369,12 +393,15 @@ impl Default for Docker {
             certificates: None,
             container_prefix: "autobuilder-".to_owned(),
             default_image: "ubuntu:16.04".to_owned(),
+            images: AllowedImages::default(),
             pull: Pull::Missing,
             registries: BTreeMap::new(),
             memory: 16 * bytesize::GIB,
             cpus: None,
             pids: 4096,
             cap_add: Vec::new(),
+            // By raw sockets a build could take the addresses of others on its network.
+            cap_drop: vec!["NET_RAW".to_owned()],
             extra_hosts: BTreeMap::new(),
             network: None,
             disk: None,
@@ -390,6 +417,7 @@ impl Default for Builds {
             supersede: Supersede::All,
             max_log: bytesize::GIB,
             max_artifact: 8 * bytesize::GIB,
+            max_source: 16 * bytesize::GIB,
             environment: BTreeMap::new(),
             secrets: Secrets::default(),
         }
@@ -453,6 +481,7 @@ impl ServiceConfig {
             docker.container_prefix,
             // What the mirrors were opened with.
             github.git_url,
+            github.submodules,
         );
         (new, changed)
     }

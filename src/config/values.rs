@@ -17,6 +17,8 @@ use serde::{Deserialize, Deserializer};
 
 use super::document::shorten;
 use super::interpolation::is_variable_name;
+use crate::domain::images::AllowedImages;
+use crate::domain::paths::{Pattern, PatternError};
 use crate::domain::recipe::Supersede;
 
 /// Reads a `T` as a `W` is written.
@@ -119,6 +121,10 @@ written_as!(
 written_as!(
     /// A container image: `ubuntu:16.04`, `registry:5000/team/image@sha256:…`.
     Image: String => String, image
+);
+written_as!(
+    /// A pattern for images' whole names: `docker.io/library/ubuntu:*`.
+    ImagePattern: String => Pattern, image_pattern
 );
 written_as!(
     /// `true`, `queued` or `false`.
@@ -349,6 +355,33 @@ fn image(text: String) -> Result<String, String> {
             "a container image such as ubuntu:16.04",
         ),
     }
+}
+
+/// A pattern that no name can ever match is refused: names are completed before they are matched.
+fn image_pattern(text: String) -> Result<Pattern, String> {
+    let pattern: Pattern = text
+        .parse()
+        .map_err(|error: PatternError| error.to_string())?;
+    let whole = text.strip_prefix('!').unwrap_or(&text);
+    let first = whole.split('/').next().unwrap_or(whole);
+    let last = whole.rsplit('/').next().unwrap_or(whole);
+    let has_registry = match whole.contains('/') {
+        true => first.contains(['.', ':', '*']) || first == "localhost",
+        false => whole.starts_with("**"),
+    };
+    match has_registry && last.contains([':', '@', '*']) {
+        true => Ok(pattern),
+        false => wrong(
+            format!("\"{text}\""),
+            "whole names, with registry and tag, such as docker.io/library/ubuntu:*",
+        ),
+    }
+}
+
+/// A list of patterns, of which an empty one allows everything.
+pub fn images<'de, D: Deserializer<'de>>(deserializer: D) -> Result<AllowedImages, D::Error> {
+    let patterns = list::<ImagePattern, D, Pattern>(deserializer)?;
+    AllowedImages::new(patterns).map_err(D::Error::custom)
 }
 
 fn superseding(text: String) -> Result<Supersede, String> {

@@ -46,12 +46,11 @@ impl Admission {
         }
     }
 
-    /// A build runs without having been admitted here: it was taken over after a restart.
-    pub fn taken_over(&mut self, repository: &RepositoryName, build: BuildId) {
-        self.running
-            .entry(repository.clone())
-            .or_default()
-            .push(build);
+    /// These builds of a repository run, and no others: they were found after a restart of the
+    /// service or of its queue.
+    pub fn taken_over(&mut self, repository: &RepositoryName, builds: Vec<BuildId>) {
+        self.running.insert(repository.clone(), builds);
+        self.tidy(repository);
     }
 
     /// A build no longer wants a place, or gives its place back.
@@ -65,12 +64,17 @@ impl Admission {
         self.tidy(repository);
     }
 
-    /// Nothing of a repository waits or runs any more, as far as we know: its actor was lost and
-    /// will tell everything afresh.
-    pub fn forget(&mut self, repository: &RepositoryName) {
+    /// Nothing of a repository waits any more, as far as we know: its actor was lost and will tell
+    /// everything afresh. What ran keeps its places, as its containers still run.
+    pub fn lost(&mut self, repository: &RepositoryName) {
         self.ready.remove(repository);
-        self.running.remove(repository);
         self.turns.retain(|turn| turn != repository);
+    }
+
+    /// A repository whose actor does not come back soon holds no places that others can use.
+    pub fn forget(&mut self, repository: &RepositoryName) {
+        self.lost(repository);
+        self.running.remove(repository);
     }
 
     /// Gives one place, if one is free and some build is ready for it.
@@ -152,7 +156,7 @@ mod tests {
     fn builds_taken_over_hold_places() {
         let acme = repository("app");
         let mut admission = Admission::new(1);
-        admission.taken_over(&acme, build(1));
+        admission.taken_over(&acme, vec![build(1)]);
         admission.ready(&acme, build(2));
         assert_eq!(admission.admit(), None);
         admission.gone(&acme, &build(1));
@@ -169,6 +173,26 @@ mod tests {
         admission.gone(&acme, &build(1));
         assert_eq!(admission.admit(), Some((acme, build(2))));
         assert_eq!(admission.admit(), None);
+    }
+
+    #[test]
+    fn what_ran_when_an_actor_was_lost_keeps_its_places_until_it_is_known_what_runs() {
+        let (lost, other) = (repository("lost"), repository("other"));
+        let mut admission = Admission::new(2);
+        for number in 1..=3 {
+            admission.ready(&lost, build(number));
+        }
+        assert!(admission.admit().is_some() && admission.admit().is_some());
+        admission.ready(&other, build(9));
+        admission.lost(&lost);
+        assert_eq!(admission.admit(), None);
+        // The other one had ended, or had not begun.
+        admission.taken_over(&lost, vec![build(2)]);
+        assert_eq!(admission.admit(), Some((other, build(9))));
+        assert_eq!(admission.admit(), None);
+        admission.ready(&lost, build(3));
+        admission.gone(&lost, &build(2));
+        assert_eq!(admission.admit(), Some((lost, build(3))));
     }
 
     #[test]

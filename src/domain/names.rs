@@ -2,11 +2,13 @@
 //!
 //! Each is a string that was checked once, when it was parsed. From then on it can be a path
 //! component, an argument of git or a part of a URL without being looked at again: none is
-//! empty, begins with a dash, holds a control character, or can climb out of a folder.
+//! empty, begins with a dash, holds a character that cannot be seen, or can climb out of a folder.
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::LazyLock;
 
+use regex::{Match, Regex};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -250,6 +252,30 @@ impl fmt::Display for GitRef {
 
 type Check = Result<(), &'static str>;
 
+/// What nobody sees, or takes for a space: it makes two names look alike, or one look like another.
+/// Control and format characters (those that turn the direction of writing among them), line ends and
+/// spaces but the common one, and letters and marks without a shape.
+/// Source: <https://www.unicode.org/reports/tr44/#General_Category_Values>.
+static HIDDEN: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(
+        r"[[\p{Cc}\p{Cf}\p{Co}\p{Z}\u{34F}\u{115F}\u{1160}\u{17B4}\u{17B5}\u{2800}\u{3164}\u{FFA0}]--[ ]]",
+    )
+    .expect("it is well formed")
+});
+
+fn check_visible(text: &str) -> Check {
+    let is_hidden = |found: Match<'_>| {
+        // It joins two pictures to one, as in a woman's and a laptop's.
+        let before = text[..found.start()].chars().next_back();
+        let is_picture = |letter: char| !letter.is_ascii() && !letter.is_alphanumeric();
+        found.as_str() != "\u{200D}" || !before.is_some_and(is_picture)
+    };
+    match HIDDEN.find_iter(text).any(is_hidden) {
+        true => Err("it holds a character that cannot be seen"),
+        false => Ok(()),
+    }
+}
+
 fn check_repository(text: &str) -> Check {
     let (owner, name) = text.split_once('/').ok_or("there is no slash in it")?;
     check_github_word(owner)?;
@@ -296,6 +322,7 @@ fn check_ref_name(text: &str) -> Check {
     {
         return Err("it holds a space, a control character or one of ~^:?*[\\");
     }
+    check_visible(text)?;
     if text.contains("..") || text.contains("@{") || text == "@" || text.ends_with('.') {
         return Err("it holds .. or @{, is @, or ends in a dot");
     }
@@ -361,9 +388,7 @@ fn check_path_parts(text: &str) -> Check {
     if text.len() > 1000 {
         return Err("it is longer than 1000 bytes");
     }
-    if text.chars().any(char::is_control) {
-        return Err("it holds a control character");
-    }
+    check_visible(text)?;
     if text
         .split('/')
         .any(|part| part.is_empty() || part == "." || part == "..")
@@ -407,7 +432,10 @@ fn check_recipe_tag(text: &str) -> Check {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::domain::kernel::ImageName;
 
     #[test]
     fn a_repository_has_two_parts_of_githubs_alphabet() {
@@ -462,6 +490,126 @@ mod tests {
         }
         for bad in ["", ".", "..", "a/b", "-x", "a\0b"] {
             assert!(bad.parse::<ArtifactName>().is_err(), "{bad:?}");
+        }
+    }
+
+    /// Of each kind of name, one text that is good with this in it.
+    fn with(part: &str) -> [Result<String, NameError>; 7] {
+        fn parsed<Name: FromStr<Err = NameError> + ToString>(
+            text: &str,
+        ) -> Result<String, NameError> {
+            text.parse().map(|name: Name| name.to_string())
+        }
+        [
+            parsed::<RepositoryName>(&format!("acme/{part}")),
+            parsed::<BranchName>(part),
+            parsed::<GitRef>(&format!("refs/heads/{part}")),
+            parsed::<ScriptPath>(part),
+            parsed::<ArtifactName>(part),
+            parsed::<ContainerPath>(&format!("/{part}")),
+            parsed::<RecipeTag>(part),
+        ]
+    }
+
+    #[test]
+    fn what_is_hostile_is_no_name() {
+        let good = with("release");
+        assert!(good.iter().all(Result::is_ok), "{good:?}");
+        let long = "x".repeat(10_000);
+        for hostile in [
+            "",
+            "..",
+            "../x",
+            "x/..",
+            "x/../../etc",
+            "/etc/passwd",
+            "//x",
+            "x\0",
+            "x\ny",
+            "x\r\ny",
+            "x\ty",
+            "\u{1b}[2J",
+            "x\u{7f}",
+            "x\u{85}y",
+            "x\u{9b}31m",
+            "fe\u{202e}gpj.exe",
+            "x\u{2066}y",
+            "x\u{200b}y",
+            "x\u{200c}y",
+            "x\u{200d}y",
+            "\u{feff}x",
+            "x\u{2060}y",
+            "x\u{2028}y",
+            "x\u{2029}y",
+            "x\u{ad}y",
+            "x\u{a0}y",
+            "x\u{3000}y",
+            "x\u{3164}y",
+            "x\u{e0041}y",
+            "x\u{fff9}y",
+            long.as_str(),
+        ] {
+            for name in with(hostile) {
+                assert!(name.is_err(), "{hostile:?} became {name:?}");
+            }
+        }
+        // After a slash it is no option.
+        let options = with("--upload-pack=x");
+        assert!([0, 1, 3, 4, 6].iter().all(|&kind| options[kind].is_err()));
+        // What looks like a Latin letter is another one: only GitHub's own alphabet has no other.
+        let look_alike = with("rel\u{435}ase");
+        assert!(look_alike[0].is_err() && look_alike[6].is_err());
+        assert_ne!(look_alike[1], good[1]);
+    }
+
+    #[test]
+    fn what_people_write_is_a_name() {
+        for branch in [
+            "größe",
+            "cafe\u{301}",
+            "功能/登录",
+            "fix-🚀",
+            "❤\u{fe0f}",
+            "👩\u{200d}💻",
+            "👩🏽\u{200d}💻",
+            "Ελληνικά",
+            "עברית",
+            "हिन्दी",
+        ] {
+            let parsed = branch.parse::<BranchName>();
+            assert!(parsed.is_ok(), "{parsed:?}");
+            assert!(branch.parse::<ScriptPath>().is_ok(), "{branch}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_parses_is_safe_where_names_go(
+            text in prop_oneof![
+                proptest::string::string_regex("\\PC{0,30}").unwrap(),
+                proptest::collection::vec(proptest::char::any(), 0..12).prop_map(String::from_iter),
+                proptest::string::string_regex("[-./@{} a\u{0}\n\u{202e}\u{200b}]{1,12}").unwrap(),
+            ],
+        ) {
+            for (kind, name) in with(&text).into_iter().enumerate() {
+                let Ok(name) = name else { continue };
+                // A path, relative or in a container.
+                let path = std::path::Path::new(name.trim_start_matches('/'));
+                let mut parts = path.components();
+                prop_assert!(parts.all(|part| matches!(part, std::path::Component::Normal(_))));
+                prop_assert!(!name.is_empty() && name.len() < 1100 && !name.ends_with('/'));
+                // An argument and a header's value.
+                prop_assert!(!name.starts_with('-') && !name.contains('\0'), "{kind}: {name:?}");
+                prop_assert!(hyper::header::HeaderValue::from_bytes(name.as_bytes()).is_ok());
+                // A line of text.
+                prop_assert!(!name.chars().any(char::is_control), "{kind}: {name:?}");
+                prop_assert_eq!(name.lines().count(), 1);
+            }
+            if let Ok(branch) = text.parse::<BranchName>() {
+                let image = ImageName::of_base(&"acme/app".parse().unwrap(), &branch);
+                let tag = Regex::new("^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$").unwrap();
+                prop_assert!(tag.is_match(&image.tag), "{image}");
+            }
         }
     }
 

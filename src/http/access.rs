@@ -1,8 +1,10 @@
 //! Who may do what: the guard that every request passes, the API token or a session for whatever
 //! changes state, and the origin of pages.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
+use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use url::Url;
 use warp::filters::path::FullPath;
@@ -10,10 +12,11 @@ use warp::http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, HOST, ORIGIN};
 use warp::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use warp::{Filter, Rejection};
 
+use super::client::{self, Peer};
 use super::failure::Failure;
 use super::session::{self, Session};
-use super::tries::{self, Peer};
-use super::{Web, filters};
+use super::{Web, filters, hosts};
+use crate::config::ServiceConfig;
 use crate::service::Service;
 
 /// What a request proves its right with.
@@ -48,6 +51,9 @@ fn admit(
 ) -> Result<bool, Failure> {
     let service = &web.service;
     let config = service.config.borrow().clone();
+    if !is_of_machines(path) {
+        hosts::check(headers, &config)?;
+    }
     let is_closed = config.monitor.private && !is_open(method, path);
     let is_change = !matches!(*method, Method::GET | Method::HEAD);
     let tells_right_from_wrong = is_closed || is_change || path == session::PATH;
@@ -57,14 +63,14 @@ fn admit(
     let credential = match bearer(headers) {
         Some(given) => {
             let token = api_token(service)?;
-            let client = tries::client(peer, headers, &config.trusted_proxies);
-            let is_right = (web.tries).attempt(client, || is_api_token(&token, given))?;
+            let client = client::client(peer, headers, &config.trusted_proxies);
+            let is_right = try_token(web, client, &token, given)?;
             is_right.then_some(Credential::Token)
         }
         None => credential(service, headers)?,
     };
     if is_change && credential == Some(Credential::Session) {
-        check_own_page(headers, config.public_url.as_str())?;
+        check_own_page(headers, &config)?;
     }
     match is_closed && credential.is_none() {
         true => Err(refusal(headers)),
@@ -83,6 +89,20 @@ pub fn is_open(method: &Method, path: &str) -> bool {
         ["build", _, "hook"] | ["hook", _] => *method == Method::POST,
         _ => false,
     }
+}
+
+/// What machines ask for, under whatever name they were told: what has a secret of its own, counts
+/// only, or is polled by what was made for the older service.
+fn is_of_machines(path: &str) -> bool {
+    let segments: Vec<&str> = path.strip_prefix('/').unwrap_or(path).split('/').collect();
+    matches!(
+        segments[..],
+        ["healthz" | "readyz" | "metrics"]
+            | ["build", _, "hook"]
+            | ["hook", _]
+            | ["build", "status" | "history" | "sync"]
+            | ["build", "history", "full"]
+    )
 }
 
 /// Passes requests that bear the API token, or come from a browser that was signed in with it.
@@ -145,9 +165,16 @@ impl Pass {
     }
 }
 
-/// The comparison takes the same time wherever two tokens of one length differ.
-pub fn is_api_token(token: &str, given: &str) -> bool {
-    given.as_bytes().ct_eq(token.as_bytes()).into()
+/// Whether this is the API token, if whoever asks may still try.
+pub fn try_token(web: &Web, from: IpAddr, token: &str, given: &str) -> Result<bool, Failure> {
+    let tried = web.tries.attempt(from, || is_api_token(token, given));
+    tried.map_err(|wait| Failure::too_many("too many wrong tokens came from this address", wait))
+}
+
+/// The comparison takes the same time wherever two tokens differ, and however long they are.
+fn is_api_token(token: &str, given: &str) -> bool {
+    let [token, given] = [token, given].map(Sha256::digest);
+    given.ct_eq(&token).into()
 }
 
 pub fn api_token(service: &Service) -> Result<String, Failure> {
@@ -185,17 +212,33 @@ pub fn is_type(value: Option<&HeaderValue>, wanted: &str) -> bool {
     essence.eq_ignore_ascii_case(wanted)
 }
 
+/// Whether a content type names no charset, or UTF-8.
+pub fn is_utf8(value: Option<&HeaderValue>) -> bool {
+    let value = value.and_then(|value| value.to_str().ok()).unwrap_or("");
+    let parameters = value.split(';').skip(1);
+    let mut charsets = parameters
+        .filter_map(|parameter| parameter.split_once('='))
+        .filter(|(name, _)| name.trim().eq_ignore_ascii_case("charset"));
+    charsets.all(|(_, charset)| {
+        let charset = charset.trim().trim_matches('"');
+        charset.eq_ignore_ascii_case("utf-8") || charset.eq_ignore_ascii_case("utf8")
+    })
+}
+
 /// Browsers let any page open a WebSocket to any host, but say where the page is from. Only the
 /// monitor's own pages are let in; what sends no origin is no browser.
-pub fn check_origin(headers: &HeaderMap, public_url: &str) -> Result<(), Failure> {
+pub fn check_origin(headers: &HeaderMap, config: &ServiceConfig) -> Result<(), Failure> {
     let Some(origin) = headers.get(ORIGIN) else {
         return Ok(());
     };
     let origin = origin.to_str().ok().and_then(|text| Url::parse(text).ok());
     let host = headers.get(HOST).and_then(|host| host.to_str().ok());
     let is_ours = origin.is_some_and(|origin| {
-        let from_public = Url::parse(public_url).is_ok_and(|url| url.origin() == origin.origin());
-        from_public || host.is_some_and(|host| is_host(&origin, host))
+        let public = Url::parse(config.public_url.as_str());
+        let from_public = public.is_ok_and(|url| url.origin() == origin.origin());
+        let is_own = |host: url::Host<&str>| hosts::is_ours(&host, config);
+        let from_own = || origin.host().is_some_and(is_own);
+        from_public || host.is_some_and(|host| is_host(&origin, host) && from_own())
     });
     match is_ours {
         true => Ok(()),
@@ -210,10 +253,10 @@ pub fn check_origin(headers: &HeaderMap, public_url: &str) -> Result<(), Failure
 
 /// Passes requests that a page of the monitor makes. Browsers say where each change comes from: by
 /// `Origin`, and to addresses they trust by `Sec-Fetch-Site`, neither of which a page can forge.
-pub fn check_own_page(headers: &HeaderMap, public_url: &str) -> Result<(), Failure> {
+pub fn check_own_page(headers: &HeaderMap, config: &ServiceConfig) -> Result<(), Failure> {
     let site = headers.get("sec-fetch-site");
     let is_same_origin = site.is_some_and(|site| site == "same-origin");
-    let is_ours = || headers.contains_key(ORIGIN) && check_origin(headers, public_url).is_ok();
+    let is_ours = || headers.contains_key(ORIGIN) && check_origin(headers, config).is_ok();
     if is_same_origin || is_ours() {
         return Ok(());
     }
@@ -250,9 +293,14 @@ mod tests {
 
     #[test]
     fn only_pages_of_the_same_host_or_the_public_address_connect() {
+        let mut config = ServiceConfig {
+            public_url: "https://builds.example.org".to_owned().try_into().unwrap(),
+            ..ServiceConfig::default()
+        };
+        config.monitor.hosts = vec!["box.lan".to_owned()];
         let allowed = |origin: &str, host: &str| {
             let headers = headers(&[("origin", origin), ("host", host)]);
-            check_origin(&headers, "https://builds.example.org").is_ok()
+            check_origin(&headers, &config).is_ok()
         };
         assert!(allowed("http://127.0.0.1:5560", "127.0.0.1:5560"));
         assert!(allowed("https://box.lan", "box.lan"));
@@ -267,7 +315,9 @@ mod tests {
         ] {
             assert!(!allowed(other, "127.0.0.1:5560"), "{other}");
         }
-        assert!(check_origin(&headers(&[("host", "x")]), "https://y").is_ok());
+        // What any name can be made to say of itself.
+        assert!(!allowed("http://evil.example.org", "evil.example.org"));
+        assert!(check_origin(&headers(&[("host", "x")]), &config).is_ok());
     }
 
     #[test]

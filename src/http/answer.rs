@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 use warp::Reply;
 use warp::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, REFERRER_POLICY,
-    X_CONTENT_TYPE_OPTIONS,
+    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use warp::http::{HeaderValue, StatusCode};
 
@@ -21,6 +21,10 @@ pub type Answer = Result<Response, Failure>;
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
      img-src 'self' data:; connect-src 'self'; font-src 'self'; base-uri 'none'; \
      frame-ancestors 'none'; form-action 'self'";
+
+/// Which sites may show an answer in their pages: by default this one.
+pub const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
 
 pub const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
@@ -93,9 +97,14 @@ pub fn harden(mut response: Response) -> Response {
         (CONTENT_SECURITY_POLICY, POLICY),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (REFERRER_POLICY, "no-referrer"),
+        // For browsers that do not know `frame-ancestors`.
+        (X_FRAME_OPTIONS, "DENY"),
+        (OPENER_POLICY, "same-origin"),
     ];
     for (name, value) in every {
         headers.insert(name, HeaderValue::from_static(value));
     }
+    let own_site = HeaderValue::from_static("same-origin");
+    headers.entry(RESOURCE_POLICY).or_insert(own_site);
     response
 }

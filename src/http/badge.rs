@@ -81,6 +81,11 @@ async fn badge(web: &Web, path: [&str; 3], query: &str, headers: &HeaderMap) -> 
     let headers = response.headers_mut();
     // GitHub's image proxy keeps badges unless it is told to ask each time.
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    // A README is on another site.
+    headers.insert(
+        answer::RESOURCE_POLICY,
+        HeaderValue::from_static("cross-origin"),
+    );
     if let Some(etag) = etag {
         headers.typed_insert(etag);
     }

@@ -2,11 +2,12 @@
 //! errors leave this service.
 
 use std::convert::Infallible;
+use std::time::Duration;
 
 use serde::Serialize;
 use utoipa::ToSchema;
 use warp::Rejection;
-use warp::http::header::{ALLOW, WWW_AUTHENTICATE};
+use warp::http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
 use warp::http::{HeaderValue, StatusCode};
 
 use super::answer::{self, Response};
@@ -20,6 +21,8 @@ pub struct Failure {
     pub error: String,
     /// What to do about it.
     pub hint: String,
+    /// When the request may be made again.
+    again_after: Option<Duration>,
 }
 
 /// How the guard refuses what then finds no route.
@@ -41,6 +44,7 @@ impl Failure {
             status,
             error: error.into(),
             hint: hint.into(),
+            again_after: None,
         }
     }
 
@@ -60,6 +64,17 @@ impl Failure {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, error, hint)
     }
 
+    /// Too much of what there is an allowance for; there is more after this time.
+    pub fn too_many(error: impl Into<String>, wait: Duration) -> Self {
+        let hint = format!("try again in {} seconds", seconds(wait));
+        Self::new(StatusCode::TOO_MANY_REQUESTS, error, hint).again_after(wait)
+    }
+
+    pub fn again_after(mut self, wait: Duration) -> Self {
+        self.again_after = Some(wait);
+        self
+    }
+
     /// A fault of ours. Its details are for the service's log, not for whoever asked.
     pub fn internal(what: &'static str, error: &dyn std::error::Error) -> Self {
         tracing::error!(error = %error, "{what}");
@@ -75,14 +90,23 @@ impl Failure {
             status,
             error,
             hint,
+            again_after,
         } = self;
         let mut response = answer::json(status, &ErrorView { error, hint });
         if status == StatusCode::UNAUTHORIZED {
             let scheme = HeaderValue::from_static("Bearer");
             response.headers_mut().insert(WWW_AUTHENTICATE, scheme);
         }
+        if let Some(wait) = again_after {
+            answer::set(&mut response, RETRY_AFTER, seconds(wait));
+        }
         response
     }
+}
+
+/// Whole ones, not too few.
+fn seconds(wait: Duration) -> u64 {
+    wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
 }
 
 impl From<StoreError> for Failure {

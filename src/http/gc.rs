@@ -11,8 +11,9 @@ use warp::http::{HeaderMap, StatusCode};
 use super::Web;
 use super::access::{authorize, expect_json};
 use super::answer::{self, Answer, Response, respond};
+use super::body::{self, Body};
 use super::failure::{ErrorView, Failure};
-use super::filters::{self, Body};
+use super::filters;
 use crate::actors::{self, Found};
 
 const POSTING: &str = "POST";
@@ -23,7 +24,7 @@ pub fn routes(web: &Arc<Web>) -> BoxedFilter<(Response,)> {
         .and(filters::posting(POSTING))
         .and(filters::given(web))
         .and(warp::header::headers_cloned())
-        .and(filters::body(web, BODY_LIMIT))
+        .and(body::body(web, BODY_LIMIT))
         .then(|web: Arc<Web>, headers: HeaderMap, body| async move {
             respond(gc(&web, &headers, body).await)
         })

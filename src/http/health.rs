@@ -108,6 +108,7 @@ async fn metrics(web: &Web) -> Answer {
     let text = service.metrics.encode(&Moment {
         unfinished: service.store.unfinished_counts().await?,
         statuses_waiting: backlog.statuses,
+        standing_still: service.standstills.borrow().len() as u64,
         oldest_status: backlog.oldest.map_or(0.0, waits),
         free_disk: (disk.folders.iter())
             .map(|folder| (folder.name, folder.free))

@@ -5,10 +5,14 @@
 //! from the store, the logs and the newest configuration at that moment: no state is kept here.
 
 mod access;
+mod allowance;
 mod answer;
 mod badge;
+mod body;
 mod builds;
+mod client;
 mod configuration;
+mod connections;
 mod failure;
 mod filters;
 #[cfg(any(test, fuzzing))]
@@ -16,6 +20,7 @@ pub mod fuzz;
 mod gc;
 mod github;
 mod health;
+mod hosts;
 mod legacy;
 mod live;
 mod monitor;
@@ -24,7 +29,6 @@ mod repositories;
 mod server;
 mod service;
 mod session;
-mod tries;
 mod view;
 mod webhook;
 mod websocket;
@@ -36,18 +40,19 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use warp::Filter;
 use warp::filters::BoxedFilter;
 
+use self::allowance::Allowance;
 use self::answer::Response;
+use self::body::BodyMemory;
 use self::failure::Failure;
 pub use self::gc::GcView;
 pub use self::live::Changes;
 pub use self::server::serve;
-use self::tries::Tries;
 use crate::actors::Projects;
 use crate::domain::build::Build;
 use crate::log::LogReader;
@@ -61,13 +66,6 @@ const DISK_READS: usize = 16;
 /// wait for their turn. They have none of the places above, which reads of a moment are for.
 const SEARCHES: usize = 2;
 
-/// Bodies up to this size are read at once. Almost all deliveries of GitHub are smaller.
-const SMALL_BODY: usize = 64 * 1024;
-
-/// KiB of larger bodies that are in memory at the same time; more of them wait. It is enough for
-/// one of the largest that GitHub sends.
-const BODY_MEMORY: usize = 32 * 1024;
-
 /// What every route is given.
 pub struct Web {
     pub service: Arc<Service>,
@@ -78,16 +76,20 @@ pub struct Web {
     pub connections: TaskTracker,
     pub live_times: LiveTimes,
     pub changes: Changes,
-    tries: Tries,
+    deliveries: webhook::Limits,
+    /// Presents told again to all who listen, whoever asks for it.
+    told_again: Allowance,
+    /// Wrong tokens: more than anybody mistypes in a row.
+    tries: Allowance,
     disk_reads: Semaphore,
     searches: Arc<Semaphore>,
-    body_memory: Arc<Semaphore>,
+    body_memory: Arc<BodyMemory>,
 }
 
-/// How patient live connections are.
+/// How patient connections are, live ones above all.
 #[derive(Debug, Clone, Copy)]
 pub struct LiveTimes {
-    /// A client that takes nothing for so long is disconnected.
+    /// A client that takes nothing for so long is disconnected, one that only reads an answer, too.
     pub send_timeout: Duration,
     pub ping_every: Duration,
     /// A client hears something at least this often, in a form that a page can see.
@@ -116,10 +118,12 @@ impl Web {
             connections: TaskTracker::new(),
             live_times,
             changes: Changes::default(),
-            tries: Tries::default(),
+            deliveries: webhook::Limits::default(),
+            told_again: Allowance::new(1, Duration::from_secs(5)),
+            tries: Allowance::new(10, Duration::from_secs(6)),
             disk_reads: Semaphore::new(DISK_READS),
             searches: Arc::new(Semaphore::new(SEARCHES)),
-            body_memory: Arc::new(Semaphore::new(BODY_MEMORY)),
+            body_memory: Arc::default(),
         }
     }
 
@@ -135,16 +139,6 @@ impl Web {
             }
             Err(error) => Err(Failure::internal("reading the log failed", &error)),
         }
-    }
-
-    /// Room for a body of this length, once there is; small ones need none.
-    async fn place_for_body(&self, length: usize) -> Option<OwnedSemaphorePermit> {
-        if length <= SMALL_BODY {
-            return None;
-        }
-        let kib = u32::try_from(length.div_ceil(1024).min(BODY_MEMORY)).unwrap_or(u32::MAX);
-        let body_memory = Arc::clone(&self.body_memory);
-        body_memory.acquire_many_owned(kib).await.ok()
     }
 
     /// The build's log; `None` where nothing was written yet.

@@ -1,8 +1,8 @@
 //! Connections: accepted, served, and ended in good order.
 //!
-//! warp's own server would do but for three things it cannot be told: to send small frames at
-//! once (TCP_NODELAY, which the live log needs), to give up on a client that never finishes its
-//! headers, and to bound what is buffered for each connection.
+//! warp's own server would do but for what it cannot be told: to send small frames at once
+//! (TCP_NODELAY, which the live log needs), to give up on a client that never finishes its headers
+//! or takes nothing of its answer, and to bound connections and what is buffered for each.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -14,8 +14,10 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 
+use super::allowance::Allowance;
 use super::answer::Response;
-use super::tries::Peer;
+use super::client::{ANYONE, Peer};
+use super::connections::{Place, Places, Socket, open_files};
 use super::{LiveTimes, Web, routes};
 use crate::actors::Projects;
 use crate::service::Service;
@@ -27,6 +29,9 @@ const CONNECTION_BUFFER: usize = 64 * 1024;
 
 /// The pause after an accept that failed: it may be that no file descriptor is left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How often the log says that no connection is left.
+const SAY_FULL_EVERY: Duration = Duration::from_secs(60);
 
 /// Serves until `shutdown` is there, then lets requests finish for as long as
 /// `shutdown_grace` allows; live connections are closed as going away.
@@ -50,7 +55,16 @@ pub async fn serve_web(listener: TcpListener, web: Arc<Web>, shutdown: impl Futu
     }
     let service = warp::service(routes(&web));
     let mut shutdown = std::pin::pin!(shutdown);
+    let places = Places::new(open_files());
+    let said_full = Allowance::new(1, SAY_FULL_EVERY);
     loop {
+        if places.are_taken() && said_full.spend(ANYONE).is_ok() {
+            tracing::warn!("all connections are taken; more clients wait until one is free");
+        }
+        let place = tokio::select! {
+            place = places.free() => place,
+            () = &mut shutdown => break,
+        };
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = &mut shutdown => break,
@@ -63,8 +77,16 @@ pub async fn serve_web(listener: TcpListener, web: Arc<Web>, shutdown: impl Futu
                 continue;
             }
         };
+        let trusted = web.service.config.borrow().trusted_proxies.clone();
+        let address = client.ip().to_canonical();
+        let is_proxy = trusted.iter().any(|network| network.contains(&address));
+        let metrics = &web.service.metrics;
+        let Some(place) = places.take(place, address, is_proxy, metrics) else {
+            tracing::debug!(%client, "the address has too many connections");
+            continue;
+        };
         let service = TowerToHyperService::new(service.clone());
-        spawn_connection(&web, stream, client, service);
+        spawn_connection(&web, stream, client, place, service);
     }
     drop(listener);
     let grace = web.service.config.borrow().shutdown_grace;
@@ -78,7 +100,7 @@ pub async fn serve_web(listener: TcpListener, web: Arc<Web>, shutdown: impl Futu
     }
 }
 
-fn spawn_connection<S>(web: &Web, stream: TcpStream, client: SocketAddr, service: S)
+fn spawn_connection<S>(web: &Web, stream: TcpStream, client: SocketAddr, place: Place, service: S)
 where
     S: hyper::service::Service<
             hyper::Request<hyper::body::Incoming>,
@@ -95,11 +117,12 @@ where
         request.extensions_mut().insert(Peer(client.ip()));
         service.call(request)
     });
+    let socket = Socket::new(stream, web.live_times.send_timeout, place);
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
         .max_buf_size(CONNECTION_BUFFER)
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection(TokioIo::new(socket), service)
         .with_upgrades();
     let closing = web.closing.clone();
     web.connections.spawn(async move {

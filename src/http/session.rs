@@ -16,11 +16,12 @@ use warp::http::header::{COOKIE, ORIGIN, SET_COOKIE};
 use warp::http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::Web;
-use super::access::{api_token, check_own_page, credential, expect_json, is_api_token};
+use super::access::{api_token, check_own_page, credential, expect_json, try_token};
 use super::answer::{self, Answer, Response, respond};
+use super::body::{self, Body};
+use super::client::{self, Peer};
 use super::failure::{ErrorView, Failure};
-use super::filters::{self, Body};
-use super::tries::{self, Peer};
+use super::filters;
 use crate::config::HttpUrl;
 
 pub const PATH: &str = "/api/v1/session";
@@ -51,7 +52,7 @@ pub fn routes(web: &Arc<Web>) -> BoxedFilter<(Response,)> {
         .and(filters::posting(ALLOWED))
         .and(filters::given(web))
         .and(headers())
-        .and(filters::body(web, LARGEST_BODY))
+        .and(body::body(web, LARGEST_BODY))
         .and(warp::ext::optional())
         .map(|web: Arc<Web>, headers: HeaderMap, body, peer| {
             respond(sign_in(&web, &headers, body, peer))
@@ -119,8 +120,7 @@ fn sign_in(
     peer: Option<Peer>,
 ) -> Answer {
     let config = web.service.config.borrow().clone();
-    let public_url = config.public_url.as_str();
-    check_own_page(headers, public_url)?;
+    check_own_page(headers, &config)?;
     let body = body?.bytes;
     expect_json(headers, &body)?;
     // What serde says of a token of the wrong type could hold a part of it.
@@ -133,8 +133,8 @@ fn sign_in(
     let is_secure = is_secure(headers, &config.public_url)?;
     let token = api_token(&web.service)?;
     let given = asked.token.trim();
-    let client = tries::client(peer, headers, &config.trusted_proxies);
-    if !(web.tries).attempt(client, || is_api_token(&token, given))? {
+    let client = client::client(peer, headers, &config.trusted_proxies);
+    if !try_token(web, client, &token, given)? {
         return Err(Failure::new(
             StatusCode::UNAUTHORIZED,
             "this is not the API token",
@@ -159,7 +159,7 @@ fn sign_in(
     )
 )]
 fn sign_out(web: &Web, headers: &HeaderMap) -> Answer {
-    check_own_page(headers, web.service.config.borrow().public_url.as_str())?;
+    check_own_page(headers, &web.service.config.borrow())?;
     let mut response = view(web, false)?;
     for is_secure in [true, false] {
         set_cookie(&mut response, is_secure, "", Duration::ZERO);

@@ -14,7 +14,7 @@ use crate::domain::kernel::Base;
 use crate::domain::names::{ArtifactName, BuildId};
 use crate::domain::push::Commit;
 use crate::domain::time::Timestamp;
-use crate::service::{Full, Service};
+use crate::service::{Full, Service, Standstill};
 use crate::store::{Delivery, Usual, Waiting};
 
 /// A build.
@@ -235,6 +235,7 @@ pub async fn views(service: &Service, builds: Vec<Build>) -> Result<Vec<BuildVie
     let waiting = service.store.waiting(&builds).await?;
     let mut usual = service.store.usual(&builds).await?;
     let full = service.disk.borrow().full.clone();
+    let standstills = service.standstills.borrow().clone();
     let mut deliveries = match service.reports_statuses() {
         true => service.store.deliveries(&builds).await?,
         false => HashMap::new(),
@@ -243,7 +244,10 @@ pub async fn views(service: &Service, builds: Vec<Build>) -> Result<Vec<BuildVie
         .into_iter()
         .map(|build| {
             let log = log_length(service, &build);
-            let waits_for = waits_for(&build, &waiting, full.as_ref(), &config);
+            let waits_for = standstills
+                .get(&build.repository)
+                .and_then(|standstill| stands_still(&build, standstill))
+                .or_else(|| waits_for(&build, &waiting, full.as_ref(), &config));
             let status = deliveries
                 .remove(&build.id)
                 .map(|delivery| status(service, &build, delivery));
@@ -292,6 +296,14 @@ fn status(service: &Service, build: &Build, delivery: Delivery) -> StatusView {
         next_try: until.max(not_before),
         given_up: delivery.given_up,
     }
+}
+
+/// Also of one that was running: nobody follows it meanwhile.
+fn stands_still(build: &Build, Standstill { problem, until }: &Standstill) -> Option<String> {
+    let is_in_its_queue = !build.state.is_end() && build.recipe().is_some();
+    is_in_its_queue.then(|| {
+        format!("waits until {until}, when its repository's queue is tried again: it failed again and again, at last: {problem}")
+    })
 }
 
 fn waits_for(

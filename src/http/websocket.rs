@@ -57,8 +57,7 @@ pub fn accept<C: Future<Output = ()> + Send>(
     upgrade: Option<OnUpgrade>,
     converse: impl FnOnce(Arc<Web>, Socket, Pass) -> C + Send + 'static,
 ) -> Answer {
-    let public_url = web.service.config.borrow().public_url.clone();
-    check_origin(headers, public_url.as_str())?;
+    check_origin(headers, &web.service.config.borrow())?;
     let (Some(key), Some(upgrade)) = (websocket_key(headers), upgrade) else {
         return Ok(upgrade_required());
     };

@@ -12,7 +12,7 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -26,6 +26,26 @@ pub struct DataDirectory {
     root: PathBuf,
     temporary: PathBuf,
     _lock: File,
+}
+
+/// Removed when dropped, by a thread that may block: a checkout has many files, and the threads of
+/// the runtime serve everyone.
+#[derive(Debug)]
+pub struct TemporaryFolder(Option<tempfile::TempDir>);
+
+impl TemporaryFolder {
+    pub fn path(&self) -> &Path {
+        self.0.as_ref().expect("it is there until dropped").path()
+    }
+}
+
+impl Drop for TemporaryFolder {
+    fn drop(&mut self) {
+        let folder = self.0.take();
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn_blocking(move || drop(folder));
+        }
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -81,7 +101,12 @@ impl DataDirectory {
         put_aside(temporary).map_err(failed)?;
         let temporary = temporary.join(TEMPORARY);
         for folder in [&root.join("builds"), &root.join("mirrors"), &temporary] {
-            fs::create_dir_all(folder).map_err(failed)?;
+            let made = fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(folder);
+            made.and_then(|()| close_to_others(folder, 0o700))
+                .map_err(|error| DirectoryError::Io(folder.clone(), error))?;
         }
         Ok(Self {
             root: root.to_owned(),
@@ -123,10 +148,11 @@ impl DataDirectory {
     }
 
     /// A new folder for what a build needs for a while; removed when dropped.
-    pub fn temporary_folder(&self, build: &BuildId) -> io::Result<tempfile::TempDir> {
+    pub fn temporary_folder(&self, build: &BuildId) -> io::Result<TemporaryFolder> {
         tempfile::Builder::new()
             .prefix(&format!("{build}-"))
             .tempdir_in(&self.temporary)
+            .map(|folder| TemporaryFolder(Some(folder)))
     }
 
     /// Where a build's download is spooled. Not made.
@@ -155,6 +181,17 @@ impl DataDirectory {
         options.create(true).truncate(true).write(true).mode(0o600);
         writeln!(options.open(&file)?, "{token}")?;
         Ok(token)
+    }
+}
+
+/// Takes from a file or folder whatever others on this machine may do with it: logs, sources and
+/// artifacts of private repositories are in there.
+fn close_to_others(path: &Path, most: u32) -> io::Result<()> {
+    let permissions = fs::metadata(path)?.permissions();
+    let mode = permissions.mode() & 0o7777;
+    match mode & most {
+        same if same == mode => Ok(()),
+        less => fs::set_permissions(path, PermissionsExt::from_mode(less)),
     }
 }
 
@@ -192,9 +229,26 @@ fn lock(root: &Path, patience: Duration) -> Result<File, DirectoryError> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
+
+    #[test]
+    fn nobody_else_may_read_what_is_private_and_what_others_serve_stays_open() {
+        let folder = tempfile::tempdir().unwrap();
+        let open_to_all = || PermissionsExt::from_mode(0o755);
+        fs::set_permissions(folder.path(), open_to_all()).unwrap();
+        let temporary = folder.path().join("tmp");
+        let private = ["builds", "mirrors", "tmp/autobuilder"].map(|name| folder.path().join(name));
+        // As an earlier release has made them.
+        for name in ["builds", "binaries"] {
+            fs::create_dir(folder.path().join(name)).unwrap();
+            fs::set_permissions(folder.path().join(name), open_to_all()).unwrap();
+        }
+        DataDirectory::open(folder.path(), &temporary).unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
+        assert_eq!(private.each_ref().map(|path| mode(path)), [0o700; 3]);
+        assert_eq!(mode(folder.path()), 0o755);
+        assert_eq!(mode(&folder.path().join("binaries")), 0o755);
+    }
 
     #[test]
     fn a_second_owner_is_refused_and_told_who_the_first_is() {

@@ -1,10 +1,11 @@
 //! GitHub as the service file has it, and git with GitHub's credential.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::adapters::git::{Credential as GitCredential, CredentialProvider, NoCredential};
+use crate::adapters::git::{self, Credential as GitCredential, CredentialProvider, NoCredential};
 use crate::adapters::github::{Credential, Github, Observer, Settings, Token};
-use crate::config::ServiceConfig;
+use crate::config::{self, ServiceConfig};
 use crate::domain::app_key::AppKey;
 use crate::metrics::Metrics;
 
@@ -31,6 +32,18 @@ pub fn github_settings(config: &ServiceConfig) -> Settings {
 pub fn github_observer(metrics: &Metrics) -> Observer {
     let github = metrics.github.clone();
     Arc::new(move |seen| github.asked(seen.kind, seen.status, seen.remaining))
+}
+
+/// Where git finds repositories, and what it may show for their submodules.
+pub fn git_settings(config: &ServiceConfig, mirrors: PathBuf) -> git::Settings {
+    git::Settings {
+        submodules: match config.github.submodules {
+            config::Submodules::None => git::Submodules::None,
+            config::Submodules::Owner => git::Submodules::Owner,
+            config::Submodules::All => git::Submodules::All,
+        },
+        ..git::Settings::new(&config.github.git_url, mirrors)
+    }
 }
 
 /// What git shows to GitHub.

@@ -5,8 +5,9 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::watch;
+use tokio::sync::{OwnedMutexGuard, watch};
 
+use super::Turns;
 use crate::domain::build::{Build, State};
 use crate::domain::mask::Masker;
 use crate::domain::names::BuildId;
@@ -16,6 +17,7 @@ pub struct Logs {
     root: PathBuf,
     written: Mutex<HashMap<BuildId, watch::Receiver<Watermark>>>,
     begun: watch::Sender<u64>,
+    turns: Turns,
 }
 
 impl Logs {
@@ -24,6 +26,7 @@ impl Logs {
             root,
             written: Mutex::default(),
             begun: watch::Sender::new(0),
+            turns: Turns::default(),
         }
     }
 
@@ -44,6 +47,16 @@ impl Logs {
     /// How far a log is written, while it is.
     pub fn watch(&self, build: &BuildId) -> Option<watch::Receiver<Watermark>> {
         self.lock().get(build).cloned()
+    }
+
+    /// Whether anything was written of it. Blocks on the disk.
+    pub fn is_begun(&self, build: &BuildId) -> bool {
+        self.folder(build).exists()
+    }
+
+    /// Waits for who writes this log, who may be a thread that outlived its actor.
+    pub async fn turn(&self, build: &BuildId) -> OwnedMutexGuard<()> {
+        self.turns.take_log(build).await
     }
 
     /// Begins a build's log, or goes on with it where the last record left it. Blocks on the disk.

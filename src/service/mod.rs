@@ -16,16 +16,17 @@ pub mod quiet;
 mod turns;
 mod webhooks;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
 pub use configuration::{LoadedConfiguration, Source};
-pub use directory::{DataDirectory, DirectoryError};
+pub use directory::{DataDirectory, DirectoryError, TemporaryFolder};
 pub use disk::{Disk, Folder, Full};
 pub use legacy::Legacy;
 pub use logs::Logs;
-pub use obstacles::{Obstacle, Whom};
+pub use obstacles::{Obstacle, Standstill, Whom};
 pub use turns::Turns;
 pub use webhooks::{WebhookState, Webhooks};
 
@@ -34,6 +35,7 @@ use crate::adapters::git::Git;
 use crate::adapters::github::Github;
 use crate::adapters::hub::Hub;
 use crate::config::ServiceConfig;
+use crate::domain::names::RepositoryName;
 use crate::domain::recipe::Catalog;
 use crate::metrics::Metrics;
 use crate::store::Store;
@@ -58,6 +60,8 @@ pub struct Service {
     pub webhooks: Webhooks,
     /// What keeps statuses from GitHub at the moment, by the status reporter.
     pub obstacles: watch::Sender<Vec<Obstacle>>,
+    /// Repositories whose queue stands still, by projects.
+    pub standstills: watch::Sender<HashMap<RepositoryName, Standstill>>,
     pub publishing: Turns,
     pub legacy: Legacy,
     /// How much room is left, as the janitor found it last.

@@ -1,11 +1,20 @@
 //! What stands between the service and GitHub at the moment, for those who ask why a status is
-//! not there yet.
+//! not there yet; and between a repository and its builds.
 
 use super::Service;
 use crate::adapters::github::{CredentialKind, Scope};
 use crate::domain::names::RepositoryName;
 use crate::domain::time::Timestamp;
 use crate::store::{Backlog, StoreError};
+
+/// Why builds of a repository wait: its queue fails again and again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standstill {
+    /// One line.
+    pub problem: String,
+    /// When it is tried again.
+    pub until: Timestamp,
+}
 
 /// Something that keeps statuses from being sent.
 #[derive(Debug, Clone, PartialEq, Eq)]

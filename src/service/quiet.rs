@@ -53,6 +53,7 @@ impl Inputs {
             hub: Hub::new(directory.hub_token(), hub_observer(&metrics)),
             webhooks: Default::default(),
             obstacles: watch::Sender::new(Vec::new()),
+            standstills: Default::default(),
             publishing: Default::default(),
             legacy: Default::default(),
             disk: watch::Sender::new(Disk::look(&self.config.borrow(), None, None)),

@@ -1,10 +1,12 @@
-//! One at a time for each stable name and each file: what is compared is what is then changed.
+//! One at a time for each stable name, each file and each log: what is compared is what is then
+//! changed.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 
+use crate::domain::names::BuildId;
 use crate::store::Place;
 
 #[derive(PartialEq, Eq, Hash)]
@@ -13,6 +15,7 @@ enum Subject {
     Name(Place, String),
     /// A file that stable names point to.
     File(Place, String),
+    Log(BuildId),
 }
 
 /// What somebody compares and changes, or waits to.
@@ -32,6 +35,11 @@ impl Turns {
     pub async fn take_file(&self, place: Place, file: &str) -> OwnedMutexGuard<()> {
         self.take_subject(Subject::File(place, file.to_owned()))
             .await
+    }
+
+    /// Held by who writes a build's log.
+    pub async fn take_log(&self, build: &BuildId) -> OwnedMutexGuard<()> {
+        self.take_subject(Subject::Log(build.clone())).await
     }
 
     async fn take_subject(&self, subject: Subject) -> OwnedMutexGuard<()> {

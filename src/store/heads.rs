@@ -98,12 +98,6 @@ impl Store {
         })
         .await
     }
-
-    /// The ref is gone.
-    pub async fn forget_head(&self, repository: RepositoryName, reference: GitRef) -> Result<()> {
-        self.write(move |connection| forget(connection, &repository, &reference))
-            .await
-    }
 }
 
 pub fn head(

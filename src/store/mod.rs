@@ -27,7 +27,10 @@ mod usual;
 mod waiting;
 mod writer;
 
-use std::path::Path;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use rusqlite::{Connection, OpenFlags};
@@ -50,6 +53,7 @@ pub use waiting::Waiting;
 
 use crate::domain::build::State;
 use crate::domain::names::BuildId;
+use crate::domain::panic;
 
 /// Connections for reading. Two cores keep about two of them busy.
 const READERS: usize = 4;
@@ -72,6 +76,8 @@ struct Shared {
 pub enum StoreError {
     #[error("database: {0}")]
     Sqlite(#[from] rusqlite::Error),
+    #[error("database {0}: {1}")]
+    File(PathBuf, io::Error),
     #[error("database: a stored value cannot be read: {0}")]
     Value(String),
     #[error("there is no build {0}")]
@@ -94,6 +100,11 @@ pub enum StoreError {
          start this release's service once, which brings it up to date"
     )]
     OlderSchema { found: i64, known: i64 },
+    #[error("database: {0}")]
+    Panicked(String),
+    /// The transaction in which it was to be written failed.
+    #[error("{0}")]
+    NotWritten(String),
     #[error("the database is closed")]
     Closed,
 }
@@ -103,6 +114,7 @@ pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 impl Store {
     /// Opens (or makes) the database file and brings its schema up to date.
     pub fn open(file: &Path) -> Result<Self> {
+        close_to_others(file)?;
         let mut connection = Connection::open(file)?;
         configure(&connection)?;
         schema::migrate(&mut connection)?;
@@ -148,6 +160,20 @@ impl Store {
         self.shared.revision.subscribe()
     }
 
+    /// What keeps the database from being written, if anything does.
+    pub fn problem(&self) -> Option<String> {
+        self.shared.writer.problem()
+    }
+
+    /// Whether it can be written again, when nothing else has tried since it could not.
+    pub async fn try_to_write(&self) -> Result<()> {
+        self.write(|connection| {
+            connection.execute("UPDATE instance SET revision = revision", [])?;
+            Ok(())
+        })
+        .await
+    }
+
     /// Answers when what `change` did is on disk, or with its error and nothing done.
     async fn write<T: Send + 'static>(
         &self,
@@ -169,11 +195,33 @@ impl Store {
             // The query's own, because it goes on when nobody waits for it any more.
             let _place = place;
             let connection = lock(&shared.readers).pop().ok_or(StoreError::Closed)?;
-            let result = query(&connection);
-            lock(&shared.readers).push(connection);
-            result
+            let reader = Reader {
+                connection: Some(connection),
+                shared: &shared,
+            };
+            match &reader.connection {
+                Some(connection) => query(connection),
+                None => Err(StoreError::Closed),
+            }
         });
-        work.await.map_err(|_| StoreError::Closed)?
+        work.await.map_err(|error| match error.try_into_panic() {
+            Ok(panic) => StoreError::Panicked(panic::in_words(panic.as_ref())),
+            Err(_) => StoreError::Closed,
+        })?
+    }
+}
+
+/// Gives the connection back when it is dropped, by a panic as well.
+struct Reader<'a> {
+    connection: Option<Connection>,
+    shared: &'a Shared,
+}
+
+impl Drop for Reader<'_> {
+    fn drop(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            lock(&self.shared.readers).push(connection);
+        }
     }
 }
 
@@ -182,6 +230,24 @@ fn lock(readers: &Mutex<Vec<Connection>>) -> std::sync::MutexGuard<'_, Vec<Conne
     readers
         .lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// Makes the file, if there is none, for this user alone, and sees to those that an earlier release
+/// has made. SQLite gives the files beside it the same mode (sqlite.org/wal.html has them).
+fn close_to_others(file: &Path) -> Result<()> {
+    let failed = |source| StoreError::File(file.to_owned(), source);
+    let mut options = File::options();
+    options.create(true).append(true).mode(0o600);
+    options.open(file).map_err(failed)?;
+    for suffix in ["", "-wal", "-shm"] {
+        let mut path = file.as_os_str().to_owned();
+        path.push(suffix);
+        match fs::set_permissions(&path, PermissionsExt::from_mode(0o600)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 fn configure(connection: &Connection) -> Result<()> {

@@ -223,7 +223,7 @@ async fn everything_over(service: &Service, kills: u64) -> HashMap<Key, Vec<Valu
     .await
 }
 
-fn files_below(folder: &Path) -> Vec<PathBuf> {
+pub fn files_below(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();

@@ -173,27 +173,94 @@ build.sh: {artifact: result.tar.gz, memory: 64MiB, cpus: 0.5}
     .await;
 }
 
+/// What a script finds of its own rights, and of the machine.
+const RIGHTS: &str = r#"#!/bin/sh
+grep -E '^(CapEff|CapBnd|NoNewPrivs|Seccomp):' /proc/self/status
+ls /dev | paste -s -d ' '
+find / -xdev -type b -o -xdev -type s -o -name 'docker.sock*'
+mknod /tmp/disk b 254 0 && dd if=/tmp/disk count=1 2>&1
+ping -c 1 127.0.0.1 2>&1 >/dev/null
+echo done > /target/result.tar.gz
+"#;
+
+#[tokio::test]
+async fn a_script_has_no_rights_beyond_those_that_are_configured() {
+    let service = Service::start();
+    let app = service.tracked("acme/app").await;
+    let build = service.push_script(&app, RIGHTS).await;
+    service.wait_for(&build, "succeeded").await;
+    // Docker's own fourteen capabilities without NET_RAW (0x2000); 2: system calls are filtered.
+    // MKNOD is among them and makes no disk readable.
+    let expected = "\
+CapEff:\t00000000a80405fb
+CapBnd:\t00000000a80405fb
+NoNewPrivs:\t1
+Seccomp:\t2
+fd full mqueue null ptmx pts random shm stderr stdin stdout tty urandom zero
+dd: can't open '/tmp/disk': Operation not permitted
+ping: permission denied (are you root?)
+";
+    assert_eq!(script_output(&service.log(&build).await), expected);
+    drop(service);
+
+    let service = Service::start_with(json!({
+        "docker": {"cap_add": ["SYS_ADMIN"], "cap_drop": ["MKNOD", "NET_RAW"]},
+    }));
+    let app = service.tracked("acme/app").await;
+    let build = service.push_script(&app, RIGHTS).await;
+    service.wait_for(&build, "succeeded").await;
+    let output = script_output(&service.log(&build).await);
+    assert!(
+        output.starts_with("CapEff:\t00000000a02405fb\n"),
+        "{output}"
+    );
+    assert!(output.contains("NoNewPrivs:\t1\nSeccomp:\t2\n"), "{output}");
+}
+
 #[tokio::test]
 async fn builds_that_run_at_the_same_time_cannot_reach_each_other() {
     let service = Service::start();
-    let script = format!("#!/bin/sh\n{HOLD}{RESULT}");
+    let script =
+        format!("#!/bin/sh\necho reached > /tmp/index.html\nhttpd -p 8080 -h /tmp\n{HOLD}{RESULT}");
     let mut builds = Vec::new();
     for name in ["acme/app", "acme/other"] {
         let repository = service.tracked(name).await;
         builds.push(service.push_script(&repository, &script).await);
     }
-    let mut addresses = Vec::new();
+    let mut networks = Vec::new();
     for build in &builds {
         service.wait_for_log(build, "holding").await;
-        let networks = &inspect(&service.container_of(build))["NetworkSettings"]["Networks"];
-        let network = networks.as_object().unwrap().values().next().unwrap();
-        addresses.push(network["IPAddress"].as_str().unwrap().to_owned());
+        let all = &inspect(&service.container_of(build))["NetworkSettings"]["Networks"];
+        let network = all.as_object().unwrap().values().next().unwrap();
+        let of = |key: &str| network[key].as_str().unwrap().to_owned();
+        networks.push((of("IPAddress"), of("Gateway")));
     }
+    // Something outside of their network: the test itself, at an address that only containers see.
+    let outside = tokio::net::TcpListener::bind((networks[0].1.as_str(), 0))
+        .await
+        .unwrap();
+    let outside_port = outside.local_addr().unwrap().port();
+
     let first = service.container_of(&builds[0]);
-    let reaches =
-        |address: &str| docker_answers(&["exec", &first, "ping", "-c", "1", "-W", "1", address]);
-    assert!(reaches(&addresses[0]), "ping works at all");
-    assert!(!reaches(&addresses[1]), "one build reaches the other");
+    // busybox's static wget needs a C library that it does not have.
+    let fetches = |address: &str| {
+        let request =
+            format!("printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 3 {address} 8080 | grep reached");
+        docker_answers(&["exec", &first, "sh", "-c", &request])
+    };
+    assert!(fetches(&networks[0].0), "its own server answers");
+    assert!(!fetches(&networks[1].0), "one build reaches the other");
+    let (gateway, port) = (networks[0].1.clone(), outside_port.to_string());
+    let dials = tokio::task::spawn_blocking(move || {
+        docker_answers(&[
+            "exec", &first, "nc", "-w", "5", &gateway, &port, "-e", "true",
+        ])
+    });
+    tokio::time::timeout(std::time::Duration::from_secs(20), outside.accept())
+        .await
+        .expect("what is outside of the network is reached")
+        .unwrap();
+    dials.await.unwrap();
     for build in &builds {
         service.release(build);
         service.wait_for(build, "succeeded").await;

@@ -171,6 +171,47 @@ async fn a_build_that_writes_too_much_to_disk_is_stopped() {
 }
 
 #[tokio::test]
+async fn a_build_whose_disk_use_cannot_be_measured_is_stopped() {
+    // Docker cannot count what lies below a path that is too long for it.
+    let (service, build) = build_with(
+        json!({"docker": {"disk": "20MiB"}}),
+        "",
+        &format!(
+            "#!/bin/sh\n\
+             cd /; i=0; while [ $i -lt 40 ]; do i=$((i+1)); mkdir {name}; cd -P {name}; done\n\
+             {HOLD}{RESULT}",
+            name = "x".repeat(200)
+        ),
+    )
+    .await;
+    let reason = reason(&service, &build, "failed").await;
+    assert!(reason.contains("cannot be measured"), "{reason}");
+}
+
+#[tokio::test]
+async fn a_source_that_would_lie_over_the_containers_own_folders_is_refused() {
+    // A configuration's path cannot name a hidden folder; the service file can.
+    let hidden = "acme/.autobuilder";
+    let service = Service::start_with(json!({
+        "kernels": {"repositories": {hidden: {"script": "build.sh"}}},
+    }));
+    for name in ["acme/proc", "acme/sys", "acme/dev", hidden] {
+        let repository = match name == hidden {
+            true => service.repository(name),
+            false => service.tracked(name).await,
+        };
+        // What the runner would say of a script that has succeeded.
+        repository.commit(&[("result", "exit 0\n"), ("spool", "all is well\n")]);
+        let build = service
+            .push_script(&repository, &format!("#!/bin/sh\n{RESULT}"))
+            .await;
+        let reason = reason(&service, &build, "failed").await;
+        let folder = name.trim_start_matches("acme");
+        assert!(reason.contains(folder), "{reason}");
+    }
+}
+
+#[tokio::test]
 async fn a_build_that_takes_too_long_is_stopped_and_its_output_kept() {
     let (service, build) = build_with(
         json!({}),
@@ -193,6 +234,26 @@ async fn an_image_that_is_nowhere_is_told_in_a_sentence() {
     .await;
     let reason = reason(&service, &build, "errored").await;
     assert!(reason.contains("autobuilder/no-such-image:1"), "{reason}");
+}
+
+#[tokio::test]
+async fn an_image_that_is_no_longer_allowed_is_not_built_from_again() {
+    let (mut service, build) = build_with(
+        json!({}),
+        ", baseimage: 'autobuilder/debian:12'",
+        &format!("#!/bin/sh\n{RESULT}"),
+    )
+    .await;
+    service.wait_for(&build, "succeeded").await;
+    service.terminate();
+    service.change_settings(json!({"docker": {"images": ["docker.io/autobuilder/busybox:*"]}}));
+    service.start_again();
+    let again = service.rebuild(&build).await;
+    let reason = reason(&service, &again, "errored").await;
+    assert!(
+        reason.contains("autobuilder/debian:12") && reason.contains("docker.images"),
+        "{reason}"
+    );
 }
 
 #[tokio::test]

@@ -60,14 +60,18 @@ impl Kernels {
             NEXT.fetch_add(1, Ordering::Relaxed)
         );
         let [base, core, fs] = ["initramfs", "core", "fs"].map(|name| format!("{owner}/{name}"));
-        let mut settings = json!({"kernels": {
-            "directory": "./kernels",
-            "repositories": {
-                &base: {"script": "autobuild/build.sh", "commit": true},
-                &core: {"script": "autobuild/cores.sh", "base": &base},
-                &fs: {"script": "autobuild/cores.sh", "base": &base},
+        let mut settings = json!({
+            "kernels": {
+                "directory": "./kernels",
+                "repositories": {
+                    &base: {"script": "autobuild/build.sh", "commit": true},
+                    &core: {"script": "autobuild/cores.sh", "base": &base},
+                    &fs: {"script": "autobuild/cores.sh", "base": &base},
+                },
             },
-        }});
+            // Images that base kernels made are built upon whatever is listed.
+            "docker": {"images": ["docker.io/autobuilder/*"]},
+        });
         merge(&mut settings, changes);
         let service = Service::start_with(settings);
         Self {

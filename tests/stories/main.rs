@@ -3,6 +3,7 @@
 
 mod support;
 
+mod abuse;
 mod app;
 mod chaos;
 mod cli;
@@ -12,8 +13,11 @@ mod configuration_repository;
 mod container;
 mod dependencies;
 mod failures;
+#[cfg(feature = "faults")]
+mod faults;
 mod history;
 mod hooks;
+mod hostile_names;
 mod hub;
 mod import;
 mod kernels;

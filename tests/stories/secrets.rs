@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{From, HOLD, RESULT, Service, docker, script_output};
+use crate::support::{From, HOLD, RESULT, Service, docker, script_output, until, with_github};
 
 const SECRET: &str = "correct-horse-battery";
 
@@ -55,12 +55,16 @@ cat /.autobuilder/* 2>/dev/null | grep -c {SECRET}
     for place in [told, metrics, status, service.own_log()] {
         assert!(!place.contains(SECRET));
     }
-    let database = std::fs::read(service.path("data/autobuilder.sqlite")).unwrap();
-    assert!(
-        !database
-            .windows(SECRET.len())
-            .any(|window| window == SECRET.as_bytes())
-    );
+    assert!(!stored(&service).contains(SECRET));
+}
+
+/// What is in the files of its database.
+fn stored(service: &Service) -> String {
+    let mut bytes = Vec::new();
+    for file in ["autobuilder.sqlite", "autobuilder.sqlite-wal"] {
+        bytes.extend(std::fs::read(service.path("data").join(file)).unwrap());
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 #[tokio::test]
@@ -82,5 +86,49 @@ async fn no_answer_holds_what_the_service_file_keeps_secret() {
     for answer in answers {
         assert!(!answer.contains("a-token-for-changes"), "{answer}");
         assert!(!answer.contains("a-secret-shared-with-github"), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_secret_in_a_file_name_is_in_no_reason() {
+    const QUOTED: &str = r#"it's-a-"key""#;
+    let secrets = json!({"DEPLOY_KEY": SECRET, "QUOTED": QUOTED});
+    let (github, service) = with_github(json!({"builds": {"secrets": secrets}})).await;
+    let app = service.tracked_on(&github, "acme/app").await;
+    let mut live = service.live().await;
+    live.builds_since(None).await;
+    let script = "#!/bin/sh\ntouch \"/target/$DEPLOY_KEY\" \"/target/$QUOTED\" \"/target/$(printf %s \"$DEPLOY_KEY\" | base64)\"\n";
+    let build = service.push_script(&app, script).await;
+    let failed = service.wait_for(&build, "failed").await;
+    assert_eq!(
+        failed["reason"],
+        "there is no /target/result.tar.gz; the folder holds ***, ***, ***"
+    );
+    let status = until("GitHub shows the failure", async || {
+        let status = github.status("acme/app", &app.head(), "autobuilder/build.sh")?;
+        (status.state == "failure").then_some(status)
+    })
+    .await;
+    live.take_until("the failure", |live| {
+        let ended = live.changes.iter();
+        ended
+            .filter(|change| change["build"]["state"] == "failed")
+            .count()
+            > 0
+    })
+    .await;
+    let told = [
+        format!("{status:?}"),
+        format!("{:?}", live.changes),
+        failed.to_string(),
+        service.log(&build).await,
+        service.get("/build/history").await.text,
+        service.own_log(),
+        stored(&service),
+    ];
+    for secret in [SECRET, "it's-a-", r"it\'s-a-", "Y29ycmVjdC1ob3JzZS1"] {
+        for told in &told {
+            assert!(!told.contains(secret), "{secret}: {told}");
+        }
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::{
-    Delivery, HOLD, Push, RECIPE, RESULT, Repository, Service, builds_in, signature,
+    Delivery, HOLD, Push, RECIPE, RESULT, Repository, Service, builds_in, signature, until,
 };
 
 /// A service, and a push of a tracked branch that nobody has told it of.
@@ -105,6 +105,48 @@ async fn a_delivery_seen_again_builds_once() {
         assert_eq!(builds_in(&answer), builds);
     }
     assert_eq!(service.builds().await.len(), 1);
+}
+
+#[tokio::test]
+async fn what_was_signed_once_builds_nothing_when_a_stranger_sends_it_again() {
+    let service = Service::start_with(json!({"builds": {"supersede": false}}));
+    let app = service.tracked("acme/app").await;
+    // Seen before, so that a branch that appears is one that was pushed.
+    until("the repository is looked at", async || {
+        service.has_seen(&app).then_some(())
+    })
+    .await;
+    app.commit(&[("build.sh", &format!("#!/bin/sh\n{RESULT}"))]);
+    let first = app.push("main");
+    let mut deleted = first.clone();
+    deleted.payload["deleted"] = true.into();
+    deleted.payload["after"] = "0".repeat(40).into();
+    let first_builds = service.webhook(&first).await.builds;
+    app.commit(&[("more", "")]);
+    let second_build = service.pushed(&app.push("main")).await;
+    for build in [&first_builds[0], &second_build] {
+        service.wait_for(build, "succeeded").await;
+    }
+
+    let replayed = service.deliver(&Delivery::of(&first)).await;
+    assert_eq!(builds_in(&replayed), first_builds);
+    // A deletion only makes the service look, and what it sees is what git says: pushes that
+    // nobody told of, each once, and no end of the branch.
+    for untold in 1..=2 {
+        app.commit(&[("more", &untold.to_string())]);
+        app.push("main");
+        assert_eq!(service.deliver(&Delivery::of(&deleted)).await.status, 200);
+        until("git is asked", async || {
+            service.knows_head_of(&app).then_some(())
+        })
+        .await;
+        assert_eq!(service.builds().await.len(), 2 + untold);
+    }
+    for build in service.builds().await {
+        service
+            .wait_for(build["id"].as_str().unwrap(), "succeeded")
+            .await;
+    }
 }
 
 #[tokio::test]

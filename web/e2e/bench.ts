@@ -1,6 +1,7 @@
-/** Measures the monitor in Chromium, with the real service:   make bench-monitor */
+/** Measures the monitor in Chromium, with the real service, and fails where an aim is missed:   make bench-monitor */
 import { chromium } from 'playwright-core';
 import { delay } from './bench/delay';
+import { judge } from './bench/figures';
 import { jumps, open, opening, scrolling, searching } from './bench/longlog';
 import { memory } from './bench/memory';
 import { WARNING_EVERY, importArchive } from './stage/archive';
@@ -41,6 +42,7 @@ try {
   ]);
   await page.context().close();
   if (emitter !== undefined) await delay(browser, service, emitter, quick ? 5 : 30);
+  judge();
 } finally {
   await browser.close();
   await service.quiet().catch(() => undefined);

@@ -15,10 +15,9 @@ pub async fn collect(
     service: Arc<Service>,
     build: Build,
     recipe: Arc<Recipe>,
-    myself: ActorRef<Message>,
-) {
-    let result = fetch(&service, &build, &recipe).await;
-    let _ = myself.cast(Message::Collected(result));
+    _: ActorRef<Message>,
+) -> Message {
+    Message::Collected(fetch(&service, &build, &recipe).await)
 }
 
 async fn fetch(service: &Service, build: &Build, recipe: &Recipe) -> Result<Artifact, Failure> {
@@ -54,7 +53,9 @@ async fn fetch(service: &Service, build: &Build, recipe: &Recipe) -> Result<Arti
             }
         })?;
     let file = folder.join(recipe.artifact.as_str());
-    move_durably(&spool, &file)
+    let moved = tokio::task::spawn_blocking(move || move_durably(&spool, &file)).await;
+    moved
+        .unwrap_or_else(|stopped| Err(std::io::Error::other(stopped)))
         .map_err(|error| Failure::errored(format!("cannot keep the artifact: {error}")))?;
     Ok(Artifact {
         name: recipe.artifact.clone(),

@@ -8,7 +8,8 @@ use ractor::ActorRef;
 
 use super::base::Missing;
 use super::verdict::{next_attempt, span};
-use super::{Interruption, Machine, Message, plan, project};
+use super::{Interruption, Machine, Message, plan, project, transition};
+use crate::actors::log;
 use crate::actors::projects::CancelError;
 use crate::domain::build::{Build, State};
 use crate::domain::kernel::Kernel;
@@ -17,7 +18,7 @@ use crate::domain::push::Push;
 use crate::domain::recipe::{Format, Recipe};
 use crate::domain::time::Timestamp;
 use crate::service::Service;
-use crate::store::{Facts, StoreError, Transition};
+use crate::store::{Facts, StoreError};
 
 /// How long after its container was killed a build waits for the rest of the log. A cancelled
 /// build is over within two seconds.
@@ -211,32 +212,30 @@ impl Machine {
     }
 }
 
-/// For a build whose actor failed: what it was doing is lost, its container included.
+/// For a build whose actor failed: what it was doing is lost, its container included. That is
+/// removed first, before the second attempt can make its own, which has the same name.
 pub async fn give_up_attempt(
-    service: &Service,
+    service: &Arc<Service>,
     id: &BuildId,
     how: &str,
 ) -> Result<Build, StoreError> {
     let name = plan::container_name(&service.config.borrow(), id);
     if let Err(error) = service.docker.remove(&name).await {
+        service.metrics.docker_failed("remove");
         tracing::warn!(container = name, %error, "cannot remove a container");
     }
-    service.logs.closed(id);
     let build = service.store.build(id.clone()).await?;
     let (mut to, mut reason) = next_attempt(&build, how);
     if !build.state.may_become(to) {
         (to, reason) = (State::Errored, Some(how.to_owned()));
     }
-    match service
-        .store
-        .transition(Transition {
-            build: id.clone(),
-            to,
-            reason,
-            known: Facts::default(),
-        })
-        .await
-    {
+    let known = Facts {
+        log: log::leave(service, &build, to, reason.as_deref()).await,
+        ..Facts::default()
+    };
+    let changed = transition(service, &build, to, reason, known).await;
+    service.logs.closed(id);
+    match changed {
         // It had reached its end before it failed.
         Err(StoreError::Refused { .. }) => Ok(build),
         changed => changed,

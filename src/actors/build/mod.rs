@@ -23,7 +23,7 @@ pub mod plan;
 mod prepare;
 mod publish;
 mod pump;
-mod verdict;
+pub mod verdict;
 
 use std::fmt;
 use std::sync::Arc;
@@ -35,18 +35,20 @@ use self::pump::Chunk;
 use super::log::Log;
 use super::project;
 use super::projects::CancelError;
+use super::supervision::{self, Task};
 use crate::adapters::docker::Outcome;
 use crate::domain::build::{Artifact, Build, State, Work};
 use crate::domain::recipe::Recipe;
 use crate::domain::time::Timestamp;
 use crate::log::LogWriter;
 use crate::service::Service;
-use crate::store::{Facts, Transition};
+use crate::store::{Facts, StoreError, Transition};
 
 pub use self::ending::give_up_attempt;
 
 pub struct BuildActor;
 
+#[cfg_attr(feature = "faults", derive(strum::IntoStaticStr, strum::VariantNames))]
 pub enum Message {
     /// A line of the service's own for the log.
     Note(String),
@@ -66,6 +68,8 @@ pub enum Message {
     Interrupt(Interruption),
     /// A killed container has had its time to give the rest of its log.
     StopWaiting,
+    /// A task of it panicked: the attempt is lost, as when the actor does.
+    TaskFailed(String),
 }
 
 /// A build that is to end before it would by itself.
@@ -166,6 +170,9 @@ impl Actor for BuildActor {
             // It has left; what was still under way comes too late.
             return Ok(());
         }
+        if let Message::TaskFailed(why) = message {
+            return Err(why.into());
+        }
         if let Err(error) = machine.handle(&myself, message).await {
             let reason = format!("{error:#}");
             tracing::error!(build = %machine.build.id, error = %reason, "a build cannot go on");
@@ -180,23 +187,24 @@ impl Machine {
     /// a restart of the service.
     fn go_on(&mut self, myself: &ActorRef<Message>) -> anyhow::Result<()> {
         match self.build.state {
-            State::Preparing => self.run(myself, prepare::prepare),
+            State::Preparing => self.run(Task::Prepare, myself, prepare::prepare),
             State::Building => {
                 let offset = self.log.spool_offset();
-                self.run(myself, move |service, build, _, myself| {
+                self.run(Task::Pump, myself, move |service, build, _, myself| {
                     pump::pump(service, build, offset, myself)
                 });
                 self.watchdogs = pump::watchdogs(&self.service, &self.build, &self.recipe, myself);
             }
-            State::Collecting => self.run(myself, collect::collect),
-            State::Publishing => self.run(myself, publish::publish),
+            State::Collecting => self.run(Task::CollectArtifact, myself, collect::collect),
+            State::Publishing => self.run(Task::Publish, myself, publish::publish),
             other => anyhow::bail!("a build that is {other} has nothing to do"),
         }
         Ok(())
     }
 
-    fn run<Work: Future<Output = ()> + Send + 'static>(
+    fn run<Work: Future<Output = Message> + Send + 'static>(
         &mut self,
+        task: Task,
         myself: &ActorRef<Message>,
         work: impl FnOnce(Arc<Service>, Build, Arc<Recipe>, ActorRef<Message>) -> Work,
     ) {
@@ -206,7 +214,7 @@ impl Machine {
             Arc::clone(&self.recipe),
             myself.clone(),
         );
-        self.work = Some(AbortOnDropHandle::new(tokio::spawn(work)));
+        self.work = Some(supervision::run(task, myself, work, Message::TaskFailed));
     }
 
     async fn handle(&mut self, myself: &ActorRef<Message>, message: Message) -> anyhow::Result<()> {
@@ -230,6 +238,7 @@ impl Machine {
                 Some(interruption) => self.end_interrupted(myself, interruption).await,
                 None => Ok(()),
             },
+            Message::TaskFailed(why) => anyhow::bail!(why),
         }
     }
 
@@ -379,18 +388,24 @@ impl Machine {
     }
 }
 
-/// Stores that a build has come to its next state, and says so.
+/// Stores that a build has come to its next state, and says so. From here the reason goes to pages,
+/// to GitHub and to Redis: a script that names a file after a secret would put it there.
+///
+/// # Errors
+/// Those of [`Store::transition`](crate::store::Store::transition).
 pub async fn transition(
     service: &Service,
     build: &Build,
     to: State,
     reason: Option<String>,
     known: Facts,
-) -> anyhow::Result<Build> {
+) -> Result<Build, StoreError> {
+    let masker = plan::masker(&service.config.borrow(), Some(build));
+    let masked = |reason: String| masker.mask_text(&reason);
     let transition = Transition {
         build: build.id.clone(),
         to,
-        reason,
+        reason: reason.map(masked),
         known,
     };
     let build = service.store.transition(transition).await?;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::adapters::docker::{
-    ContainerSpec, Credentials, Job, LABEL_ATTEMPT, LABEL_BUILD, LABEL_INSTANCE, Pull,
+    ContainerSpec, Credentials, FOLDER, Job, LABEL_ATTEMPT, LABEL_BUILD, LABEL_INSTANCE, Pull,
 };
 use crate::config::{self, ServiceConfig};
 use crate::domain::build::Build;
@@ -65,6 +65,21 @@ pub fn source_folder(build: &Build, recipe: &Recipe) -> String {
         Format::Flist | Format::Binary => &build.repository,
     };
     format!("/{}", repository.name())
+}
+
+/// Folders that the container itself has: what is put there is either not seen, as the kernel's own
+/// file systems lie over it, or taken for what the runner says.
+const NO_SOURCE: [&str; 4] = [FOLDER, "/dev", "/proc", "/sys"];
+
+/// Why a source cannot be where the contract with scripts wants it.
+pub fn no_place_for_source(build: &Build, recipe: &Recipe) -> Option<String> {
+    let folder = source_folder(build, recipe);
+    NO_SOURCE.contains(&folder.as_str()).then(|| {
+        format!(
+            "the source would be in {folder}, which belongs to the container itself: a repository \
+             of this name cannot be built"
+        )
+    })
 }
 
 /// The network that this instance's builds share without reaching each other.
@@ -125,6 +140,7 @@ pub fn container(
         pids: u32::try_from(limits.pids).ok(),
         disk: limits.disk,
         cap_add: config.docker.cap_add.clone(),
+        cap_drop: config.docker.cap_drop.clone(),
         extra_hosts: config.docker.extra_hosts.clone(),
         network,
     }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ractor::ActorRef;
-use tempfile::TempDir;
+use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, open, openat2};
+use rustix::io::Errno;
 
 use super::{Failure, Message, base, plan};
 use crate::adapters::docker::{DockerError, Upload};
@@ -15,12 +16,16 @@ use crate::domain::build::Build;
 use crate::domain::kernel::{Base, Kernel};
 use crate::domain::names::{CommitSha, RepositoryName};
 use crate::domain::recipe::{Format, Recipe};
-use crate::service::Service;
+use crate::service::{Disk, Full, Service, TemporaryFolder};
 use crate::store::StoreError;
 
 /// How often a name that a left-over container holds is tried, and the pause between.
 const NAME_TRIES: u32 = 40;
 const NAME_PAUSE: Duration = Duration::from_millis(250);
+
+/// How often it is looked how much room a checkout has left, and where it writes.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+const WRITTEN_TO: [&str; 2] = ["data_directory", "temp_directory"];
 
 /// A container that holds the runner and the source, created and not started.
 pub struct Prepared {
@@ -53,7 +58,7 @@ pub async fn prepare(
     build: Build,
     recipe: Arc<Recipe>,
     myself: ActorRef<Message>,
-) {
+) -> Message {
     let config = Arc::clone(&service.config.borrow());
     let preparation = Preparation {
         service: &service,
@@ -62,11 +67,11 @@ pub async fn prepare(
         recipe: &recipe,
         myself: &myself,
     };
-    let _ = myself.cast(match preparation.run().await {
+    match preparation.run().await {
         Ok(prepared) => Message::Prepared(Ok(prepared)),
         Err(Obstacle::Failure(failure)) => Message::Prepared(Err(failure)),
         Err(Obstacle::NoBase(missing)) => Message::NoBase(missing),
-    });
+    }
 }
 
 struct Preparation<'a> {
@@ -81,6 +86,9 @@ impl Preparation<'_> {
     async fn run(&self) -> Result<Prepared, Obstacle> {
         for unmasked in plan::masker(&self.config, Some(self.build)).unmasked() {
             self.note(unmasked.to_string());
+        }
+        if let Some(problem) = plan::no_place_for_source(self.build, self.recipe) {
+            return Err(Failure::failed(problem).into());
         }
         // An incremental kernel's source is in its image; what it needs more its script fetches.
         let source = match self.base_repository() {
@@ -102,7 +110,7 @@ impl Preparation<'_> {
                 }
             }
         };
-        self.upload(&container, source.as_ref().map(TempDir::path))
+        self.upload(&container, source.as_ref().map(TemporaryFolder::path))
             .await?;
         Ok(Prepared {
             image,
@@ -136,6 +144,12 @@ impl Preparation<'_> {
     async fn choose_image(&self) -> Result<(String, String, Option<Base>), Obstacle> {
         let Some(repository) = self.base_repository() else {
             let image = plan::image(&self.config, self.recipe);
+            // The list may be newer than the recipe.
+            if !self.config.docker.images.allows(&image) {
+                let allowed = &self.config.docker.images;
+                let reason = format!("image {image} is not allowed: docker.images lists {allowed}");
+                return Err(Failure::errored(reason).into());
+            }
             let id = self.make_sure_of_the_image(&image).await?;
             return Ok((image, id, None));
         };
@@ -152,7 +166,7 @@ impl Preparation<'_> {
         Ok((base.image.clone(), id, Some(base)))
     }
 
-    async fn check_out(&self) -> Result<TempDir, Failure> {
+    async fn check_out(&self) -> Result<TemporaryFolder, Failure> {
         let Build {
             repository,
             reference,
@@ -166,20 +180,50 @@ impl Preparation<'_> {
             .temporary_folder(&self.build.id)
             .map_err(Failure::errored)?;
         let progress = |line: &str| self.note(line.to_owned());
-        self.service
-            .git
-            .checkout(repository, commit, reference, folder.path(), &progress)
-            .await
-            .map_err(|error: GitError| Failure::errored(error))?;
-        let script = folder.path().join(self.recipe.script.as_str());
-        make_executable(&script).map_err(|error| {
+        let (git, max_source) = (&self.service.git, self.config.builds.max_source);
+        let checkout = async {
+            git.check_size(repository, commit, max_source, &progress)
+                .await?;
+            git.checkout(repository, commit, reference, folder.path(), &progress)
+                .await
+        };
+        tokio::select! {
+            checked_out = checkout => checked_out.map_err(|error| match error {
+                GitError::TooLarge { .. } => Failure::failed(error),
+                error => Failure::errored(error),
+            })?,
+            full = self.room_is_used_up() => {
+                if let Err(error) = git.clear(repository).await {
+                    tracing::warn!(%repository, %error, "cannot tidy a mirror");
+                }
+                return Err(Failure::errored(format!("stopped while it was checked out: {full}")));
+            }
+        };
+        find_script(folder.path(), self.recipe.script.as_str()).map_err(|why| {
             Failure::failed(format!(
-                "{} is not a file of commit {}: {error}",
+                "{} is not a file of commit {}: {why}",
                 self.build.script(),
                 commit.short()
             ))
         })?;
         Ok(folder)
+    }
+
+    /// Ends when a checkout has come too near to the end of the disk. What was full before it began
+    /// is not its fault.
+    async fn room_is_used_up(&self) -> Full {
+        let mut began_full = None;
+        loop {
+            let config = Arc::clone(&self.service.config.borrow());
+            let look = move || Disk::look(&config, None, None).full;
+            let full = tokio::task::spawn_blocking(look).await.ok().flatten();
+            let full = full.filter(|full| WRITTEN_TO.contains(&full.folder.name));
+            match full {
+                Some(full) if began_full == Some(false) => return full,
+                full => began_full = began_full.or(Some(full.is_some())),
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
     }
 
     async fn make_sure_of_the_image(&self, image: &str) -> Result<String, Failure> {
@@ -279,18 +323,25 @@ pub async fn head_elsewhere(
         .filter(|head| *head != build.commit))
 }
 
-/// `chmod +x`, and a check that there is a script at all. A link is followed only by the
-/// container, never here: it could point anywhere on this machine.
-fn make_executable(script: &std::path::Path) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    let metadata = std::fs::symlink_metadata(script)?;
-    if metadata.is_dir() {
-        return Err(std::io::Error::other("it is a folder"));
+/// Whether there is a script at all, which the runner makes executable. Links between folders are
+/// the commit's to choose, and followed only within it: what is told must not depend on what else
+/// this machine holds. The script's own link is the container's to follow.
+fn find_script(checkout: &Path, script: &str) -> Result<(), String> {
+    let look = || -> rustix::io::Result<FileType> {
+        let checkout = open(checkout, OFlags::PATH | OFlags::DIRECTORY, Mode::empty())?;
+        let (flags, within) = (
+            OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+            ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS,
+        );
+        let found = openat2(checkout, script, flags, Mode::empty(), within)?;
+        Ok(FileType::from_raw_mode(fstat(found)?.st_mode))
+    };
+    match look() {
+        Ok(FileType::Directory) => Err("it is a folder".to_owned()),
+        Ok(_) => Ok(()),
+        Err(Errno::XDEV) => Err("a link on its way leads out of the repository".to_owned()),
+        // Linux before 5.6, or a sandbox that does not know the call: the runner will say it.
+        Err(Errno::NOSYS | Errno::PERM) => Ok(()),
+        Err(error) => Err(std::io::Error::from(error).to_string()),
     }
-    if metadata.is_file() {
-        let mut permissions = metadata.permissions();
-        permissions.set_mode(permissions.mode() | 0o111);
-        std::fs::set_permissions(script, permissions)?;
-    }
-    Ok(())
 }

@@ -3,7 +3,7 @@
 //! engine that is away for a while; it ends with the script's end or the container's.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use bytesize::ByteSize;
@@ -40,6 +40,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How often the disk use of a build is looked at, where the storage driver cannot limit it.
 const DISK_EVERY: Duration = Duration::from_secs(5);
 
+/// How long a build may go on whose disk use cannot be measured: a script can see to that, by a path
+/// that is too long for Docker or by making the runner a file that nobody may execute.
+const LONGEST_BLIND: Duration = Duration::from_secs(30);
+
 /// The service was away at a build's deadline: so long the pump has to tell that the script has
 /// ended meanwhile.
 const CATCHING_UP: Duration = Duration::from_secs(10);
@@ -55,7 +59,12 @@ pub struct Chunk {
     _permit: OwnedSemaphorePermit,
 }
 
-pub async fn pump(service: Arc<Service>, build: Build, offset: u64, myself: ActorRef<Message>) {
+pub async fn pump(
+    service: Arc<Service>,
+    build: Build,
+    offset: u64,
+    myself: ActorRef<Message>,
+) -> Message {
     let name = plan::container_name(&service.config.borrow(), &build.id);
     let mut pump = Pump {
         service,
@@ -65,8 +74,7 @@ pub async fn pump(service: Arc<Service>, build: Build, offset: u64, myself: Acto
         permits: Arc::new(Semaphore::new(PERMITS)),
         limit_told: false,
     };
-    let last = pump.run().await;
-    let _ = pump.myself.cast(last);
+    pump.run().await
 }
 
 struct Pump {
@@ -145,11 +153,9 @@ impl Pump {
 
     /// After a kill, or when the container was stopped behind our back.
     async fn rest_of_stopped(&mut self) -> Result<Message, DockerError> {
-        let mut rest = std::pin::pin!(
-            self.service
-                .docker
-                .spool_of_stopped(&self.name, self.offset)
-        );
+        let max_log = self.service.config.borrow().builds.max_log;
+        let docker = &self.service.docker;
+        let mut rest = std::pin::pin!(docker.spool_of_stopped(&self.name, self.offset, max_log));
         while let Some(frame) = rest.next().await {
             match frame {
                 Ok(Frame::Chunk {
@@ -246,17 +252,34 @@ pub fn watchdogs(
 }
 
 async fn watch_disk(service: Arc<Service>, name: String, limit: u64, myself: ActorRef<Message>) {
+    let mut blind_since = None;
     loop {
         tokio::time::sleep(DISK_EVERY).await;
-        match service.docker.disk_usage(&name).await {
-            Ok(used) if used > limit => {
-                let (used, limit) = (ByteSize(used), ByteSize(limit));
-                let reason = format!("wrote {used} to disk, more than the limit of {limit}");
-                return interrupt(&myself, State::Failed, reason);
+        let usage = match service.docker.disk_usage(&name).await {
+            Ok(usage) => usage,
+            // The pump finds out what is wrong with the engine or the container.
+            Err(error) => {
+                tracing::debug!(container = name, %error, "cannot measure disk use");
+                blind_since = None;
+                continue;
             }
-            Ok(_) => {}
-            // The pump finds out what is wrong with the container.
-            Err(error) => tracing::debug!(container = name, %error, "cannot measure disk use"),
+        };
+        if usage.at_least > limit {
+            let (used, limit) = (ByteSize(usage.at_least), ByteSize(limit));
+            let reason = format!("wrote {used} to disk, more than the limit of {limit}");
+            return interrupt(&myself, State::Failed, reason);
+        }
+        let Some(error) = usage.unknown else {
+            blind_since = None;
+            continue;
+        };
+        tracing::debug!(container = name, %error, "cannot measure all disk use");
+        if blind_since.get_or_insert_with(Instant::now).elapsed() > LONGEST_BLIND {
+            let limit = ByteSize(limit);
+            let reason = format!(
+                "its disk use cannot be measured, so it is stopped because of the limit of {limit}: {error}"
+            );
+            return interrupt(&myself, State::Failed, reason);
         }
     }
 }

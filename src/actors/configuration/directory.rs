@@ -20,8 +20,9 @@ impl State {
             path: directory.display().to_string(),
         };
         let (path, known) = (directory.to_owned(), last_good.clone());
-        let loaded =
-            tokio::task::spawn_blocking(move || config::load_directory(&path, &known)).await?;
+        let images = self.sources.config.borrow().docker.images.clone();
+        let load = move || config::load_directory(&path, &known, &images);
+        let loaded = tokio::task::spawn_blocking(load).await?;
         match loaded {
             Ok(loaded) => {
                 // It is looked at again and again: the report of the newest change stays.

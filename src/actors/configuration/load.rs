@@ -181,12 +181,14 @@ impl Load {
         self.compare().await?;
         if self.build.state == State::Preparing {
             let (to, known) = (State::Building, facts(Some(&self.log)));
-            self.build = build::transition(&self.service, &self.build, to, None, known).await?;
+            let moved = build::transition(&self.service, &self.build, to, None, known).await;
+            self.build = moved.map_err(anyhow::Error::from)?;
         }
         let last_good = self.service.store.configuration().await;
         let last_good = last_good.map_err(anyhow::Error::from)?.last_good;
+        let images = self.service.config.borrow().docker.images.clone();
         let resolved = tokio::task::spawn_blocking(move || {
-            let loaded = config::resolve(&files, &last_good);
+            let loaded = config::resolve(&files, &last_good, &images);
             let lines = lines(&loaded);
             (loaded, lines)
         });

@@ -28,6 +28,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use self::load::{Ending, Reading};
 use super::root;
+use super::supervision::{self, Task};
 use crate::config::{self, Configuration as Wanted, FileState, Loaded, ServiceConfig};
 use crate::domain::build::State as BuildState;
 use crate::domain::recipe::Catalog;
@@ -37,6 +38,7 @@ use crate::store::StoredConfiguration;
 
 pub struct Configuration;
 
+#[cfg_attr(feature = "faults", derive(strum::IntoStaticStr, strum::VariantNames))]
 pub enum Message {
     /// A file below one of the watched folders changed.
     Touched,
@@ -182,7 +184,8 @@ impl State {
             .iter()
             .map(|(path, text)| (path.clone(), Ok(text.clone())))
             .collect();
-        let catalog = config::resolve(&files, &stored.last_good).catalog;
+        let images = self.sources.config.borrow().docker.images.clone();
+        let catalog = config::resolve(&files, &stored.last_good, &images).catalog;
         if self.replace_catalog(catalog) {
             tracing::info!(
                 files = stored.last_good.len(),
@@ -225,15 +228,13 @@ impl State {
         self.heard = false;
         let (wanted, stop) = (self.wanted(), CancellationToken::new());
         let next = load::next(Arc::clone(&self.service), wanted.clone(), stop.clone());
-        let myself = myself.clone();
-        let work = tokio::spawn(async move {
-            let result = next.await.map(|reading| reading.map(Box::new));
-            let _ = myself.cast(Message::Read(result));
-        });
+        let work = async move { Message::Read(next.await.map(|reading| reading.map(Box::new))) };
+        let panicked = |why| Message::Read(Err(anyhow::Error::msg(why)));
+        let work = supervision::run(Task::LoadConfiguration, myself, work, panicked);
         self.round = Some(Round {
             wanted,
             stop,
-            _work: AbortOnDropHandle::new(work),
+            _work: work,
         });
     }
 

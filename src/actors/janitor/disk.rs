@@ -1,5 +1,6 @@
-//! Looks again and again at how much room is left.
+//! Looks again and again at how much room is left, and whether the database can be written.
 
+use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use crate::service::{Component, Disk, Full, Service};
 
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
-pub async fn watch(service: Arc<Service>, readiness: Readiness) {
+pub async fn watch(service: Arc<Service>, readiness: Readiness) -> Infallible {
     let mut engine = Engine::NotAsked;
     // As it was found before the first build could start.
     if let Some(full) = &service.disk.borrow().full {
@@ -35,6 +36,14 @@ pub async fn watch(service: Arc<Service>, readiness: Readiness) {
                 problem,
             },
         );
+        let problem = look_at_database(&service).await;
+        tell(
+            &readiness,
+            Component {
+                name: "database",
+                problem,
+            },
+        );
         tokio::time::sleep(LOOK_EVERY).await;
     }
 }
@@ -52,6 +61,16 @@ async fn look(service: &Service, docker: Option<PathBuf>) -> Result<(), tokio::t
     }
     service.disk.send_replace(disk);
     Ok(())
+}
+
+/// Why nothing can be written. What failed before is tried: pushes may be kept away by the answer.
+async fn look_at_database(service: &Service) -> Option<String> {
+    service.store.problem()?;
+    match service.store.try_to_write().await {
+        Ok(()) => tracing::info!("the database can be written again"),
+        Err(error) => tracing::warn!(%error, "the database cannot be written"),
+    }
+    service.store.problem()
 }
 
 fn warn_of(full: &Full) {

@@ -18,11 +18,13 @@ use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
 pub use self::gc::{Found, gc};
+use super::supervision::{self, Task};
 use crate::log;
 use crate::service::{Component, Service};
 
 pub struct Janitor;
 
+#[cfg_attr(feature = "faults", derive(strum::IntoStaticStr, strum::VariantNames))]
 pub enum Message {
     Ping,
     Sweep,
@@ -31,7 +33,11 @@ pub enum Message {
     },
     /// Remove what crashes left.
     Collect,
+    Collected,
     Retain,
+    Retained,
+    /// Nobody looks any more at how much room is left.
+    DiskUnwatched(String),
 }
 
 pub type Readiness = watch::Sender<Vec<Component>>;
@@ -86,6 +92,8 @@ impl Actor for Janitor {
         myself.send_interval(COLLECT_EVERY, || Message::Collect);
         myself.send_interval(RETAIN_EVERY, || Message::Retain);
         let disk = disk::watch(Arc::clone(&service), readiness.clone());
+        let disk = async { match disk.await {} };
+        let disk = supervision::run(Task::WatchDisk, &myself, disk, Message::DiskUnwatched);
         Ok(State {
             service,
             readiness,
@@ -93,7 +101,7 @@ impl Actor for Janitor {
             sweeping: None,
             collecting: None,
             retaining: None,
-            watching_disk: AbortOnDropHandle::new(tokio::spawn(disk)),
+            watching_disk: disk,
             engine: None,
         })
     }
@@ -121,8 +129,9 @@ impl Actor for Janitor {
             }
             Message::Sweep if state.sweeping.is_some() => {}
             Message::Sweep => {
-                let (service, mut revision) = (Arc::clone(&state.service), state.revision);
-                state.sweeping = Some(AbortOnDropHandle::new(tokio::spawn(async move {
+                let (service, before) = (Arc::clone(&state.service), state.revision);
+                let sweep = async move {
+                    let mut revision = before;
                     match engine::containers(&service).await {
                         Ok(over) => warn_of(gc::remove(&service, over).await),
                         Err(error) => {
@@ -133,39 +142,47 @@ impl Actor for Janitor {
                         Ok(newest) => revision = newest,
                         Err(error) => tracing::warn!(%error, "cannot compress finished logs"),
                     }
-                    let _ = myself.cast(Message::Swept { revision });
-                })));
+                    Message::Swept { revision }
+                };
+                let panicked = move |_| Message::Swept { revision: before };
+                state.sweeping = Some(supervision::run(Task::Sweep, &myself, sweep, panicked));
             }
             Message::Swept { revision } => {
                 state.sweeping = None;
                 state.revision = revision;
             }
-            Message::Collect if is_running(&state.collecting) => {}
+            Message::Collect if state.collecting.is_some() => {}
             Message::Collect => {
                 let service = Arc::clone(&state.service);
-                state.collecting = Some(AbortOnDropHandle::new(tokio::spawn(async move {
+                let collect = async move {
                     let mut left_over = gc::left_over(&service).await;
                     left_over.measure().await;
                     let removed = gc::remove(&service, left_over).await;
                     let things = removed.leftovers.len();
                     tracing::debug!(things, "looked for what is left over");
                     warn_of(removed);
-                })));
+                    Message::Collected
+                };
+                let panicked = |_| Message::Collected;
+                state.collecting =
+                    Some(supervision::run(Task::Collect, &myself, collect, panicked));
             }
-            Message::Retain if is_running(&state.retaining) => {}
+            Message::Collected => state.collecting = None,
+            Message::Retain if state.retaining.is_some() => {}
             Message::Retain => {
                 let service = Arc::clone(&state.service);
-                state.retaining = Some(AbortOnDropHandle::new(tokio::spawn(async move {
+                let retain = async move {
                     retain(&service).await;
-                })));
+                    Message::Retained
+                };
+                let panicked = |_| Message::Retained;
+                state.retaining = Some(supervision::run(Task::Retain, &myself, retain, panicked));
             }
+            Message::Retained => state.retaining = None,
+            Message::DiskUnwatched(why) => return Err(why.into()),
         }
         Ok(())
     }
-}
-
-fn is_running(task: &Option<AbortOnDropHandle<()>>) -> bool {
-    task.as_ref().is_some_and(|task| !task.is_finished())
 }
 
 fn warn_of(Found { problems, .. }: Found) {
@@ -233,6 +250,12 @@ async fn look_at_docker(service: &Service, known: &mut Option<String>) -> Result
         platform = engine.platform,
         "docker answers"
     );
+    if let Ok(false) = service.docker.has_seccomp().await {
+        tracing::warn!(
+            "docker filters no system calls: a build can reach more of the kernel than it should; \
+             see `docker info`, under security options"
+        );
+    }
     *known = Some(engine.version);
     Ok(())
 }

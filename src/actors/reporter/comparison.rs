@@ -124,7 +124,7 @@ impl State {
             begun,
             answer: Err(GithubError::Malformed { reason }),
         };
-        let request = supervision::run(myself, task, panicked);
+        let request = supervision::run(supervision::Task::ShowCommit, myself, task, panicked);
         self.busy.insert(repository, request);
     }
 

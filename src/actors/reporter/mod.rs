@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
 use self::comparison::{Commit, Comparison};
-use super::supervision;
+use super::supervision::{self, Task};
 use crate::adapters::github::{self, CredentialKind, GithubError, List, Scope, Shown};
 use crate::config::{Github as GithubConfig, ServiceConfig};
 use crate::domain::delivery::{Patience, Pause, Trouble, Verdict};
@@ -30,6 +30,7 @@ use crate::store::{Outcome, Status, StoreError};
 
 pub struct Reporter;
 
+#[cfg_attr(feature = "faults", derive(strum::IntoStaticStr, strum::VariantNames))]
 pub enum Message {
     /// Something may be due: a build changed, a pause is over, the service file was replaced.
     Look,
@@ -231,7 +232,7 @@ impl State {
             begun,
             answer: Err(GithubError::Malformed { reason }),
         };
-        let request = supervision::run(myself, task, panicked);
+        let request = supervision::run(Task::SendStatus, myself, task, panicked);
         self.busy.insert(repository, request);
     }
 

@@ -12,12 +12,14 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::Semaphore;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{root, supervision};
+use super::root;
+use super::supervision::{self, Task};
 use crate::domain::names::RepositoryName;
 use crate::service::Service;
 
 pub struct Watcher;
 
+#[cfg_attr(feature = "faults", derive(strum::IntoStaticStr, strum::VariantNames))]
 pub enum Message {
     Compare,
     /// With what went wrong.
@@ -91,7 +93,12 @@ impl Actor for Watcher {
                 let arguments = Arc::clone(&state.arguments);
                 let task = async move { Message::Compared(heads::compare(&arguments).await) };
                 let panicked = |why| Message::Compared(Some(why));
-                state.comparison = Some(supervision::run(&myself, task, panicked));
+                state.comparison = Some(supervision::run(
+                    Task::CompareHeads,
+                    &myself,
+                    task,
+                    panicked,
+                ));
             }
             Message::Compared(problem) => {
                 state.comparison = None;
@@ -119,12 +126,9 @@ impl Actor for Watcher {
                     let (memory, pause) = hooks::look(&arguments, memory).await;
                     Message::LookedAtHooks(memory, pause)
                 };
-                let repository = state.arguments.repository.clone();
-                let panicked = move |why| {
-                    tracing::error!(%repository, "its webhooks cannot be looked at: {why}");
-                    Message::LookedAtHooks(hooks::Memory::default(), hooks::LOOK_EVERY)
-                };
-                state.looking = Some(supervision::run(&myself, task, panicked));
+                let panicked =
+                    |_| Message::LookedAtHooks(hooks::Memory::default(), hooks::LOOK_EVERY);
+                state.looking = Some(supervision::run(Task::LookAtHooks, &myself, task, panicked));
             }
             Message::LookedAtHooks(memory, pause) => {
                 state.hooks = Some(memory);

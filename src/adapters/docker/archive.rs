@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io::{self, Read};
+use std::ops::Range;
 
 use autobuilder_runner::protocol::{MAX_PAYLOAD, Outcome, RESULT, SPOOL};
 use bollard::query_parameters::DownloadFromContainerOptionsBuilder;
@@ -22,7 +23,8 @@ const MOST_OUTCOME: u64 = 4096;
 
 impl Docker {
     /// The rest of the log of a container that was killed, and its outcome if the runner still got
-    /// to write one. The spool is whole even then: the runner keeps nothing back.
+    /// to write one. The spool is whole even then: the runner keeps nothing back. What lies beyond
+    /// `max_log` is not read: a script can make a file of terabytes of it that takes no room.
     ///
     /// # Errors
     /// `NotFound`: no container, or it never got as far as a spool. `Unreachable`, `Stalled`,
@@ -31,13 +33,16 @@ impl Docker {
         &self,
         id: &str,
         offset: u64,
+        max_log: u64,
     ) -> impl Stream<Item = Result<Frame, DockerError>> + Send + use<> {
         let (docker, id) = (self.clone(), id.to_owned());
         let (frames, received) = mpsc::channel(PIECES_AHEAD);
         let read = async move {
             let spool = frames.clone();
             let all = docker
-                .read_file(&id, SPOOL, move |file| send_spool(file, offset, &spool))
+                .read_file(&id, SPOOL, move |file| {
+                    send_spool(file, offset..max_log, &spool)
+                })
                 .await;
             let outcome = match all {
                 Ok(()) => docker.outcome_of_stopped(&id).await,
@@ -201,16 +206,23 @@ pub(super) fn broken(error: io::Error) -> DockerError {
 
 fn send_spool(
     file: Result<&mut dyn Read, DockerError>,
-    offset: u64,
+    wanted: Range<u64>,
     frames: &mpsc::Sender<Result<Frame, DockerError>>,
 ) -> Result<(), DockerError> {
     let file = file?;
+    let mut offset = wanted.start;
+    if offset > wanted.end {
+        return Ok(());
+    }
     io::copy(&mut file.take(offset), &mut io::sink()).map_err(broken)?;
-    let mut offset = offset;
     loop {
+        let left = wanted.end.saturating_sub(offset);
         let mut bytes = BytesMut::zeroed(MAX_PAYLOAD);
-        let length = file.read(&mut bytes).map_err(broken)?;
+        let length = (&mut *file).take(left).read(&mut bytes).map_err(broken)?;
         if length == 0 {
+            if left == 0 && file.read(&mut [0]).map_err(broken)? > 0 {
+                let _ = frames.blocking_send(Ok(Frame::Limit));
+            }
             return Ok(());
         }
         bytes.truncate(length);

@@ -9,6 +9,7 @@ use bollard::query_parameters::ContainerArchiveInfoOptionsBuilder;
 use sha2::{Digest, Sha256};
 use tar::EntryType;
 
+use super::STALL;
 use super::connection::Docker;
 use super::error::DockerError;
 
@@ -146,7 +147,7 @@ impl Docker {
         }
         // The names are a help, not the answer; a container that was killed cannot say them.
         let listed = self
-            .ask_runner(id, &["list", folder])
+            .ask_runner(id, &["list", folder], STALL)
             .await
             .unwrap_or_default();
         let listed = String::from_utf8_lossy(&listed);

@@ -121,6 +121,16 @@ impl Docker {
         })
     }
 
+    /// Whether the engine denies containers the system calls that have harmed hosts before.
+    ///
+    /// # Errors
+    /// `Unreachable`, `Stalled`.
+    pub async fn has_seccomp(&self) -> Result<bool, DockerError> {
+        let engine = self.engine()?;
+        let about = within(HEALTH, "it was to tell about itself", engine.info()).await??;
+        Ok(is_seccomp_on(&about.security_options.unwrap_or_default()))
+    }
+
     /// Whether the engine answers at all, within three seconds.
     ///
     /// # Errors
@@ -130,6 +140,15 @@ impl Docker {
         within(HEALTH, "it was to answer a ping", engine.ping()).await??;
         Ok(())
     }
+}
+
+/// Docker says `name=seccomp,profile=default`, since 23.0 `profile=builtin`, of a file that an
+/// operator wrote its path, and nothing where the kernel has none.
+fn is_seccomp_on(options: &[String]) -> bool {
+    let mut options = options.iter().map(|option| option.split(','));
+    options.any(|mut parts| {
+        parts.next() == Some("name=seccomp") && parts.all(|part| part != "profile=unconfined")
+    })
 }
 
 impl Host {
@@ -251,6 +270,19 @@ mod unit {
             find(None, &[]).unwrap(),
             Host::Unix("/var/run/docker.sock".to_owned())
         );
+    }
+
+    #[test]
+    fn seccomp_is_known_by_each_releases_word_for_it() {
+        let is_on = |options: &[&str]| {
+            let options: Vec<String> = options.iter().map(|&option| option.to_owned()).collect();
+            is_seccomp_on(&options)
+        };
+        assert!(is_on(&["name=apparmor", "name=seccomp,profile=default"]));
+        assert!(is_on(&["name=seccomp,profile=builtin", "name=cgroupns"]));
+        assert!(is_on(&["name=seccomp,profile=/etc/docker/seccomp.json"]));
+        assert!(!is_on(&["name=seccomp,profile=unconfined"]));
+        assert!(!is_on(&["name=apparmor"]));
     }
 
     #[test]

@@ -34,6 +34,8 @@ pub struct ContainerSpec {
     pub cpus: Option<f64>,
     pub pids: Option<u32>,
     pub cap_add: Vec<String>,
+    /// Of Docker's own. One that is in `cap_add` too stays.
+    pub cap_drop: Vec<String>,
     /// Host name → address, for /etc/hosts.
     pub extra_hosts: BTreeMap<String, String>,
     /// Name or id.
@@ -261,6 +263,7 @@ fn body(spec: &ContainerSpec, disk: Option<u64>) -> ContainerCreateBody {
         nano_cpus: spec.cpus.map(|cpus| (cpus * 1e9) as i64),
         pids_limit: spec.pids.map(i64::from),
         cap_add: Some(spec.cap_add.clone()),
+        cap_drop: Some(spec.cap_drop.clone()),
         extra_hosts: Some(
             spec.extra_hosts
                 .iter()

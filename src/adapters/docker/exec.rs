@@ -1,15 +1,15 @@
 //! Runs the runner a second time, beside the script.
 
 use std::pin::Pin;
+use std::time::Duration;
 
-use autobuilder_runner::protocol::PROGRAM;
+use autobuilder_runner::protocol::RUNNING;
 use bollard::container::LogOutput;
 use bollard::errors::Error as EngineError;
 use bollard::exec::{StartExecOptions, StartExecResults};
 use bollard::models::ExecConfig;
 use futures_util::{Stream, StreamExt};
 
-use super::STALL;
 use super::connection::Docker;
 use super::error::{DockerError, one_line, within};
 
@@ -29,7 +29,7 @@ impl Docker {
         arguments: &[&str],
     ) -> Result<(String, Output), DockerError> {
         let engine = self.engine()?;
-        let command = std::iter::once(PROGRAM)
+        let command = std::iter::once(RUNNING)
             .chain(arguments.iter().copied())
             .map(str::to_owned);
         let config = ExecConfig {
@@ -57,35 +57,78 @@ impl Docker {
         self.engine().ok()?.inspect_exec(exec).await.ok()?.exit_code
     }
 
-    /// Runs `runner <arguments>` to its end. Returns what it wrote to stdout.
+    /// Runs `runner <arguments>` to its end, for `limit` at most. Returns what it wrote to stdout.
     pub(super) async fn ask_runner(
         &self,
         id: &str,
         arguments: &[&str],
+        limit: Duration,
     ) -> Result<Vec<u8>, DockerError> {
-        let (exec, mut output) = self.exec(id, arguments).await?;
-        let mut answer = Vec::new();
-        let mut complaint = Vec::new();
-        loop {
-            let next = within(STALL, "the runner was asked", output.next()).await?;
-            let into = match &next {
-                Some(Ok(LogOutput::StdErr { .. })) => &mut complaint,
-                _ => &mut answer,
+        let (exec, output) = self.exec(id, arguments).await?;
+        let said = read_to_end(output, limit).await?;
+        match self.exec_exit_code(&exec).await {
+            Some(0) => Ok(said.answer),
+            _ => Err(DockerError::Refused {
+                status: 200,
+                message: one_line(&String::from_utf8_lossy(&said.complaint)),
+            }),
+        }
+    }
+}
+
+#[derive(Default)]
+struct Said {
+    answer: Vec<u8>,
+    complaint: Vec<u8>,
+}
+
+/// Reads all that the runner says: no more than an answer of its can hold, and no longer than `limit`,
+/// however often a little comes.
+async fn read_to_end(mut output: Output, limit: Duration) -> Result<Said, DockerError> {
+    let mut said = Said::default();
+    let reading = async {
+        while let Some(piece) = output.next().await {
+            let piece = piece?;
+            let into = match piece {
+                LogOutput::StdErr { .. } => &mut said.complaint,
+                _ => &mut said.answer,
             };
-            let Some(piece) = next else { break };
-            into.extend_from_slice(piece?.as_ref());
-            if answer.len() + complaint.len() > MOST_ANSWER {
+            into.extend_from_slice(piece.as_ref());
+            if said.answer.len() + said.complaint.len() > MOST_ANSWER {
                 return Err(DockerError::Nonsense(
                     "the runner's answer is too long".to_owned(),
                 ));
             }
         }
-        match self.exec_exit_code(&exec).await {
-            Some(0) => Ok(answer),
-            _ => Err(DockerError::Refused {
-                status: 200,
-                message: one_line(&String::from_utf8_lossy(&complaint)),
-            }),
-        }
+        Ok(())
+    };
+    within(limit, "the runner was asked", reading).await??;
+    Ok(said)
+}
+
+#[cfg(test)]
+mod unit {
+    use super::*;
+    use futures_util::stream;
+
+    fn endless(piece: &'static [u8]) -> Output {
+        Box::pin(stream::unfold((), move |()| async move {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            let message = piece.into();
+            Some((Ok(LogOutput::StdOut { message }), ()))
+        }))
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_does_not_end_is_given_up() {
+        let limit = Duration::from_millis(50);
+        let error = read_to_end(endless(b"1"), limit).await.err();
+        assert!(
+            matches!(error, Some(DockerError::Stalled { .. })),
+            "{error:?}"
+        );
+        let limit = Duration::from_secs(60);
+        let error = read_to_end(endless(&[b'1'; 8192]), limit).await.err();
+        assert!(matches!(error, Some(DockerError::Nonsense(_))), "{error:?}");
     }
 }

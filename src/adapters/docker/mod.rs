@@ -39,7 +39,7 @@ mod tests;
 use std::time::Duration;
 
 pub use artifact::ArtifactError;
-pub use autobuilder_runner::protocol::{Exit, Job, Outcome};
+pub use autobuilder_runner::protocol::{Exit, FOLDER, Job, Outcome};
 pub use commit::TaggedImage;
 pub use connection::{Docker, DockerSettings};
 pub use container::{ContainerSpec, LABEL_ATTEMPT, LABEL_BUILD, LABEL_INSTANCE, OurContainer};

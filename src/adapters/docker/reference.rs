@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::error::{DockerError, ImageProblem, one_line};
 use super::image::Credentials;
+use crate::domain::images;
 
 const DOCKER_HUB: &str = "docker.io";
 
@@ -51,19 +52,8 @@ impl Reference {
         if !image.bytes().all(allowed) || !image.split('/').all(plain) {
             return None;
         }
-        // The first part is a host if it looks like one; `library/debian` is on Docker Hub.
-        let host = image.split_once('/').map(|(first, _)| first);
-        let host = host.filter(|first| first.contains(['.', ':']) || *first == "localhost");
-        let registry = match host {
-            None | Some("index.docker.io" | "registry-1.docker.io") => DOCKER_HUB,
-            Some(host) => host,
-        };
-        let last = image.rsplit('/').next().unwrap_or(image);
-        let full = if last.contains([':', '@']) {
-            image.to_owned()
-        } else {
-            format!("{image}:latest")
-        };
+        let (registry, _) = images::split_registry(image);
+        let full = images::with_tag(image);
         Some(Self {
             full,
             registry: registry.to_owned(),

@@ -6,9 +6,8 @@ use std::path::Path;
 use std::time::Instant;
 
 use super::command::gist;
-use super::mirror::{DAMAGED, is_damage};
 use super::server::{is_redirected, is_unreachable};
-use super::{Git, GitError, Progress, branch_ref};
+use super::{Access, Git, GitError, Progress, Submodules, branch_ref};
 use crate::domain::names::{CommitSha, GitRef, RepositoryName};
 
 impl Git {
@@ -35,10 +34,10 @@ impl Git {
             .check_out_once(repository, commit, git_ref, into, progress)
             .await;
         let commit = match result {
-            Err(error) if is_damage(&error) => {
-                progress(DAMAGED);
-                let mirror = self.mirror(repository);
-                self.hold(repository, &mirror).await?.discard().await?;
+            Ok(commit) => commit,
+            Err(failed) => {
+                self.begin_mirror_again(repository, failed, progress)
+                    .await?;
                 if let Err(source) = tokio::fs::remove_dir_all(into).await
                     && source.kind() != io::ErrorKind::NotFound
                 {
@@ -48,7 +47,6 @@ impl Git {
                 self.check_out_once(repository, commit, git_ref, into, progress)
                     .await?
             }
-            result => result?,
         };
         if fs::symlink_metadata(into.join(".gitmodules")).is_ok_and(|found| found.is_file()) {
             self.update_submodules(repository, into, progress).await?;
@@ -133,27 +131,35 @@ impl Git {
         Ok(())
     }
 
-    /// Fetches submodules, theirs too. Their URLs are the repository's to choose: which
-    /// protocols they may use is what bounds them.
-    async fn update_submodules(
+    /// Fetches submodules, theirs too. Their URLs are the repository's to choose: which protocols
+    /// they may use, and which of them are shown the credential, is what bounds them.
+    pub(super) async fn update_submodules(
         &self,
         repository: &RepositoryName,
         into: &Path,
         progress: Progress<'_>,
     ) -> Result<(), GitError> {
         let since = Instant::now();
+        let git_url = &self.shared.settings.git_url;
+        let scope = match self.shared.settings.submodules {
+            Submodules::None => None,
+            Submodules::Owner => Some(format!("{git_url}/{}", repository.owner())),
+            Submodules::All => Some(git_url.clone()),
+        };
         let mut attempts = self.patient_attempts(repository, progress);
         loop {
-            let access = attempts.access().await;
+            let access = match scope {
+                Some(_) => attempts.access().await,
+                None => Access::default(),
+            };
             let attempt = async {
-                let command = self.remote("submodule", access).inside(into).args([
-                    "--quiet",
-                    "update",
-                    "--init",
-                    "--recursive",
-                    "--jobs",
-                    "2",
-                ]);
+                let command = self
+                    .remote("submodule", access)
+                    .shown_below(scope.clone().unwrap_or_default())
+                    .at_once()
+                    .inside(into)
+                    .args(["--quiet", "update", "--init", "--recursive"])
+                    .args(["--jobs", "2"]);
                 let output = command.output().await?;
                 match output.code {
                     Some(0) => Ok(()),

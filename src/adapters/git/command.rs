@@ -9,6 +9,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Command;
+use tokio::sync::Semaphore;
 
 use super::{Access, Git, GitError, NoCredential};
 
@@ -20,8 +21,8 @@ const OUTPUT_LIMIT: usize = 16 * 1024 * 1024;
 const STDERR_TAIL: usize = 8 * 1024;
 
 /// What git and the programs it starts may know of our environment: where programs are, how
-/// the network is reached, and the ssh agent.
-const PASSED_ON: [&str; 15] = [
+/// the network is reached.
+const PASSED_ON: [&str; 14] = [
     "PATH",
     "TMPDIR",
     "TZ",
@@ -36,7 +37,6 @@ const PASSED_ON: [&str; 15] = [
     "SSL_CERT_FILE",
     "SSL_CERT_DIR",
     "GIT_SSL_CAINFO",
-    "SSH_AUTH_SOCK",
 ];
 
 /// Configuration for every command. In the environment it is stronger than any file, and is
@@ -73,6 +73,9 @@ pub(super) struct GitCommand<'a> {
     configuration: Vec<(String, String)>,
     protocols: &'a str,
     access: Access,
+    /// Below which URL the server is shown its credential.
+    scope: String,
+    place: Option<&'a Semaphore>,
     stdin: Option<File>,
     timeout: Duration,
     most_output: usize,
@@ -107,6 +110,8 @@ impl Git {
             configuration: Vec::new(),
             protocols: &self.shared.protocols,
             access: Access::default(),
+            scope: self.shared.settings.git_url.clone(),
+            place: Some(&self.shared.places.local),
             stdin: None,
             timeout: self.shared.settings.local_timeout,
             most_output: OUTPUT_LIMIT,
@@ -118,6 +123,7 @@ impl Git {
     pub(super) fn remote(&self, subcommand: &str, access: Access) -> GitCommand<'_> {
         GitCommand {
             access,
+            place: Some(&self.shared.places.remote),
             timeout: self.shared.settings.network_timeout,
             ..self.local(subcommand)
         }
@@ -154,6 +160,19 @@ impl GitCommand<'_> {
         self
     }
 
+    /// Shows its credential only below this URL: a submodule's may be any.
+    pub fn shown_below(mut self, url: String) -> Self {
+        self.scope = url;
+        self
+    }
+
+    /// Waits for nobody: for what a build does once, as there are few builds at a time, and which
+    /// server it asks is the commit's to choose.
+    pub fn at_once(mut self) -> Self {
+        self.place = None;
+        self
+    }
+
     /// Git's standard input. With an empty file under a lock, git holds the lock as long as it
     /// lives, also when this service does not.
     pub fn stdin(mut self, file: File) -> Self {
@@ -181,6 +200,10 @@ impl GitCommand<'_> {
     /// `TimedOut`, and `Io` when git cannot be run. Git and its children are then gone, as they
     /// are when the returned future is dropped.
     pub async fn output(mut self) -> Result<Output, GitError> {
+        let _place = match self.place.take() {
+            Some(places) => places.acquire().await.ok(),
+            None => None,
+        };
         let name = self.name();
         let with_credential = self.access.credential.is_some();
         let anonymous_because = self.access.anonymous_because.take();
@@ -265,11 +288,6 @@ impl GitCommand<'_> {
             .env("GIT_ATTR_NOSYSTEM", "1")
             .env("GIT_TERMINAL_PROMPT", "0")
             .env("GIT_ASKPASS", "")
-            .env("SSH_ASKPASS_REQUIRE", "never")
-            .env(
-                "GIT_SSH_COMMAND",
-                "ssh -o BatchMode=yes -o ConnectTimeout=30",
-            )
             .env("GIT_ALLOW_PROTOCOL", self.protocols)
             // Who reflogs say it was.
             .env("GIT_COMMITTER_NAME", "autobuilder")
@@ -278,16 +296,13 @@ impl GitCommand<'_> {
             .env("GIT_OPTIONAL_LOCKS", "0")
             .env("LC_ALL", "C");
 
-        let git_url = &self.git.shared.settings.git_url;
+        let scope = &self.scope;
         let access = self.access.credential.into_iter().flat_map(|credential| {
             [
-                (format!("http.{git_url}/.extraHeader"), credential.header),
+                (format!("http.{scope}/.extraHeader"), credential.header),
                 // Behind a redirect to another host, git's second request would show it there:
                 // curl leaves such a header out only where it follows the redirect itself.
-                (
-                    format!("http.{git_url}/.followRedirects"),
-                    "false".to_owned(),
-                ),
+                (format!("http.{scope}/.followRedirects"), "false".to_owned()),
             ]
         });
         let configuration = CONFIGURATION
@@ -351,7 +366,7 @@ pub(super) fn gist(stderr: &str) -> &str {
         .unwrap_or(reason)
 }
 
-/// Kills git and the programs it started (ssh, git-remote-https, index-pack, …) unless it ended
+/// Kills git and the programs it started (git-remote-https, index-pack, …) unless it ended
 /// by itself: they form a process group.
 struct ProcessGroup(Option<Pid>);
 

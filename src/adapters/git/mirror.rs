@@ -15,8 +15,9 @@ use crate::domain::names::{CommitSha, GitRef, RepositoryName};
 /// A mirror's HEAD names no branch that exists, so that a clone of it begins without one.
 const NO_BRANCH: &str = "@none";
 
-/// What git says of a repository in which something is missing or broken.
-const DAMAGE: [&str; 9] = [
+/// What git says of a repository in which something is missing or broken. A file or a branch may be
+/// called that, too: so git is asked before anything is thrown away.
+const DAMAGE: [&str; 11] = [
     "corrupt",
     "bad object",
     "missing object",
@@ -26,10 +27,23 @@ const DAMAGE: [&str; 9] = [
     "is empty",
     "did not send all necessary objects",
     "not a git repository",
+    "inflate: data stream error",
+    "SHA1 COLLISION",
 ];
 
-/// What the log of a build says of a mirror in that state.
+/// What the log of a build says of a mirror that was damaged.
 pub(super) const DAMAGED: &str = "the mirror is damaged, fetching all of it again";
+
+/// A mirror in which git found nothing wrong is not looked through again for so long, whatever is
+/// said of it: in a large one that takes minutes.
+const WHOLE_FOR: Duration = Duration::from_secs(3600);
+
+/// By these bits of its exit code git-fsck says that something reachable is missing, and that a pack
+/// is broken. Others are about objects that somebody made badly, which fetching again does not mend.
+const FSCK_DAMAGE: i32 = 2 | 4;
+
+/// With this or more git says that it cannot even look.
+const FATAL: i32 = 128;
 
 /// After it could not be tidied, a mirror is left as it is for so long: it takes as long again.
 const TIDIED_IN_VAIN: Duration = Duration::from_secs(24 * 3600);
@@ -50,6 +64,8 @@ struct State {
     is_clean: bool,
     /// When it could not be tidied.
     tidied_in_vain: Option<Instant>,
+    /// When git looked it through and found nothing wrong.
+    found_whole: Option<Instant>,
 }
 
 /// A mirror that nobody else changes while this lives.
@@ -113,6 +129,12 @@ impl Git {
         }
     }
 
+    /// Removes what a command left in the mirror that nobody waited for.
+    pub async fn clear(&self, repository: &RepositoryName) -> Result<(), GitError> {
+        let mirror = self.mirror(repository);
+        self.hold(repository, &mirror).await.map(drop)
+    }
+
     /// Waits until nobody works on the mirror, for who holds something that others want meanwhile.
     pub async fn idle(&self, repository: &RepositoryName) {
         let mirror = self.mirror(repository);
@@ -145,6 +167,19 @@ impl Git {
                 action: format!("removing the mirror of {repository}"),
                 source,
             })
+    }
+
+    /// Throws a mirror away, if what failed is its fault: whoever holds it lets it go first. Else it
+    /// failed for what it says.
+    pub(super) async fn begin_mirror_again(
+        &self,
+        repository: &RepositoryName,
+        failed: GitError,
+        progress: Progress<'_>,
+    ) -> Result<(), GitError> {
+        let mirror = self.mirror(repository);
+        let mut held = self.hold(repository, &mirror).await?;
+        held.begin_again(failed, progress).await
     }
 
     pub(super) fn mirror(&self, repository: &RepositoryName) -> Arc<Mirror> {
@@ -269,8 +304,42 @@ impl Held<'_> {
         }
     }
 
-    /// Throws the mirror away and begins it again.
-    pub async fn discard(&mut self) -> Result<(), GitError> {
+    /// Throws the mirror away and begins it again, if what failed is the mirror's fault. Else it
+    /// failed for what it says.
+    pub async fn begin_again(
+        &mut self,
+        failed: GitError,
+        progress: Progress<'_>,
+    ) -> Result<(), GitError> {
+        if !sounds_like_damage(&failed) || !self.is_damaged().await? {
+            return Err(failed);
+        }
+        progress(DAMAGED);
+        self.discard().await
+    }
+
+    /// Whether git finds that something is missing here, or that a pack is broken.
+    async fn is_damaged(&mut self) -> Result<bool, GitError> {
+        let whole = self.state.found_whole;
+        if whole.is_some_and(|found| found.elapsed() < WHOLE_FOR) {
+            return Ok(false);
+        }
+        let output = self
+            .git
+            .local("fsck")
+            .timeout(self.git.shared.settings.tidying_timeout)
+            .inside(self.folder)
+            .args(["--no-dangling", "--no-progress", "--no-reflogs"])
+            .output()
+            .await?;
+        let is_damaged = output
+            .code
+            .is_some_and(|code| code & FSCK_DAMAGE != 0 || code >= FATAL);
+        self.state.found_whole = (!is_damaged).then(Instant::now);
+        Ok(is_damaged)
+    }
+
+    async fn discard(&mut self) -> Result<(), GitError> {
         tokio::fs::remove_dir_all(self.folder)
             .await
             .map_err(|source| GitError::Io {
@@ -298,14 +367,11 @@ impl Held<'_> {
 
     /// Fetches what is new; all of it where the mirror is damaged.
     pub async fn refresh(&mut self, progress: Progress<'_>) -> Result<(), GitError> {
-        match self.fetch_refs(progress).await {
-            Err(error) if is_damage(&error) => {
-                progress(DAMAGED);
-                self.discard().await?;
-                self.fetch_refs(progress).await
-            }
-            result => result,
-        }
+        let Err(failed) = self.fetch_refs(progress).await else {
+            return Ok(());
+        };
+        self.begin_again(failed, progress).await?;
+        self.fetch_refs(progress).await
     }
 
     async fn fetch_refs(&mut self, progress: Progress<'_>) -> Result<(), GitError> {
@@ -438,8 +504,8 @@ fn list(mirrors: &Path) -> io::Result<Vec<RepositoryName>> {
     Ok(found)
 }
 
-/// Whether a mirror is at fault, which can be fetched again.
-pub(super) fn is_damage(error: &GitError) -> bool {
+/// Whether a mirror may be at fault, which can be fetched again.
+fn sounds_like_damage(error: &GitError) -> bool {
     match error {
         GitError::Failed { stderr, .. } => DAMAGE.iter().any(|phrase| stderr.contains(phrase)),
         _ => false,

@@ -28,6 +28,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use futures_util::future::BoxFuture;
+use tokio::sync::Semaphore;
 
 pub use tree::{Content, TreeLimits};
 
@@ -39,9 +40,11 @@ pub type Progress<'a> = &'a (dyn Fn(&str) + Send + Sync);
 /// Where repositories are, where mirrors go, and how long things may take.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Repositories are at `<git_url>/<owner>/<name>`: a URL (https, ssh; http and git too when
-    /// this says so) or an absolute path. A user and a password in a URL become the credential.
+    /// Repositories are at `<git_url>/<owner>/<name>`: a URL (https, http or git) or an absolute
+    /// path. A user and a password in a URL become the credential.
     pub git_url: String,
+    /// With whose credential submodules are fetched.
+    pub submodules: Submodules,
     /// The folder of the mirrors, which nobody else writes to; created when it is missing.
     pub mirrors: PathBuf,
     /// For one try at reaching the server: a fetch, or a submodule's.
@@ -63,6 +66,7 @@ impl Settings {
     pub fn new(git_url: impl Into<String>, mirrors: impl Into<PathBuf>) -> Self {
         Self {
             git_url: git_url.into(),
+            submodules: Submodules::Owner,
             mirrors: mirrors.into(),
             network_timeout: Duration::from_secs(600),
             local_timeout: Duration::from_secs(300),
@@ -73,6 +77,19 @@ impl Settings {
             retry_after: Duration::from_secs(2),
         }
     }
+}
+
+/// Which submodules below `git_url` are fetched with the credential of the repository that names
+/// them. Who may push to it chooses them, and may read in a build what they hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Submodules {
+    /// None: the server is shown nothing.
+    None,
+    /// Those of the repository's own owner.
+    #[default]
+    Owner,
+    /// All.
+    All,
 }
 
 /// What a server is shown so that it lets us read. Sent to `git_url` only, never an argument of
@@ -244,7 +261,28 @@ struct Shared {
     /// What stood in `git_url`.
     credential: Option<Credential>,
     provider: Option<CredentialProvider>,
+    /// For commands that ask a server, and for those that do not.
+    places: Places,
     mirrors: Mutex<HashMap<RepositoryName, Arc<mirror::Mirror>>>,
+}
+
+/// How many processes of git ask a server at once, and as many work here. Each of a large repository
+/// takes a core and hundreds of megabytes, and a burst of pushes asks a thousand questions.
+const MOST_AT_ONCE: usize = 4;
+
+/// Apart, so that a server that does not answer holds up nothing that needs none.
+struct Places {
+    remote: Semaphore,
+    local: Semaphore,
+}
+
+impl Default for Places {
+    fn default() -> Self {
+        Self {
+            remote: Semaphore::new(MOST_AT_ONCE),
+            local: Semaphore::new(MOST_AT_ONCE),
+        }
+    }
 }
 
 impl fmt::Debug for Shared {
@@ -294,6 +332,7 @@ impl Git {
                 home,
                 credential,
                 provider,
+                places: Places::default(),
                 mirrors: Mutex::default(),
             }),
         })
@@ -353,7 +392,7 @@ fn split_credential(url: &str) -> (String, Option<Credential>) {
         return (url.to_owned(), None);
     };
     if !matches!(scheme, "http" | "https") {
-        // The user of ssh://git@host is part of the address.
+        // Of other addresses, the user is a part.
         return (url.to_owned(), None);
     }
     let (user, password) = rest[..at].split_once(':').unwrap_or((&rest[..at], ""));
@@ -364,14 +403,15 @@ fn split_credential(url: &str) -> (String, Option<Credential>) {
 }
 
 /// Submodules name URLs of their own, so only what is safe or needed is allowed: `ext::` runs
-/// any command, and `file` would read other repositories of this machine.
+/// any command, `file` would read other repositories of this machine, and `ssh` would use the keys
+/// of this user and its agent for whoever may push.
 fn allowed_protocols(git_url: &str) -> String {
     let own = match git_url.split_once("://") {
         Some((scheme @ ("http" | "git" | "file"), _)) => scheme,
         None if Path::new(git_url).is_absolute() => "file",
-        _ => return "https:ssh".to_owned(),
+        _ => return "https".to_owned(),
     };
-    format!("https:ssh:{own}")
+    format!("https:{own}")
 }
 
 /// The name of a branch or a tag on the server.

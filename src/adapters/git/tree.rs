@@ -11,7 +11,6 @@ use std::path::Path;
 
 use rustix::fs::{MemfdFlags, memfd_create};
 
-use super::mirror::{DAMAGED, is_damage};
 use super::{Git, GitError, Progress};
 use crate::domain::names::{CommitSha, RepositoryName};
 
@@ -44,6 +43,9 @@ type Tree = BTreeMap<String, Content>;
 /// One line of the list: mode, type, object and size, then a path of up to 250 bytes.
 const LISTED_BYTES: usize = 320;
 
+/// Of the list of a commit that is checked out: a million files.
+const MOST_LISTED: usize = 128 * 1024 * 1024;
+
 /// What stands before each file's content: object, type and size.
 const HEADER_BYTES: usize = 80;
 
@@ -68,17 +70,65 @@ impl Git {
             .await?;
         let commit = &found;
         let read = || self.read_tree(repository, commit, &mirror.folder, wanted, limits);
-        match read().await {
-            Err(error) if is_damage(&error) => {}
-            result => return result,
-        }
+        let failed = match read().await {
+            Err(failed) => failed,
+            Ok(tree) => return Ok(tree),
+        };
         drop(held);
-        progress(DAMAGED);
-        self.hold(repository, &mirror).await?.discard().await?;
+        self.begin_mirror_again(repository, failed, progress)
+            .await?;
         let _held = self
             .hold_with(repository, &mirror, commit, None, progress)
             .await?;
         read().await
+    }
+
+    /// Refuses a commit whose files together are larger than so many bytes, or too many to list: a
+    /// few objects can stand for billions of files. Fetches the commit if it is not here. What is
+    /// broken is left to the checkout to find.
+    ///
+    /// # Errors
+    ///
+    /// All of [`GitError`], `TooLarge` among them.
+    pub async fn check_size(
+        &self,
+        repository: &RepositoryName,
+        commit: &CommitSha,
+        most: u64,
+        progress: Progress<'_>,
+    ) -> Result<(), GitError> {
+        let mirror = self.mirror(repository);
+        let (held, commit) = self
+            .hold_with(repository, &mirror, commit, None, progress)
+            .await?;
+        drop(held);
+        let too_large = |how| GitError::TooLarge {
+            repository: repository.clone(),
+            commit: commit.clone(),
+            how,
+        };
+        let listed = self
+            .local("ls-tree")
+            .inside(&mirror.folder)
+            .args(["-r", "-z", "--long", "--full-tree", commit.as_str()])
+            .at_most(MOST_LISTED)
+            .output()
+            .await?;
+        if listed.is_cut {
+            let most = bytesize::ByteSize(MOST_LISTED as u64);
+            return Err(too_large(format!(
+                "holds more files than are taken: their list is longer than {most}"
+            )));
+        }
+        let entries = listed.stdout.split(|&byte| byte == 0);
+        let bytes = entries.fold(0_u64, |bytes, entry| bytes.saturating_add(size_of(entry)));
+        if bytes > most {
+            let (bytes, most) = (bytesize::ByteSize(bytes), bytesize::ByteSize(most));
+            return Err(too_large(format!(
+                "holds files of {bytes}, more than builds.max_source ({most})"
+            )));
+        }
+        Ok(())
     }
 
     async fn read_tree(
@@ -186,6 +236,18 @@ impl Git {
         }
         Ok(())
     }
+}
+
+/// Of a line of the list; nothing for a submodule, or an object that is not here.
+fn size_of(entry: &[u8]) -> u64 {
+    let facts = entry
+        .split(|&byte| byte == b'\t')
+        .next()
+        .unwrap_or_default();
+    let mut words = str::from_utf8(facts)
+        .unwrap_or_default()
+        .split_ascii_whitespace();
+    words.nth(3).and_then(|size| size.parse().ok()).unwrap_or(0)
 }
 
 /// A file that is wanted.

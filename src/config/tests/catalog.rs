@@ -9,7 +9,9 @@ use insta::assert_snapshot;
 use super::super::branch::parse_branch_file;
 use super::super::catalog::LastGood;
 use super::super::catalog::Loaded;
-use super::super::{FileState, Files, load_directory, resolve};
+use super::super::{FileState, Files, load_directory};
+use super::resolve;
+use crate::domain::images::AllowedImages;
 use crate::domain::recipe::{Format, Supersede};
 
 const GOOD: &str = "buildscripts: [build.sh]\nbuild.sh: {artifact: result.tar.gz}\n";
@@ -492,7 +494,7 @@ fn a_directory_is_read_as_it_lies() {
     link("/dev/zero", "acme/app/device.yaml");
     link("nowhere", "acme/app/dangling.yaml");
     link(".", "acme/app/loop");
-    let loaded = load_directory(&root, &BTreeMap::new()).unwrap();
+    let loaded = load_directory(&root, &BTreeMap::new(), &AllowedImages::default()).unwrap();
     // `inside` is a branch of its own.
     assert_snapshot!(summary(&loaded), @r#"
     README.md: Ignored
@@ -515,6 +517,59 @@ fn a_directory_is_read_as_it_lies() {
     acme/app/outside.yaml: error: is a link that leads out of the configuration directory
     "#);
 
-    assert!(load_directory(&root.join("nowhere"), &BTreeMap::new()).is_err());
-    assert!(load_directory(Path::new("/dev/null"), &BTreeMap::new()).is_err());
+    assert!(
+        load_directory(
+            &root.join("nowhere"),
+            &BTreeMap::new(),
+            &AllowedImages::default()
+        )
+        .is_err()
+    );
+    assert!(
+        load_directory(
+            Path::new("/dev/null"),
+            &BTreeMap::new(),
+            &AllowedImages::default()
+        )
+        .is_err()
+    );
+}
+
+#[test]
+fn an_image_that_the_operator_does_not_allow_is_told_with_its_line() {
+    let text = "\
+buildscripts: [build.sh, other.sh]
+build.sh: {artifact: result.tar.gz, baseimage: ubuntu:18.04}
+other.sh:
+  artifact: other.tar.gz
+  tag: other
+  baseimage: evil.example/library/ubuntu:18.04
+";
+    let images = vec!["docker.io/library/ubuntu:*".parse().unwrap()];
+    let images = AllowedImages::new(images).unwrap();
+    let files = files(&[
+        ("acme/app/master.yaml", text),
+        ("acme/other/master.yaml", GOOD),
+    ]);
+    let loaded = super::super::resolve(&files, &BTreeMap::new(), &images);
+    assert_snapshot!(loaded.findings.render(false), @r"
+    acme/app/master.yaml:6:14: error: other.sh.baseimage: the service's operator does not allow evil.example/library/ubuntu:18.04; expected what docker.images of the service file lists: docker.io/library/ubuntu:*
+     6 |   baseimage: evil.example/library/ubuntu:18.04
+       |              ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+    ");
+    assert_snapshot!(summary(&loaded), @r"
+    acme/app/master.yaml: Broken { in_force: false }
+    acme/other/master.yaml: Tracked
+    acme/other master → result.tar.gz
+    ");
+
+    // What was in force before the list was made stays so, until a build chooses its image.
+    let before = good(&[("acme/app/master.yaml", text)]);
+    let loaded = super::super::resolve(&files, &before, &images);
+    assert_snapshot!(summary(&loaded), @r"
+    acme/app/master.yaml: Broken { in_force: true }
+    acme/other/master.yaml: Tracked
+    acme/app master → result.tar.gz
+    acme/other master → result.tar.gz
+    ");
 }

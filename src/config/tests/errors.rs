@@ -122,6 +122,10 @@ fn each_kind_of_value_says_what_it_expects() {
         "docker: {host: 'unix:///var/run/docker.sock'}",
         "docker: {container_prefix: 'a/b'}",
         "docker: {default_image: 'a image'}",
+        "docker: {images: ['docker.io/library/ubuntu:*', '**', 'r.io:5000/**', '!r.io:5000/old/*']}",
+        "docker: {images: ['ubuntu:*', docker.io/library/ubuntu, 'ubuntu*', '[']}",
+        "docker: {images: ['!docker.io/**']}",
+        "docker: {default_image: debian, images: ['docker.io/library/ubuntu:*']}",
         "docker: {pull: allways}",
         "docker: {pull: [always]}",
         "docker: {registries: {'https://x': {username: a, password: b}}}",
@@ -216,6 +220,14 @@ fn each_kind_of_value_says_what_it_expects() {
         docker.container_prefix: found "a/b" | a name that Docker takes: letters, digits, -, _ and .
     docker: {default_image: 'a image'}
         docker.default_image: found "a image" | a container image such as ubuntu:16.04
+    docker: {images: ['docker.io/library/ubuntu:*', '**', 'r.io:5000/**', '!r.io:5000/old/*']}
+        fine
+    docker: {images: ['ubuntu:*', docker.io/library/ubuntu, 'ubuntu*', '[']}
+        docker.images.1: found "ubuntu:*" | whole names, with registry and tag, such as docker.io/library/ubuntu:*
+    docker: {images: ['!docker.io/**']}
+        docker.images: every pattern begins with !, so there is nothing that they exclude from | -
+    docker: {default_image: debian, images: ['docker.io/library/ubuntu:*']}
+        docker.default_image: docker.images does not allow debian | -
     docker: {pull: allways}
         docker.pull: found "allways" | missing | always | never
     docker: {pull: [always]}
@@ -689,4 +701,17 @@ fn check_looks_at_the_directory_that_a_service_file_names() {
     let findings = check(&folder.path().join("recipes"), &nothing);
     assert_eq!(findings.errors(), 1);
     assert!(check(&folder.path().join("nowhere"), &nothing).has_errors());
+}
+
+#[test]
+fn a_network_on_which_builds_are_not_kept_apart_is_warned_about() {
+    let network = |name: &str| told(&format!("{SOURCE}docker: {{network: {name}}}\n"));
+    assert_snapshot!(network("host"), @"
+    config.yaml:2:10: warning: docker.network: builds reach all that listens on the Docker host, on 127.0.0.1 too, and each other
+     2 | … network
+       |   ^^^^^^^
+       hint: leave it out: a network is made on which builds cannot reach each other
+    ");
+    assert!(network("bridge").contains("builds reach each other"));
+    assert_eq!(network("of-my-own"), "");
 }

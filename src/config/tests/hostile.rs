@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
+use super::super::ServiceConfig;
 use super::super::branch::parse_branch_file;
-use super::super::{ServiceConfig, resolve};
+use super::resolve;
 
 fn read_both_ways(text: &str) {
     let environment = |name: &str| (name == "A").then(|| "a".to_owned());

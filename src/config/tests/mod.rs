@@ -7,7 +7,14 @@ mod hostile;
 
 use std::path::Path;
 
-use super::{Findings, ServiceConfig};
+use super::catalog::LastGood;
+use super::{Files, Findings, Loaded, ServiceConfig};
+use crate::domain::images::AllowedImages;
+
+/// Where all images are allowed.
+fn resolve(files: &Files, last_good: &LastGood) -> Loaded {
+    super::resolve(files, last_good, &AllowedImages::default())
+}
 
 /// An environment in which no variable is set.
 fn nothing(_: &str) -> Option<String> {

@@ -12,6 +12,8 @@ pub fn of(value: &str) -> Vec<String> {
     forms.extend(base64(value.as_bytes()));
     forms.extend(percent_encoded(value));
     forms.extend(json(value));
+    // As our own sentences quote a name.
+    forms.push(value.escape_debug().to_string());
     forms
 }
 
@@ -163,6 +165,7 @@ mod tests {
             "a%2Fb%2Bc+d%7E%C3%A9%22%3C%27",
             "a/b+c d~é\\\"<'",
             "a/b+c d~é\\\"\\u003c'",
+            "a/b+c d~é\\\"<\\'",
         ] {
             assert!(forms.iter().any(|known| known == form), "{form}: {forms:?}");
         }

@@ -200,6 +200,11 @@ impl Masker {
         output.extend(secrets.mask_rest(text[settled..].to_vec()));
         Cow::Owned(output)
     }
+
+    /// The same for a text that stays one.
+    pub fn mask_text(&self, text: &str) -> String {
+        String::from_utf8_lossy(&self.mask_whole(text.as_bytes())).into_owned()
+    }
 }
 
 impl Secrets {

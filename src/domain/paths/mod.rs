@@ -125,7 +125,19 @@ impl From<Patterns> for Vec<Pattern> {
     }
 }
 
+/// As they are listed, with commas.
+impl fmt::Display for Patterns {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let patterns: Vec<&str> = self.0.iter().map(|pattern| pattern.0.as_str()).collect();
+        formatter.write_str(&patterns.join(", "))
+    }
+}
+
 impl Patterns {
+    pub fn matches(&self, text: &str) -> bool {
+        self.matcher().matches(text)
+    }
+
     fn matcher(&self) -> Matcher {
         let compiled = |pattern: &Pattern| (pattern.negated().is_none(), pattern.regex());
         Matcher(self.0.iter().map(compiled).collect())

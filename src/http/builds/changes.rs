@@ -19,8 +19,8 @@ use crate::domain::push::Push;
 use crate::domain::recipe::Recipe;
 use crate::http::access::{authorize, expect_json};
 use crate::http::answer::{self, Answer, Response, respond};
+use crate::http::body::{self, Body};
 use crate::http::failure::{ErrorView, Failure};
-use crate::http::filters::Body;
 use crate::http::view::{BuildView, CausedView, views};
 use crate::http::{Web, filters};
 use crate::store::NewBuilds;
@@ -36,7 +36,7 @@ pub fn routes(
         filters::posting(allowed)
             .and(filters::given(web))
             .and(warp::header::headers_cloned())
-            .and(filters::body(web, LARGEST_BODY))
+            .and(body::body(web, LARGEST_BODY))
     };
     let ask_for =
         all.and(changing(allowed))

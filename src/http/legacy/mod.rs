@@ -19,7 +19,7 @@ pub use self::buildio::__path_buildio;
 use super::answer::{self, Answer, Response, respond};
 use super::builds::{checked, find, no_build, stream_whole_log};
 use super::failure::{ErrorView, Failure};
-use super::{Web, filters};
+use super::{Web, client, filters};
 use crate::domain::build::Build;
 use crate::domain::names::{BranchName, BuildId, RepositoryName};
 use crate::service::Service;
@@ -177,9 +177,14 @@ async fn send_history(service: Arc<Service>, sender: mpsc::Sender<io::Result<Byt
     get,
     path = "/build/sync",
     tag = "the old service's addresses",
-    responses((status = 200, description = "`OK`", body = String, content_type = "text/plain"))
+    responses(
+        (status = 200, description = "`OK`", body = String, content_type = "text/plain"),
+        (status = 429, description = "it was told less than five seconds ago; see `Retry-After`", body = ErrorView),
+    )
 )]
 async fn sync(web: &Web) -> Answer {
+    let spent = web.told_again.spend(client::ANYONE);
+    spent.map_err(|wait| Failure::too_many("everybody was told just now", wait))?;
     web.service.legacy.tell_again(&web.service).await?;
     Ok(answer::with_type(answer::TEXT, "OK"))
 }

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::config::{self, Configuration};
+use crate::domain::images::AllowedImages;
 use crate::domain::time::Timestamp;
 use crate::domain::tracking::ConfigurationBranch;
 use crate::service::LoadedConfiguration;
@@ -48,7 +49,7 @@ async fn the_configuration_in_force_is_shown_with_what_is_wrong_in_it() {
         "acme/gone/main.yaml",
     ]
     .map(|path| (path.to_owned(), good.to_owned()));
-    let resolved = config::resolve(&texts.into(), &last_good.into());
+    let resolved = config::resolve(&texts.into(), &last_good.into(), &AllowedImages::default());
     let loaded = LoadedConfiguration {
         source: Source::Commit {
             repository: "acme/configuration".parse().unwrap(),

@@ -425,6 +425,11 @@ async fn a_sync_tells_listeners_the_present_again() {
     let mut listener = Listener::connect(&served).await;
     listener.next_of("status").await;
     let answer = served.fixture.get("/build/sync").await;
+    let again = served.fixture.get("/build/sync").await;
+    assert_eq!(
+        failure(&again),
+        "429: everybody was told just now; try again in 5 seconds"
+    );
     assert_eq!(
         (answer.status().as_u16(), &answer.body()[..]),
         (200, &b"OK"[..])

@@ -19,17 +19,60 @@ async fn every_answer_is_hardened_and_every_error_is_json() {
         let headers = response.headers();
         assert_eq!(headers["x-content-type-options"], "nosniff", "{path}");
         assert_eq!(headers["referrer-policy"], "no-referrer", "{path}");
+        assert_eq!(headers["x-frame-options"], "DENY", "{path}");
+        assert_eq!(headers["cross-origin-opener-policy"], "same-origin");
+        assert_eq!(headers["cross-origin-resource-policy"], "same-origin");
         let policy = headers["content-security-policy"].to_str().unwrap();
-        assert!(
-            policy.starts_with("default-src 'none'; script-src 'self'"),
-            "{path}"
-        );
-        assert!(
-            !headers.contains_key("access-control-allow-origin"),
+        assert_eq!(
+            policy,
+            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+             connect-src 'self'; font-src 'self'; base-uri 'none'; frame-ancestors 'none'; \
+             form-action 'self'",
             "{path}"
         );
     }
+    let badge = fixture.get("/badge/acme/app/main.svg").await;
+    assert_eq!(badge.status(), 200);
+    assert_eq!(
+        badge.headers()["cross-origin-resource-policy"],
+        "cross-origin"
+    );
     insta::assert_snapshot!(failure(&fixture.get("/nowhere").await), @"404: there is nothing at this address; the addresses are listed at /api/v1/openapi.json; people start at /monitor");
+}
+
+#[tokio::test]
+async fn no_answer_is_for_pages_of_other_sites() {
+    let fixture = Fixture::new();
+    let id = fixture.built('a', b"text\n").await;
+    let document = json(&fixture.get("/api/v1/openapi.json").await);
+    let described = document["paths"].as_object().unwrap();
+    let described = described
+        .keys()
+        .map(|path| path.replace("{id}", id.as_str()));
+    let others = ["/", "/monitor", "/nowhere"].map(str::to_owned);
+    let mut asked = 0;
+    for path in described.chain(others) {
+        for method in ["OPTIONS", "GET", "HEAD", "POST", "DELETE"] {
+            let response = warp::test::request()
+                .method(method)
+                .path(&path)
+                .header("origin", "https://evil.example.org")
+                .header("access-control-request-method", "POST")
+                .header("access-control-request-headers", "authorization")
+                .reply(&fixture.routes)
+                .await;
+            let mut names = response.headers().keys();
+            let cors = names.find(|name| name.as_str().starts_with("access-control-"));
+            assert_eq!(cors, None, "{method} {path}");
+            let is_preflight = method == "OPTIONS";
+            assert!(
+                !is_preflight || response.status().is_client_error(),
+                "{path}"
+            );
+            asked += 1;
+        }
+    }
+    assert!(asked > 150, "{asked}");
 }
 
 #[tokio::test]
@@ -134,4 +177,35 @@ async fn the_document_describes_routes_that_are_there() {
         assert!(build.get(name).is_some(), "{name} is not described");
     }
     assert!(document["openapi"].as_str().unwrap().starts_with("3."));
+}
+
+#[tokio::test]
+async fn who_reads_nothing_of_an_answer_is_disconnected() {
+    use tokio::io::AsyncWriteExt;
+
+    let fixture = Fixture::patient(LiveTimes {
+        send_timeout: std::time::Duration::from_millis(300),
+        ..LiveTimes::default()
+    });
+    // More than the buffers of two sockets take.
+    let build = fixture.built('a', &vec![b'x'; 32 << 20]).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, served) = serve_at(listener, &fixture);
+    let request = format!("GET /api/v1/builds/{build}/log HTTP/1.1\r\nhost: localhost\r\n\r\n");
+    let mut idle = tokio::net::TcpStream::connect(address).await.unwrap();
+    idle.write_all(request.as_bytes()).await.unwrap();
+    let open = || fixture.web.service.metrics.connections.get();
+    for wanted in [1, 0] {
+        let begun = std::time::Instant::now();
+        while open() != wanted {
+            assert!(begun.elapsed().as_secs() < 10, "{} are open", open());
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    }
+    // Its request was no other's: a client that reads gets all of it.
+    let whole = reqwest::get(format!("http://{address}/api/v1/builds/{build}/log"));
+    assert_eq!(whole.await.unwrap().bytes().await.unwrap().len(), 32 << 20);
+    drop((stop, idle));
+    served.await.unwrap();
 }

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use serde_json::json as body;
 
 use super::*;
-use crate::http::tries::Peer;
+use crate::http::client::Peer;
 
 const OURS: &str = "http://127.0.0.1:5560";
 const PATH: &str = "/api/v1/session";
@@ -55,8 +55,11 @@ async fn a_cookie_is_as_safe_as_the_browser_takes_it() {
     let attributes = async |public_url: &str, origin: &str| {
         let fixture = Fixture::new();
         let public_url = public_url.to_owned().try_into().unwrap();
-        fixture.configure(|config| config.public_url = public_url);
-        let host = origin.split('/').nth(2).unwrap_or("builds.example.org");
+        fixture.configure(|config| {
+            config.public_url = public_url;
+            config.monitor.hosts = vec!["box.lan".to_owned()];
+        });
+        let host = origin.split('/').nth(2).unwrap_or("localhost:5560");
         let mut headers = vec![("host", host)];
         match origin {
             "" => headers.push(("sec-fetch-site", "same-origin")),
@@ -287,6 +290,52 @@ async fn a_private_service_is_closed_but_for_what_is_named() {
         );
     }
     assert!(closed > 25, "{closed}");
+}
+
+#[tokio::test]
+async fn a_page_that_has_its_name_point_here_reads_nothing_that_people_look_at() {
+    let fixture = Fixture::new();
+    let build = fixture.built('a', b"text\n").await;
+    let ask_under = async |host: &str, method: &str, path: &str| {
+        ask(&fixture, (method, path), &[("host", host)], None).await
+    };
+    let evil = "evil.example.org:5560";
+    for path in [
+        "/".to_owned(),
+        "/monitor".to_owned(),
+        "/nowhere".to_owned(),
+        PATH.to_owned(),
+        "/api/v1/builds".to_owned(),
+        "/api/v1/live".to_owned(),
+        "/api/v1/openapi.json".to_owned(),
+        "/buildio".to_owned(),
+        "/badge/acme/app/main.svg".to_owned(),
+        "/build/logs/acme/app/main".to_owned(),
+        format!("/report/{build}"),
+        format!("/api/v1/builds/{build}/log"),
+    ] {
+        let refused = ask_under(evil, "GET", &path).await;
+        assert_eq!(refused.status(), 421, "{path}");
+        assert_ne!(ask_under("localhost", "GET", &path).await.status(), 421);
+    }
+    let refused = ask_under(evil, "GET", "/api/v1/builds").await;
+    insta::assert_snapshot!(failure(&refused), @"421: this service does not answer under the name evil.example.org:5560; open it under `public_url`, or list the name in `monitor.hosts` of the service file");
+    for (method, path) in [
+        ("POST", "/build/acme/hook"),
+        ("POST", "/hook/kernel"),
+        ("GET", "/healthz"),
+        ("GET", "/readyz"),
+        ("GET", "/metrics"),
+        ("GET", "/build/status"),
+        ("GET", "/build/history"),
+        ("GET", "/build/history/full"),
+        ("GET", "/build/sync"),
+    ] {
+        let answer = ask_under(evil, method, path).await;
+        assert_ne!(answer.status(), 421, "{path}");
+    }
+    fixture.configure(|config| config.monitor.hosts = vec!["evil.example.org".to_owned()]);
+    assert_eq!(ask_under(evil, "GET", "/api/v1/builds").await.status(), 200);
 }
 
 #[tokio::test]

@@ -168,14 +168,6 @@ async fn githubs_spelling_of_a_name_is_as_good_as_ours() {
     for build in fixture.all().await {
         assert_eq!(build.repository.as_str(), "acme/app");
     }
-    let known = async || {
-        let heads = fixture.store().known_heads("acme/app".parse().unwrap());
-        heads.await.unwrap().heads.len()
-    };
-    assert_eq!(known().await, 1);
-    payload["deleted"] = true.into();
-    Delivery::push(&payload).send(&fixture).await;
-    assert_eq!(known().await, 0);
 }
 
 #[tokio::test]
@@ -240,21 +232,128 @@ async fn githubs_own_examples_are_answered_sensibly() {
 }
 
 #[tokio::test]
-async fn large_deliveries_are_read_one_after_the_other_and_small_ones_at_once() {
+async fn who_is_refused_often_waits_and_who_knows_the_secret_never_does() {
     let fixture = Fixture::new();
-    let held = fixture.web.place_for_body(20 * 1024 * 1024).await;
-    let large = Delivery {
-        body: vec![b' '; 20 * 1024 * 1024],
+    fixture.configure(|config| config.github.webhook_secret = Some(Secret::new("right")));
+    let ping = Delivery {
+        event: "ping",
         ..Delivery::push(&payload('a'))
     };
-    let mut sent = std::pin::pin!(large.send(&fixture));
-    tokio::select! {
-        biased;
-        _ = &mut sent => panic!("there was no room for it"),
-        small = async { Delivery::push(&payload('a')).send(&fixture).await } => {
-            assert_eq!(small.status(), 202);
+    let signed = ping.signed("right");
+    for _ in 0..10_000 {
+        assert_eq!(signed.send(&fixture).await.status(), 200);
+    }
+    let stranger = Delivery::push(&payload('a'));
+    let mut limited = stranger.send(&fixture).await;
+    let mut refused = 0;
+    while limited.status() == 401 && refused < 200 {
+        limited = stranger.send(&fixture).await;
+        refused += 1;
+    }
+    assert!((60..200).contains(&refused), "{refused}");
+    assert!(failure(&limited).starts_with("429: too many deliveries of this address were refused"));
+    assert_eq!(limited.headers()["retry-after"], "1");
+    // It is the address that waits, whatever it sends.
+    assert_eq!(signed.send(&fixture).await.status(), 429);
+}
+
+#[tokio::test]
+async fn without_a_secret_there_is_an_end_to_deliveries_of_an_address() {
+    let fixture = Fixture::new();
+    let delivery = Delivery::push(&payload('a'));
+    let mut taken = 0;
+    while taken < 10_000 && delivery.send(&fixture).await.status() == 202 {
+        taken += 1;
+    }
+    assert!((1000..10_000).contains(&taken), "{taken}");
+}
+
+#[tokio::test]
+async fn only_the_payload_itself_in_utf8_is_read() {
+    let fixture = Fixture::new();
+    let refusal = async |name: &str, value: &str, body: Vec<u8>| {
+        let response = warp::test::request()
+            .method("POST")
+            .path("/build/acme/hook")
+            .header("content-type", "application/json")
+            .header("x-github-event", "push")
+            .header(name, value)
+            .body(body)
+            .reply(&fixture.routes)
+            .await;
+        match response.status().as_u16() {
+            202 => "202".to_owned(),
+            _ => failure(&response),
+        }
+    };
+    let json = || serde_json::to_vec(&payload('a')).unwrap();
+    // 10 MiB of spaces, compressed to 10 KiB, are not unpacked.
+    let mut bomb = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    std::io::Write::write_all(&mut bomb, &vec![b' '; 10 << 20]).unwrap();
+    let bomb = bomb.finish().unwrap();
+    assert!(bomb.len() < 16 * 1024);
+    insta::assert_snapshot!(refusal("content-encoding", "gzip", bomb).await, @"415: the body is compressed, or encoded in another way; send the payload as it is, in UTF-8");
+    for coding in ["br", "deflate", "identity, gzip", ""] {
+        let refused = refusal("content-encoding", coding, json()).await;
+        assert!(refused.starts_with("415"), "{coding}");
+    }
+    assert_eq!(refusal("content-encoding", "Identity", json()).await, "202");
+    let with_charset = async |charset: &str| {
+        let mut delivery = Delivery::push(&payload('b'));
+        let content_type = format!("application/json; {charset}");
+        delivery.content_type = content_type.leak();
+        let response = delivery.send(&fixture).await;
+        match response.status().as_u16() {
+            202 => "202".to_owned(),
+            _ => failure(&response),
+        }
+    };
+    insta::assert_snapshot!(with_charset("charset=utf-16").await, @"415: the body is not in UTF-8; send the payload as it is, in UTF-8");
+    assert!(with_charset("Charset=\"latin1\"").await.starts_with("415"));
+    for utf8 in ["charset=utf-8", "charset=\"UTF-8\"", "boundary=x"] {
+        assert_eq!(with_charset(utf8).await, "202");
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_utf8_is_refused_in_a_form_too() {
+    let fixture = Fixture::new();
+    let refusal = async |content_type: &'static str, body: Vec<u8>| {
+        let delivery = Delivery {
+            content_type,
+            body,
+            ..Delivery::push(&Value::Null)
+        };
+        failure(&delivery.send(&fixture).await)
+    };
+    let form = "application/x-www-form-urlencoded";
+    insta::assert_snapshot!(refusal(form, b"payload={\"ref\":\"%FF\"}".to_vec()).await, @"400: the payload is not what GitHub sends for a push: invalid unicode code point at line 1 column 9; this is no push event of GitHub's");
+    insta::assert_snapshot!(refusal("application/json", b"{\"ref\":\"\xff\"}".to_vec()).await, @"400: the payload is not what GitHub sends for a push: invalid unicode code point at line 1 column 9; this is no push event of GitHub's");
+    insta::assert_snapshot!(refusal(form, b"a=b&c".to_vec()).await, @"400: the form has no field `payload`; GitHub sends the payload in it");
+    insta::assert_snapshot!(refusal(form, b"payload=%".to_vec()).await, @"400: the payload is not what GitHub sends for a push: expected value at line 1 column 1; this is no push event of GitHub's");
+}
+
+#[tokio::test]
+async fn json_nested_deeply_ends_nothing_but_its_request() {
+    let fixture = Fixture::new();
+    let answer = async |before: &str, open: &str, after: &str| {
+        let close = if open == "[" { "]" } else { "1}" };
+        let depth = 1_000_000;
+        let nest = format!("{}{}", open.repeat(depth), close.repeat(depth));
+        let mut delivery = Delivery::push(&Value::Null);
+        delivery.body = format!("{before}{nest}{after}").into_bytes();
+        delivery.send(&fixture).await
+    };
+    for open in ["[", "{\"a\":"] {
+        for before in ["", "{\"ref\":", "{\"commits\":", "{\"pusher\":", "{\"x\":"] {
+            let after = if before.is_empty() { "" } else { "}" };
+            let response = answer(before, open, after).await;
+            assert_eq!(response.status(), 400, "{before}{open}");
+            assert!(failure(&response).contains("the payload is not what GitHub sends"));
         }
     }
-    drop(held);
-    assert_eq!(sent.await.status(), 400);
+    // What is not looked at does no harm.
+    let whole = payload('a').to_string();
+    let whole = format!("{},\"x\":", whole.strip_suffix('}').unwrap());
+    assert_eq!(answer(&whole, "[", "}").await.status(), 202);
 }

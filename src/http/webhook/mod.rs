@@ -1,27 +1,31 @@
 //! `POST /build/<project>/hook`: GitHub tells of a push. The addresses of the service that this
 //! one replaces, `/hook/…`, are the same.
 //!
-//! The order is what makes it safe: size, then signature over the bytes as they came, then
-//! meaning. A push is answered once it is on disk with its builds, and a delivery that comes
-//! again gets the answer it got before.
+//! The order is what makes it safe: the sender's allowance, then size and pace, then signature over
+//! the bytes as they came, then meaning. A push is answered once it is on disk with its builds, and
+//! a delivery that comes again gets the answer it got before.
 
 pub(super) mod payload;
 mod signature;
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use serde::Deserialize;
+use percent_encoding::percent_decode;
 use warp::Filter;
 use warp::filters::BoxedFilter;
-use warp::http::header::CONTENT_TYPE;
+use warp::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use warp::http::{HeaderMap, StatusCode};
 
 use self::payload::Told;
-use super::access::is_type;
+use super::access::{is_type, is_utf8};
+use super::allowance::Allowance;
 use super::answer::{self, Answer, Response, respond};
+use super::body::{self, Body, Incoming};
+use super::client::ANYONE;
 use super::failure::{ErrorView, Failure};
-use super::filters::Body;
 use super::view::CausedView;
 use super::{Web, filters};
 use crate::domain::build::Cause;
@@ -36,6 +40,28 @@ const LARGEST_BODY: usize = 25 * 1024 * 1024;
 
 /// GitHub's delivery ids are UUIDs of 36 characters.
 const LONGEST_DELIVERY_ID: usize = 100;
+
+/// What deliveries cost that are not GitHub's, or may not be.
+pub struct Limits {
+    /// Those that are not signed with the secret. One that is takes none.
+    refused: Allowance,
+    /// All, where no secret is configured: many more than GitHub has to tell.
+    unsigned: Allowance,
+    /// Lines of the log that tell of a refusal, whosoever it was.
+    told: Allowance,
+    untold: AtomicU64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            refused: Allowance::new(60, Duration::from_secs(1)),
+            unsigned: Allowance::new(1000, Duration::from_millis(50)),
+            told: Allowance::new(10, Duration::from_secs(10)),
+            untold: AtomicU64::default(),
+        }
+    }
+}
 
 pub fn routes(web: &Arc<Web>) -> BoxedFilter<(Response,)> {
     // The project's name is free text that GitHub's settings show; nothing depends on it.
@@ -52,9 +78,9 @@ pub fn routes(web: &Arc<Web>) -> BoxedFilter<(Response,)> {
         .and(filters::posting("POST"))
         .and(filters::given(web))
         .and(warp::header::headers_cloned())
-        .and(filters::body(web, LARGEST_BODY))
-        .then(|(), web: Arc<Web>, headers, body| async move {
-            let answer = hook(&web, headers, body).await;
+        .and(body::incoming(web))
+        .then(|(), web: Arc<Web>, headers, incoming| async move {
+            let answer = hook(&web, headers, incoming).await;
             respond(answer)
         })
         .boxed()
@@ -79,24 +105,38 @@ pub fn routes(web: &Arc<Web>) -> BoxedFilter<(Response,)> {
         (status = 200, description = "nothing to do, and why", body = CausedView),
         (status = 400, description = "malformed", body = ErrorView),
         (status = 401, description = "the signature is missing or wrong", body = ErrorView),
+        (status = 408, description = "the body came too slowly", body = ErrorView),
         (status = 413, description = "over 25 MiB", body = ErrorView),
-        (status = 415, description = "neither JSON nor a form", body = ErrorView),
+        (status = 415, description = "neither JSON nor a form, compressed, or not in UTF-8", body = ErrorView),
+        (status = 429, description = "too many of this address were refused; `Retry-After` says when there is one more", body = ErrorView),
+        (status = 503, description = "too many large bodies arrive at the same time; see `Retry-After`", body = ErrorView),
     )
 )]
-async fn hook(web: &Web, headers: HeaderMap, body: Result<Body, Failure>) -> Answer {
-    let answer = handle(web, &headers, body).await;
+async fn hook(web: &Web, headers: HeaderMap, incoming: Incoming) -> Answer {
+    let answer = handle(web, &headers, incoming).await;
     let outcome = match &answer {
         Ok((outcome, _)) => outcome,
         Err(failure) if failure.status == StatusCode::UNAUTHORIZED => "unsigned",
+        Err(failure) if failure.status == StatusCode::TOO_MANY_REQUESTS => "limited",
         Err(failure) if failure.status.is_client_error() => "malformed",
         Err(_) => "failed",
     };
     web.service.metrics.delivered(outcome);
     if let Err(failure) = &answer {
-        let delivery = header(&headers, "x-github-delivery");
-        tracing::warn!(delivery, reason = %failure.error, "a webhook delivery was refused");
+        tell_of_refusal(&web.deliveries, &headers, failure);
     }
     answer.map(|(_, response)| response)
+}
+
+/// Whoever is refused often fills no log with it.
+fn tell_of_refusal(limits: &Limits, headers: &HeaderMap, failure: &Failure) {
+    if limits.told.spend(ANYONE).is_err() {
+        limits.untold.fetch_add(1, Ordering::Relaxed);
+        return;
+    }
+    let delivery = header(headers, "x-github-delivery");
+    let untold = limits.untold.swap(0, Ordering::Relaxed);
+    tracing::warn!(delivery, reason = %failure.error, untold, "a webhook delivery was refused");
 }
 
 type Outcome = &'static str;
@@ -104,10 +144,10 @@ type Outcome = &'static str;
 async fn handle(
     web: &Web,
     headers: &HeaderMap,
-    body: Result<Body, Failure>,
+    incoming: Incoming,
 ) -> Result<(Outcome, Response), Failure> {
-    let body = body?;
-    check_signature(web, headers, &body.bytes)?;
+    let body = read(web, headers, incoming).await?;
+    check_coding(headers)?;
     let event = header(headers, "x-github-event").ok_or_else(|| {
         Failure::bad_request(
             "the header X-GitHub-Event is missing",
@@ -128,16 +168,46 @@ async fn handle(
     })?;
     match told {
         Told::Deletion(repository, reference) => {
-            let answer = format!("{reference} was deleted");
-            let repository = spelling(web, repository);
-            web.service.store.forget_head(repository, reference).await?;
-            nothing(answer)
+            // Git is asked: who told of it may tell it again when the ref is long back.
+            web.projects.look_at(spelling(web, repository));
+            nothing(format!("{reference} was deleted"))
         }
         Told::Push(mut push) => {
             push.repository = spelling(web, push.repository);
             accept(web, delivery_id(headers)?, push).await
         }
     }
+}
+
+/// The body, signed if there is a secret. Who sends others too often is not even read.
+async fn read(web: &Web, headers: &HeaderMap, incoming: Incoming) -> Result<Body, Failure> {
+    let limits = &web.deliveries;
+    let from = incoming.from();
+    let secret = web.service.config.borrow().github.webhook_secret.clone();
+    let Some(secret) = secret else {
+        let spent = limits.unsigned.spend(from);
+        spent.map_err(|wait| {
+            Failure::too_many("too many deliveries came from this address", wait)
+        })?;
+        return incoming.read(web, LARGEST_BODY).await;
+    };
+    limits.refused.check(from).map_err(|wait| {
+        Failure::too_many("too many deliveries of this address were refused", wait)
+    })?;
+    let read = async {
+        let body = incoming.read(web, LARGEST_BODY).await?;
+        check_signature(secret.expose().as_bytes(), headers, &body.bytes)?;
+        Ok(body)
+    };
+    let body: Result<_, Failure> = read.await;
+    if body
+        .as_ref()
+        .is_err_and(|failure| failure.status.is_client_error())
+    {
+        // Those that came at the same time may have taken the last.
+        let _ = limits.refused.spend(from);
+    }
+    body
 }
 
 fn spelling(web: &Web, repository: RepositoryName) -> RepositoryName {
@@ -197,19 +267,38 @@ fn nothing(reason: impl Into<String>) -> Result<(Outcome, Response), Failure> {
     Ok(("ignored", answer))
 }
 
-fn check_signature(web: &Web, headers: &HeaderMap, body: &[u8]) -> Result<(), Failure> {
-    let secret = web.service.config.borrow().github.webhook_secret.clone();
-    let Some(secret) = secret else {
-        return Ok(());
-    };
+fn check_signature(secret: &[u8], headers: &HeaderMap, body: &[u8]) -> Result<(), Failure> {
     let given = header(headers, "x-hub-signature-256");
-    signature::verify(secret.expose().as_bytes(), body, given).map_err(|error| {
+    signature::verify(secret, body, given).map_err(|error| {
         Failure::new(
             StatusCode::UNAUTHORIZED,
             error.to_string(),
             "the webhook's secret on GitHub must be `github.webhook_secret` of the service file",
         )
     })
+}
+
+/// GitHub neither compresses a payload nor writes it in anything but UTF-8. What is signed is the
+/// body as it came, so no other form of it is guessed at.
+fn check_coding(headers: &HeaderMap) -> Result<(), Failure> {
+    let unsupported = |what: &str| {
+        Failure::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            format!("the body is {what}"),
+            "send the payload as it is, in UTF-8",
+        )
+    };
+    let coding = headers.get_all(CONTENT_ENCODING).iter();
+    if coding
+        .into_iter()
+        .any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
+    {
+        return Err(unsupported("compressed, or encoded in another way"));
+    }
+    match is_utf8(headers.get(CONTENT_TYPE)) {
+        true => Ok(()),
+        false => Err(unsupported("not in UTF-8")),
+    }
 }
 
 /// GitHub sends the payload as the body, or in a form as the field `payload`.
@@ -225,17 +314,20 @@ fn json_of<'a>(headers: &HeaderMap, body: &'a [u8]) -> Result<Cow<'a, [u8]>, Fai
             "choose application/json as the webhook's content type on GitHub",
         ));
     }
-    #[derive(Deserialize)]
-    struct Form {
-        payload: String,
-    }
-    let form: Form = serde_urlencoded::from_bytes(body).map_err(|error| {
+    let mut fields = body.split(|byte| *byte == b'&');
+    let payload = fields.find_map(|field| field.strip_prefix(b"payload="));
+    let payload = payload.ok_or_else(|| {
         Failure::bad_request(
-            format!("the form cannot be read: {error}"),
-            "GitHub sends the payload in the field `payload`",
+            "the form has no field `payload`",
+            "GitHub sends the payload in it",
         )
     })?;
-    Ok(Cow::Owned(form.payload.into_bytes()))
+    let spaced: Vec<u8> = payload
+        .iter()
+        .map(|byte| if *byte == b'+' { b' ' } else { *byte })
+        .collect();
+    // Bytes, and not text: what is no UTF-8 is found where the JSON is read.
+    Ok(Cow::Owned(percent_decode(&spaced).collect()))
 }
 
 fn delivery_id(headers: &HeaderMap) -> Result<Option<String>, Failure> {

@@ -3,7 +3,11 @@
 //! Source of its fields: <https://docs.github.com/en/webhooks/webhook-events-and-payloads#push>.
 //! Only what is used is read, and each name is checked by the domain's type for it.
 
+use std::collections::VecDeque;
+use std::fmt;
+
 use serde::Deserialize;
+use serde::de::{Deserializer, SeqAccess, Visitor};
 
 use crate::domain::names::{CommitSha, GitRef, NameError, RepositoryName};
 use crate::domain::push::{Commit, MAX_COMMITS, Push};
@@ -46,8 +50,39 @@ struct Payload {
     repository: PayloadRepository,
     pusher: Option<Person>,
     #[serde(default)]
-    commits: Vec<PayloadCommit>,
+    commits: Newest,
     head_commit: Option<PayloadCommit>,
+}
+
+/// The newest commits, which come last; of the others none is kept while they are read.
+#[derive(Default)]
+struct Newest(VecDeque<PayloadCommit>);
+
+impl<'de> Deserialize<'de> for Newest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(NewestVisitor)
+    }
+}
+
+struct NewestVisitor;
+
+impl<'de> Visitor<'de> for NewestVisitor {
+    type Value = Newest;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a sequence")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Newest, A::Error> {
+        let mut newest = VecDeque::with_capacity(MAX_COMMITS);
+        while let Some(commit) = sequence.next_element()? {
+            if newest.len() == MAX_COMMITS {
+                newest.pop_front();
+            }
+            newest.push_back(commit);
+        }
+        Ok(Newest(newest))
+    }
 }
 
 #[derive(Deserialize)]
@@ -90,16 +125,11 @@ pub fn parse(json: &[u8]) -> Result<Told, PayloadError> {
     };
     let default_branch = payload.repository.default_branch;
     // A new branch or a tag brings no commit of its own; people want to see where it stands.
-    let mut commits = payload.commits;
+    let Newest(mut commits) = payload.commits;
     if commits.is_empty() {
         commits.extend(payload.head_commit);
     }
-    let newest = commits.len().saturating_sub(MAX_COMMITS);
-    let commits = commits
-        .into_iter()
-        .skip(newest)
-        .map(commit)
-        .collect::<Result<_, _>>()?;
+    let commits = commits.into_iter().map(commit).collect::<Result<_, _>>()?;
     Ok(Told::Push(Push {
         repository,
         reference,
@@ -280,6 +310,62 @@ mod tests {
         });
         assert_eq!(push.commits.len(), MAX_COMMITS);
         assert_eq!(push.commits[MAX_COMMITS - 1].message, "change 2047");
+    }
+
+    const COMMITS: &str = "AUTOBUILDER_TEST_COMMITS";
+
+    #[test]
+    fn commits_that_are_not_kept_take_no_memory() {
+        let peak = |commits: usize| -> usize {
+            let output = std::process::Command::new(std::env::current_exe().unwrap())
+                .args([
+                    "http::webhook::payload::tests::one_push_of_many_commits",
+                    "--exact",
+                    "--ignored",
+                    "--nocapture",
+                ])
+                .env(COMMITS, commits.to_string())
+                .output()
+                .unwrap();
+            let text = String::from_utf8(output.stdout).unwrap();
+            let mut lines = text.lines();
+            let peak = lines.find_map(|line| line.strip_prefix("peak KiB: "));
+            let peak = peak.unwrap_or_else(|| panic!("{text}"));
+            peak.parse().unwrap()
+        };
+        // The payload itself is there once.
+        let payload = 1_000_000 * SMALLEST_COMMIT.len() / 1024;
+        let (few, many) = (peak(1), peak(1_000_000));
+        assert!(many < few + payload + 4096, "{few} and {many} KiB");
+    }
+
+    const SMALLEST_COMMIT: &str = r#"{"id":"","message":""},"#;
+
+    #[test]
+    #[ignore = "run in a process of its own by commits_that_are_not_kept_take_no_memory"]
+    fn one_push_of_many_commits() {
+        let count: usize = std::env::var(COMMITS).unwrap().parse().unwrap();
+        let (a, b) = ("a".repeat(40), "b".repeat(40));
+        let begin = format!(
+            r#"{{"ref":"refs/heads/main","before":"{a}","after":"{b}","repository":{{"full_name":"acme/app"}},"commits":["#
+        );
+        let end = r#"{"id":"","message":""}]}"#;
+        let length = begin.len() + count * SMALLEST_COMMIT.len() + end.len();
+        let mut json = Vec::with_capacity(length);
+        json.extend_from_slice(begin.as_bytes());
+        for _ in 0..count {
+            json.extend_from_slice(SMALLEST_COMMIT.as_bytes());
+        }
+        json.extend_from_slice(end.as_bytes());
+        // It is read to its end before what it says of a commit is looked at.
+        let error = parse(&json).unwrap_err().to_string();
+        assert!(error.starts_with("the payload's commits.id"), "{error}");
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let peak = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:")?.strip_suffix(" kB"))
+            .unwrap();
+        println!("\npeak KiB: {}", peak.trim());
     }
 
     #[test]

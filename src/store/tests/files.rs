@@ -8,6 +8,25 @@ fn tomorrow() -> Timestamp {
 }
 
 #[tokio::test]
+async fn only_its_own_user_may_read_a_database_also_one_that_all_could() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = ["a.sqlite", "a.sqlite-wal", "a.sqlite-shm"].map(|name| folder.path().join(name));
+    let modes = || {
+        files
+            .each_ref()
+            .map(|file| fs::metadata(file).unwrap().permissions().mode() & 0o777)
+    };
+    let store = Store::open(&files[0]).unwrap();
+    assert_eq!(modes(), [0o600; 3]);
+    for file in &files {
+        fs::set_permissions(file, PermissionsExt::from_mode(0o644)).unwrap();
+    }
+    let again = Store::open(&files[0]).unwrap();
+    assert_eq!(modes(), [0o600; 3]);
+    drop((store, again));
+}
+
+#[tokio::test]
 async fn a_published_file_is_known_by_its_place_and_newest_time() {
     let Fixture {
         store,

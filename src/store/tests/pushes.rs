@@ -172,11 +172,22 @@ async fn a_head_nobody_decided_about_begins_like_a_new_one() {
     assert!(!told.known && !told.out_of_order);
     assert!(head(&store).await.unwrap().decided);
 
+    is_gone(&store, repository(), sha('b')).await;
+    assert_eq!(head(&store).await, None);
+}
+
+/// Git says that the branch, which stood there, is gone.
+async fn is_gone(store: &Store, repository: RepositoryName, stood_at: CommitSha) {
+    let note = HeadNote {
+        reference: main_branch(),
+        before: Some(stood_at),
+        now: None,
+        decided: false,
+    };
     store
-        .forget_head(repository(), main_branch())
+        .note_heads(repository, vec![note], true)
         .await
         .unwrap();
-    assert_eq!(head(&store).await, None);
 }
 
 fn dependent(branch: &str) -> Dependent {
@@ -499,7 +510,7 @@ async fn a_push_is_kept_for_the_dependents_that_it_built() {
     let told = store.hear_push(None, library("main", 'b')).await.unwrap();
     assert_eq!(told.builds.len(), 1);
     let lib: RepositoryName = "acme/lib".parse().unwrap();
-    store.forget_head(lib, main_branch()).await.unwrap();
+    is_gone(&store, lib, sha('b')).await;
     assert_eq!(unused(&store).await, Vec::<u64>::new());
     advance(&store, &told.builds[0], &[State::Cancelled]).await;
     store.forget_builds(told.builds).await.unwrap();

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::repository::Repository;
 use super::service::{Service, TOKEN};
-use super::{SOON, containers, until, within};
+use super::{SOON, containers, docker_answers, until, within};
 
 /// An answer, read whole.
 #[derive(Debug)]
@@ -185,6 +185,11 @@ impl Service {
     /// Lets a script go on that waits in [`HOLD`]. Docker alone does it: the service may be down.
     pub fn release(&self, build: &str) {
         containers::release(&self.container_of(build));
+    }
+
+    /// The same of one that may have ended.
+    pub fn try_release(&self, build: &str) {
+        docker_answers(&["exec", &self.container_of(build), "touch", "/released"]);
     }
 }
 

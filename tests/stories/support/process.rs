@@ -32,12 +32,17 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts the service on this machine.
+    /// Starts the service on this machine, with at most `files` open where that is said.
     ///
     /// # Errors
     /// Like [`Self::wait_for_ready`].
-    pub fn start(service_file: &Path, log: &Path) -> Result<Self, String> {
-        Self::wait_for_ready(serve(service_file), log, None)
+    pub fn start(service_file: &Path, log: &Path, files: Option<u64>) -> Result<Self, String> {
+        let serve = serve(service_file);
+        let command = match files {
+            Some(files) => with_files(files, &serve),
+            None => serve,
+        };
+        Self::wait_for_ready(command, log, None)
     }
 
     /// Starts the service on this machine, and sends SIGKILL after this time.
@@ -126,6 +131,11 @@ impl Process {
         end(&mut self.child, Duration::from_secs(15))
     }
 
+    /// How it has ended, if it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
+    }
+
     pub fn id(&self) -> u32 {
         self.child.id()
     }
@@ -138,7 +148,28 @@ fn serve(service_file: &Path) -> Command {
         .arg(service_file)
         .env("RUST_LOG", "info,autobuilder=debug");
     super::clock::give(&mut command, service_file);
+    let faults = service_file.with_file_name("faults");
+    if faults.exists() {
+        command.env("AUTOBUILDER_FAULTS", faults);
+    }
     command
+}
+
+/// The same by a shell that lowers how many files may be open, for good.
+fn with_files(files: u64, command: &Command) -> Command {
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-c", "ulimit -n \"$0\" && exec \"$@\""])
+        .arg(files.to_string())
+        .arg(command.get_program())
+        .args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
+    }
+    shell
 }
 
 /// A command of the program under test, which finds no configuration but what it is given.
@@ -246,16 +277,19 @@ fn ready(line: &str) -> Option<(SocketAddr, String)> {
 }
 
 /// Lines of a service's log that should not be there: panics and errors. Whatever a build or an
-/// outsider does wrong is no error of the service.
-pub fn complaints(log: &str) -> Vec<String> {
+/// outsider does wrong is no error of the service. Some stories expect errors, and name a text of each.
+pub fn complaints(log: &str, expected: &[&str]) -> Vec<String> {
     let is_complaint = |line: &str| {
         let level = serde_json::from_str::<Value>(line)
             .ok()
             .map(|line| line["level"].clone());
-        level.is_some_and(|level| level == "ERROR") || line.contains("panicked at")
+        // What a panic said follows in the next line.
+        let has_panicked = expected.is_empty() && line.contains("panicked at");
+        level.is_some_and(|level| level == "ERROR") || has_panicked
     };
     log.lines()
         .filter(|line| is_complaint(line))
+        .filter(|line| !expected.iter().any(|text| line.contains(text)))
         .map(str::to_owned)
         .collect()
 }

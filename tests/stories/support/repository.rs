@@ -75,6 +75,11 @@ impl Repository {
         self.head()
     }
 
+    /// A place in the clone.
+    pub fn path(&self, path: &str) -> PathBuf {
+        self.clone.join(path)
+    }
+
     pub fn head(&self) -> String {
         self.git(&["rev-parse", "HEAD"])
     }

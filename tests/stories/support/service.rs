@@ -14,6 +14,7 @@ use super::nest::Nest;
 use super::process::{self, Output, Process};
 use super::repository::Repository;
 use super::watch::Watch;
+use super::within;
 
 pub const TOKEN: &str = "a-token-for-changes";
 pub const WEBHOOK_SECRET: &str = "a-secret-shared-with-github";
@@ -33,8 +34,12 @@ pub struct Service {
     settings: Value,
     /// Where it runs, if not on this machine itself.
     nest: Option<Nest>,
+    /// How many files it may have open, if fewer than this test.
+    files: Option<u64>,
     process: Option<Process>,
     instance: String,
+    /// Texts of errors that this story's service may log.
+    expected: Vec<&'static str>,
     pub(super) http: reqwest::Client,
     _watch: Watch,
 }
@@ -51,17 +56,22 @@ impl Service {
 
     /// The same in a folder in which somebody else is already.
     pub fn start_in(folder: TempDir, changes: Value) -> Self {
-        Self::start_at(folder, None, changes)
+        Self::start_at(folder, None, None, changes)
+    }
+
+    /// Starts a service that may have this many files and connections open.
+    pub fn start_with_files(files: u64, changes: Value) -> Self {
+        Self::start_at(story_folder(), None, Some(files), changes)
     }
 
     /// The same in a container, with the service file that is made for one.
     pub fn start_nested(folder: TempDir, nest: Nest, changes: Value) -> Self {
         let mut settings = nest.settings();
         merge(&mut settings, changes);
-        Self::start_at(folder, Some(nest), settings)
+        Self::start_at(folder, Some(nest), None, settings)
     }
 
-    fn start_at(folder: TempDir, nest: Option<Nest>, changes: Value) -> Self {
+    fn start_at(folder: TempDir, nest: Option<Nest>, files: Option<u64>, changes: Value) -> Self {
         let mut settings = json!({
             "listen": "127.0.0.1:0",
             "data_directory": "./data",
@@ -89,8 +99,10 @@ impl Service {
             folder,
             settings,
             nest,
+            files,
             process: None,
             instance: String::new(),
+            expected: Vec::new(),
             http: reqwest::Client::builder()
                 .no_proxy()
                 .timeout(ANSWER_LIMIT)
@@ -120,7 +132,7 @@ impl Service {
         let log = process::log_file(self.folder());
         let process = match &self.nest {
             Some(nest) => Process::start_nested(nest, &log)?,
-            None => Process::start(&self.service_file(), &log)?,
+            None => Process::start(&self.service_file(), &log, self.files)?,
         };
         self.instance.clone_from(&process.instance);
         self.process = Some(process);
@@ -145,6 +157,27 @@ impl Service {
     /// Ends it as an operator would: SIGTERM.
     pub fn terminate(&mut self) -> ExitStatus {
         self.process.take().expect("it runs").terminate()
+    }
+
+    /// Waits until it has ended by itself.
+    pub async fn wait_for_end(&mut self, limit: Duration) -> ExitStatus {
+        let process = self.process.as_mut().expect("it runs");
+        let ended = within(limit, "the service ends by itself", async || {
+            process.ended()
+        })
+        .await;
+        self.process = None;
+        ended
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        let process = self.process.as_mut();
+        process.is_some_and(|process| process.ended().is_none())
+    }
+
+    /// Errors with any of these texts are part of the story, and so are panics.
+    pub fn expect_errors(&mut self, texts: &[&'static str]) {
+        self.expected.extend(texts);
     }
 
     /// Kills it as soon as the store says that a build is in this state. False when the build had
@@ -413,7 +446,7 @@ impl Drop for Service {
             containers::remove_all_of(&self.instance);
         }
         let log = self.own_log();
-        problems.extend(process::complaints(&log));
+        problems.extend(process::complaints(&log, &self.expected));
         if failed || !problems.is_empty() {
             eprintln!("---- the service's log\n{log}----");
         }

@@ -1,7 +1,7 @@
 /** Moving about in the long log. */
 import type { Browser, Page } from 'playwright-core';
 import { partOf } from '../stage/archive';
-import { fixed, median, quantile, table } from './figures';
+import { AIMS, fixed, hold, median, quantile, table } from './figures';
 import { addWatch } from './watch';
 
 export interface Subject {
@@ -77,16 +77,14 @@ export async function jumps(subject: Subject, page: Page): Promise<void> {
       }, random.next().value),
     );
   }
-  const row = (name: string, times: number[]) => [
-    name,
-    fixed(median(times)),
-    fixed(quantile(times, 0.99)),
-    fixed(Math.max(...times)),
-  ];
+  const row = (name: string, times: number[]) => {
+    hold(`a jump ${name}, p99`, quantile(times, 0.99), 'jump');
+    return [name, fixed(median(times)), fixed(quantile(times, 0.99)), fixed(Math.max(...times))];
+  };
   table(
     `A jump to a random line, ${count} times`,
     ['', 'p50, ms', 'p99, ms', 'most, ms'],
-    [row('by address', byAddress), row('by scroll bar', byScrollBar), ['aim', '', '200', '']],
+    [row('by address', byAddress), row('by scroll bar', byScrollBar), ['aim', '', fixed(AIMS.jump.most), '']],
   );
 }
 
@@ -105,6 +103,7 @@ export async function scrolling(subject: Subject, page: Page): Promise<void> {
     for (let elapsed = 0; elapsed < milliseconds; elapsed = performance.now() - begun) await move(elapsed);
     const { intervals, unwhole, reached } = await page.evaluate(() => window.stopFrames());
     if (reached === 0) throw new Error(`nothing moved: ${name}`);
+    hold(`a frame, ${name}, p50`, median(intervals), 'frame');
     const late = intervals.filter((interval) => interval > 25).length;
     rows.push([
       name,
@@ -173,11 +172,10 @@ export async function searching(page: Page, searches: Search[]): Promise<void> {
       return shown - begun;
     }, matches.toLocaleString('en'));
     await page.keyboard.press('Enter');
-    rows.push([
-      `\`${text}\`${regex ? ', a regular expression' : ''}`,
-      matches.toLocaleString('en'),
-      fixed(await counted),
-    ]);
+    const name = `\`${text}\`${regex ? ', a regular expression' : ''}`;
+    const took = await counted;
+    hold(`a search for ${name}`, took, 'search');
+    rows.push([name, matches.toLocaleString('en'), fixed(took)]);
   }
   table('A search', ['text', 'lines', 'from Enter to the count, ms'], rows);
 }

@@ -2,7 +2,7 @@ import { readFile, rm } from 'node:fs/promises';
 import type { Page } from 'playwright-core';
 import { expect, it } from 'vitest';
 import { once, stage } from '../stage/current';
-import { linesOnScreen } from '../stage/screen';
+import { linesOnScreen, signIn } from '../stage/screen';
 import { RESULT, TOKEN, hold } from '../stage/service';
 import { until } from '../stage/wait';
 import { fresh, running } from './writer';
@@ -124,6 +124,95 @@ export function buildStories(): void {
     await until(async () => expect(await page.title()).toMatch(/^● acme\/story/));
     expect(page.url()).not.toContain(id);
     stage.forgive(/401/);
+  });
+
+  it('is cancelled by two clicks as by one, and not built again by what was meant to cancel it', async () => {
+    const holder = await running(hold('end'));
+    await running(hold('end'));
+    const waiting = await stage.service.build(fresh(), 'main', hold('end'));
+    const page = await stage.page(`/builds/${waiting}`);
+    await signIn(page);
+    const asked: string[] = [];
+    page.on('request', (request) => request.method() === 'POST' && asked.push(request.url()));
+    const { x, y, width, height } = (await page.getByRole('button', { name: 'Cancel' }).boundingBox()) ?? {
+      x: 0,
+      y: 0,
+      width: 0,
+      height: 0,
+    };
+    const press = async (clickCount: number) => {
+      await page.mouse.down({ clickCount });
+      await page.mouse.up({ clickCount });
+    };
+    await page.mouse.move(x + width / 2, y + height / 2);
+    await press(1);
+    // The first click's answer is here before the second.
+    await page.getByRole('button', { name: 'Rebuild', disabled: false }).waitFor();
+    await press(2);
+    await page.evaluate(() => new Promise(requestAnimationFrame));
+    expect(asked.map((address) => address.split('/').at(-1))).toEqual(['cancel']);
+
+    // The build ends by itself as its Cancel is pressed by key.
+    await page.goto(`${stage.service.origin}/monitor/builds/${holder}`);
+    await page.getByRole('button', { name: 'Cancel' }).focus();
+    const pressed = page.evaluate(
+      () =>
+        new Promise<void>((resolve) => {
+          const look = () => {
+            const { activeElement } = document;
+            if (!(activeElement instanceof HTMLElement) || activeElement.textContent !== 'Rebuild')
+              return requestAnimationFrame(look);
+            // As Enter does.
+            activeElement.click();
+            resolve();
+          };
+          look();
+        }),
+    );
+    await stage.service.cancel(holder);
+    await pressed;
+    await page.evaluate(() => new Promise(requestAnimationFrame));
+    expect(asked).toHaveLength(1);
+    // Whoever means it is heard, and has kept the focus.
+    await page.getByRole('button', { name: 'Rebuild', disabled: false }).waitFor();
+    await page.keyboard.press('Enter');
+    await page.waitForURL((url) => !url.pathname.endsWith(holder));
+    expect(asked.at(-1)).toMatch(/\/rebuild$/);
+  });
+
+  it('has its link and checksums copied where the browser gives no clipboard, and says so each time', async () => {
+    const id = await stage.service.build(fresh(), 'main', RESULT);
+    const { artifacts } = await stage.service.reaches(id, 'succeeded');
+    // As on http, under a name of one's own.
+    const page = await stage.page(`/builds/${id}`, {
+      before: (page) =>
+        page.addInitScript(() => Object.defineProperty(navigator, 'clipboard', { value: undefined })),
+    });
+    const pasted = async () => {
+      await page.keyboard.press('/');
+      await page.keyboard.press('ControlOrMeta+a');
+      await page.keyboard.press('ControlOrMeta+v');
+      return page.getByRole('searchbox').inputValue();
+    };
+    await page.getByRole('button', { name: /checksum/ }).click();
+    expect(await pasted()).toBe(artifacts[0]?.sha256);
+    const announced = page.evaluateHandle(() => {
+      const said: string[] = [];
+      const region = document.querySelector('body > .unseen[role=status], #app > .unseen[role=status]');
+      if (!region) throw new Error('nothing is announced');
+      new MutationObserver((changes) => {
+        for (const { addedNodes } of changes)
+          for (const { textContent } of addedNodes) if (textContent) said.push(textContent);
+      }).observe(region, { childList: true, subtree: true });
+      return said;
+    });
+    const said = await announced;
+    for (let time = 1; time <= 2; time++) {
+      await page.getByRole('button', { name: /to this build/ }).click();
+      await until(async () => expect(await said.jsonValue()).toHaveLength(time));
+    }
+    expect(await said.jsonValue()).toEqual(['Copied', 'Copied']);
+    expect(await pasted()).toBe((await stage.service.one(id)).url);
   });
 
   it('says what failed, and what to try', async () => {

@@ -1,85 +1,20 @@
-import { setTimeout as pause } from 'node:timers/promises';
-import type { Page } from 'playwright-core';
 import { expect, it } from 'vitest';
-import { once, stage } from '../stage/current';
-import { firstLine, goToLine, lastLine, linesOnScreen } from '../stage/screen';
-import { RESULT, hold } from '../stage/service';
+import { stage } from '../stage/current';
+import {
+  firstLine,
+  goToLine,
+  hasFocus,
+  isOnScreen,
+  lastLine,
+  linesOnScreen,
+  log,
+  rests,
+  search,
+} from '../stage/screen';
 import { until } from '../stage/wait';
+import { haystack } from './haystack';
 import { lineOf, showcase } from './showcase';
 import { bursts, counting, fresh, running } from './writer';
-
-/** Ten thousand lines, of which a hundred say so; a second between the two halves. */
-const haystack = once(async () => {
-  const lines = (from: number, to: number) =>
-    `seq ${from} ${to} | sed 's/^\\(.*00\\)$/\\1 Hundred/; s/^/straw /'\n`;
-  const script = `${lines(1, 5000)}${hold('half')}${lines(5001, 10_000)}echo 'a "Quoted" [end]'\n${RESULT}`;
-  const id = await stage.service.build('acme/haystack', 'main', script, { message: 'Make hay' });
-  // From the service's having the first half, a second passes until there is more.
-  await until(async () => expect((await stage.service.one(id)).log.lines).toBeGreaterThan(5000));
-  await pause(1000);
-  await stage.service.go(id, 'half');
-  await stage.service.reaches(id, 'succeeded');
-  return id;
-});
-
-/** One line of ten megabytes between two others. */
-const LONG_LINE = 10_000_000;
-const longLine = once(async () => {
-  const digits = `head -c ${LONG_LINE} /dev/zero | tr '\\0' x`;
-  const script = `echo before; ${digits}; echo needle; echo after\n${RESULT}`;
-  const id = await stage.service.build('acme/long-line', 'main', script);
-  await stage.service.reaches(id, 'succeeded');
-  return id;
-});
-
-const log = (page: Page) => page.getByRole('region', { name: 'Log', exact: true });
-const searchStatus = (page: Page) => page.getByRole('search').getByRole('status');
-
-async function search(page: Page, text: string): Promise<void> {
-  await page.locator('.scroller').focus();
-  await page.keyboard.press('/');
-  await page.keyboard.press('ControlOrMeta+a');
-  await page.keyboard.type(text);
-  await page.keyboard.press('Enter');
-}
-
-/** Whether a line is on screen, whole. */
-async function isOnScreen(page: Page, line: number): Promise<boolean> {
-  return (await linesOnScreen(page)).some(({ number, text }) => number === line && text !== '');
-}
-
-/** Whether the keys that scroll are the log's. */
-function hasFocus(page: Page): Promise<boolean> {
-  return page.locator('.scroller').evaluate((scroller) => scroller === document.activeElement);
-}
-
-/** Waits until nothing scrolls any more: for longer than the page itself takes to be sure of it. */
-async function rests(page: Page): Promise<void> {
-  await page.locator('.scroller').evaluate(async (scroller) => {
-    for (let still = 0, before = -1; still < 15; before = scroller.scrollTop) {
-      await new Promise(requestAnimationFrame);
-      still = scroller.scrollTop === before ? still + 1 : 0;
-    }
-  });
-}
-
-async function copied(page: Page): Promise<string> {
-  return page.evaluate(() => navigator.clipboard.readText());
-}
-
-/** Where two long texts part; they themselves are too long to be read in a failure. */
-function firstDifference(one: string, other: string): string | null {
-  if (one === other) return null;
-  let at = 0;
-  while (one[at] === other[at]) at += 1;
-  return `at ${at}: ${JSON.stringify(one.slice(at, at + 60))}, not ${JSON.stringify(other.slice(at, at + 60))}`;
-}
-
-/** The bytes of a log without what a terminal acts upon, as its reader sees them. */
-async function plainLines(id: string, first: number, last: number): Promise<string> {
-  const lines = (await stage.service.logOf(id)).split('\n').slice(first - 1, last);
-  return lines.join('\n');
-}
 
 export function logStories(): void {
   it('opens at the first error of a failed build, with some lines above it', async () => {
@@ -97,6 +32,26 @@ export function logStories(): void {
       .getByRole('status')
       .filter({ hasText: /2 of \d+ errors/ })
       .waitFor();
+  });
+
+  it('tells of its errors in a place that was there before', async () => {
+    const id = await showcase();
+    let answer = () => {};
+    const asked = new Promise<void>((resolve) => (answer = resolve));
+    const page = await stage.page(`/builds/${id}`, {
+      before: (page) =>
+        page.route('**/search/marks?*', async (route) => {
+          await asked;
+          await route.continue();
+        }),
+    });
+    const status = log(page).getByRole('toolbar').getByRole('status');
+    await page.locator('[data-line]').first().waitFor();
+    expect(await status.innerText()).toBe('');
+    const before = await status.elementHandle();
+    answer();
+    await status.getByText(/\d+ errors/).waitFor();
+    expect(await status.evaluate((now, before) => now === before, before)).toBe(true);
   });
 
   it('opens at the end where nothing failed, and at the line of the address', async () => {
@@ -249,246 +204,6 @@ export function logStories(): void {
     await until(async () => expect(await lastLine(page)).toBeGreaterThan(then + 50));
   });
 
-  it('finds text in the whole log, marks it along the scroll bar, and goes from hit to hit', async () => {
-    const id = await haystack();
-    const page = await stage.page(`/builds/${id}#L1`);
-    await until(async () => expect(await firstLine(page)).toBe(1));
-    await search(page, 'hundred');
-    await until(async () => expect(await searchStatus(page).innerText()).toMatch(/(^| of )100$|^100 lines$/));
-    expect(new URL(page.url()).searchParams.get('find')).toBe('hundred');
-    expect(await log(page).locator('.strip .hits').getAttribute('d')).not.toBe('');
-    await page.locator('.scroller').focus();
-    const hit = async (text: string) => {
-      const line = await lineOf(id, text);
-      await until(async () => expect(await isOnScreen(page, line)).toBe(true));
-      await until(async () =>
-        expect(await page.locator(`[data-line="${line}"] .hit.current`).count()).toBeGreaterThan(0),
-      );
-    };
-    await hit('straw 100 Hundred');
-    await page.keyboard.press('n');
-    await hit('straw 200 Hundred');
-    await page.keyboard.press('N');
-    await page.keyboard.press('N');
-    await hit('straw 10000 Hundred');
-    await page.keyboard.press('n');
-    await hit('straw 100 Hundred');
-    // Whoever has gone elsewhere goes on from there.
-    await goToLine(page, await lineOf(id, 'straw 5050'));
-    await until(async () => expect(await isOnScreen(page, await lineOf(id, 'straw 5050'))).toBe(true));
-    await page.locator('.scroller').focus();
-    await page.keyboard.press('n');
-    await hit('straw 5100 Hundred');
-    // The search is in the address.
-    await page.reload();
-    await until(async () => expect(await searchStatus(page).innerText()).toMatch(/100/));
-  });
-
-  it('is searched by the keys that search a page, and twice pressed they are the browser’s own', async () => {
-    const page = await stage.page(`/builds/${await haystack()}#L1`);
-    await until(async () => expect(await firstLine(page)).toBe(1));
-    // Whether the page has taken the key from the browser; a modifier goes down before its key does.
-    await page.evaluate(() => {
-      document.addEventListener(
-        'keydown',
-        (event) => {
-          if (['Control', 'Meta', 'Shift'].includes(event.key)) return;
-          setTimeout(() => (document.body.dataset['taken'] = String(event.defaultPrevented)));
-        },
-        true,
-      );
-    });
-    const press = async (key: string) => {
-      await page.evaluate(() => delete document.body.dataset['taken']);
-      await page.keyboard.press(key);
-      await page.locator('body[data-taken]').waitFor();
-      return (await page.locator('body').getAttribute('data-taken')) === 'true';
-    };
-    const field = page.getByRole('searchbox');
-    const isTypedIn = () => field.evaluate((input) => input === document.activeElement);
-    expect(await press('Control+f')).toBe(true);
-    await until(async () => expect(await isTypedIn()).toBe(true));
-    await page.keyboard.type('hundred');
-    await page.keyboard.press('Enter');
-    await until(async () => expect(await searchStatus(page).innerText()).toBe('1 of 100'));
-    expect(await press('Control+f')).toBe(false);
-    expect(await press('F3')).toBe(true);
-    await until(async () => expect(await searchStatus(page).innerText()).toBe('2 of 100'));
-    await page.locator('.scroller').focus();
-    expect(await press('F3')).toBe(true);
-    await until(async () => expect(await searchStatus(page).innerText()).toBe('3 of 100'));
-    expect(await press('Shift+F3')).toBe(true);
-    await until(async () => expect(await searchStatus(page).innerText()).toBe('2 of 100'));
-    // From the field for a line, too, where single keys are text.
-    await page.keyboard.press(':');
-    await until(async () => expect(await isTypedIn()).toBe(false));
-    expect(await press('Meta+f')).toBe(true);
-    await until(async () => expect(await isTypedIn()).toBe(true));
-  });
-
-  it('tells upper from lower case, takes regular expressions, and says what is wrong with one', async () => {
-    const page = await stage.page(`/builds/${await haystack()}#L1`);
-    const counts = (text: RegExp) =>
-      until(async () => expect(await searchStatus(page).innerText()).toMatch(text));
-    await search(page, 'hundred');
-    await counts(/100/);
-    await page.getByRole('button', { name: 'Upper and lower case differ' }).click();
-    await counts(/no lines/);
-    await page.getByRole('button', { name: 'Upper and lower case differ' }).click();
-    await search(page, '^straw [0-9]700 ');
-    await counts(/no lines/);
-    await page.getByRole('button', { name: 'Regular expression' }).click();
-    await counts(/of 9$|^9 lines/);
-    await search(page, 'straw (');
-    await page.getByRole('search').getByRole('alert').waitFor();
-    await page.getByRole('button', { name: 'Regular expression' }).click();
-    await search(page, '"Quoted" [');
-    await counts(/1 of 1|1 line/);
-    stage.forgive(/400/);
-  });
-
-  it('wraps long lines or not', async () => {
-    const id = await showcase();
-    const line = await lineOf(id, 'x'.repeat(400));
-    const page = await stage.page(`/builds/${id}#L${line}`);
-    const height = async () => {
-      const boxes = await page
-        .locator(`[data-line="${line}"]`)
-        .evaluateAll((rows) => rows.map((row) => row.getBoundingClientRect().height));
-      return boxes.reduce((sum, height) => sum + height, 0);
-    };
-    const width = () =>
-      page.locator('.scroller').evaluate((scroller) => scroller.scrollWidth - scroller.clientWidth);
-    await until(async () => expect(await isOnScreen(page, line)).toBe(true));
-    const one = await height();
-    expect(await width()).toBeGreaterThan(0);
-    await page.keyboard.press('w');
-    await until(async () => expect(await height()).toBeGreaterThanOrEqual(2 * one));
-    expect(await width()).toBe(0);
-    await page.reload();
-    await until(async () => expect(await height()).toBeGreaterThanOrEqual(2 * one));
-    await page.keyboard.press('w');
-    await until(async () => expect(await height()).toBe(one));
-  });
-
-  it('is not stalled by a line of ten megabytes, wrapped or not, and shows its end', async () => {
-    const id = await longLine();
-    const line = await lineOf(id, 'before');
-    const page = await stage.page(`/builds/${id}#L${line}`);
-    await page.getByText('xxxxxxxxxx').first().waitFor();
-    await page.evaluate(() => {
-      let last = performance.now();
-      const watched = window as unknown as { longest: number };
-      watched.longest = 0;
-      const look = (now: number) => {
-        watched.longest = Math.max(watched.longest, now - last);
-        last = now;
-        requestAnimationFrame(look);
-      };
-      requestAnimationFrame((now) => {
-        last = now;
-        requestAnimationFrame(look);
-      });
-    });
-    await page.keyboard.press('w');
-    await page.keyboard.press('G');
-    await page.getByText('after', { exact: true }).waitFor();
-    await page.keyboard.press('g');
-    await until(async () => expect(await firstLine(page)).toBe(1));
-    await page.keyboard.press('w');
-    await goToLine(page, line + 2);
-    await page.getByText('after', { exact: true }).waitFor();
-    const isEndInView = () =>
-      page.locator('.scroller').evaluate((scroller) => {
-        scroller.scrollLeft = scroller.scrollWidth;
-        const texts = document.createTreeWalker(scroller, NodeFilter.SHOW_TEXT);
-        for (let text = texts.nextNode(); text; text = texts.nextNode()) {
-          const at = (text.textContent ?? '').indexOf('needle');
-          if (at === -1) continue;
-          const needle = document.createRange();
-          needle.setStart(text, at);
-          needle.setEnd(text, at + 'needle'.length);
-          const { left, right } = needle.getBoundingClientRect();
-          const view = scroller.getBoundingClientRect();
-          return left > view.left && right <= view.left + scroller.clientWidth;
-        }
-        return false;
-      });
-    await until(async () => expect(await isEndInView()).toBe(true));
-    const shown = await page.locator('.scroller').evaluate((scroller) => scroller.textContent?.length ?? 0);
-    expect(shown).toBeLessThan(200_000);
-    // Generous, for a machine that does other work.
-    expect(await page.evaluate(() => (window as unknown as { longest: number }).longest)).toBeLessThan(2000);
-  });
-
-  it('goes to the next match from what is on screen', async () => {
-    const id = await haystack();
-    const page = await stage.page(`/builds/${id}#L1`);
-    await until(async () => expect(await firstLine(page)).toBe(1));
-    await search(page, 'hundred');
-    await until(async () => expect(await searchStatus(page).innerText()).toBe('1 of 100'));
-    await page.locator('.scroller').focus();
-    const isAt = async (text: string) => {
-      const line = await lineOf(id, text);
-      await page.locator(`[data-line="${line}"] .hit.current`).waitFor();
-    };
-    // A match that is just above what is seen is behind the reader.
-    const above = await lineOf(id, 'straw 5000 Hundred');
-    const toJustBelow = () =>
-      until(async () => {
-        await page
-          .locator('.scroller')
-          .evaluate((element, top) => (element.scrollTop = top), (above + 4) * 18);
-        const first = await firstLine(page);
-        expect(first).toBeGreaterThan(above);
-        expect(first).toBeLessThan(above + 10);
-      });
-    await toJustBelow();
-    await page.keyboard.press('n');
-    await isAt('straw 5100 Hundred');
-    await page.keyboard.press('n');
-    await isAt('straw 5200 Hundred');
-    await toJustBelow();
-    await page.keyboard.press('N');
-    await isAt('straw 5000 Hundred');
-  });
-
-  it('shows what would turn a line around, and what is concealed as a terminal does; both are copied', async () => {
-    const evil = 'if \u202e"live"\u2066 \u200f;';
-    const id = await stage.service.build(fresh(), 'main', {
-      'build.sh': '#!/bin/sh\ncat output\nexit 2\n',
-      output: `${evil}\npassword \x1b[8msecret\x1b[28m, \x1b[4:3;53mcurly\x1b[0m\n`,
-    });
-    await stage.service.reaches(id, 'failed');
-    const first = await lineOf(id, '"live"');
-    const page = await stage.page(`/builds/${id}#L${first}-L${first + 1}`, {
-      permissions: ['clipboard-read', 'clipboard-write'],
-    });
-    const text = page.locator(`[data-line="${first}"] .text`);
-    await until(async () => expect(await text.innerText()).toBe('if <U+202E>"live"<U+2066> <U+200F>;'));
-    // The strokes stand as the text does.
-    const style = (words: string) =>
-      page
-        .locator(`[data-line="${first + 1}"]`)
-        .getByText(words)
-        .evaluate((span) => {
-          const { color, textDecorationLine, fontStyle } = getComputedStyle(span);
-          return [color, textDecorationLine, fontStyle];
-        });
-    expect(await style('secret')).toEqual(['rgba(0, 0, 0, 0)', 'none', 'normal']);
-    expect((await style('curly')).slice(1)).toEqual(['underline overline', 'normal']);
-
-    const lines = page.getByRole('region', { name: 'Lines of the log' });
-    const before = await lines.boundingBox();
-    await page.getByRole('button', { name: 'Copy lines', exact: true }).click();
-    const notice = log(page).getByText('Copied 2 lines.');
-    await notice.waitFor();
-    expect(await lines.boundingBox()).toEqual(before);
-    expect(await copied(page)).toBe(`${evil}\npassword secret, curly`);
-    // What is selected is seen.
-    expect((await style('secret'))[0]).not.toBe('rgba(0, 0, 0, 0)');
-  });
-
   it('has no row for a step that wrote nothing', async () => {
     const id = await haystack();
     const { steps } = await stage.service.one(id);
@@ -499,26 +214,6 @@ export function logStories(): void {
     await page.keyboard.press('Z');
     const rows = log(page).locator('[data-step] .name');
     await until(async () => expect(await rows.allInnerTexts()).toEqual(wrote.map(({ name }) => name)));
-  });
-
-  it('is as it was coloured far above, at a line that was gone to and at the end that is followed', async () => {
-    const colour = (page: Page, line: number) =>
-      page.locator(`[data-line="${line}"] .drawn span`).first().getAttribute('style');
-    const script = `printf '\\033[1;35m\\n'; seq 10000; echo; exit 2`;
-    const id = await stage.service.build(fresh(), 'main', script);
-    await stage.service.reaches(id, 'failed');
-    const page = await stage.page(`/builds/${id}#L9997`);
-    await until(async () => expect(await colour(page, 9997)).toContain('--ansi-5'));
-    expect(await page.locator('[data-line="9997"] .bold').count()).toBe(1);
-
-    const live = await running(`printf '\\033[32m\\n'\n${bursts(3000, 10)}`);
-    await stage.service.go(live, '1');
-    await until(async () => expect((await stage.service.one(live)).log.lines).toBeGreaterThan(3000));
-    const follower = await stage.page(`/builds/${live}`);
-    const last = await lineOf(live, 'counted to 3000');
-    await until(async () => expect(await colour(follower, last)).toContain('--ansi-2'));
-    await stage.service.go(live, '2');
-    await until(async () => expect(await colour(follower, last + 10)).toContain('--ansi-2'));
   });
 
   it('tells when each line was written, by the clock and since the start', async () => {
@@ -577,64 +272,5 @@ export function logStories(): void {
       await page.keyboard.press('Z');
       await until(async () => expect(await page.locator('[data-line]').count()).toBe(0));
     }
-  });
-
-  it('is copied exactly, also beyond what is on screen', async () => {
-    const id = await haystack();
-    const page = await stage.page(`/builds/${id}#L50-L5100`, {
-      permissions: ['clipboard-read', 'clipboard-write'],
-    });
-    await until(async () => expect(await isOnScreen(page, 50)).toBe(true));
-    const top = async () => (await page.locator('.scroller').boundingBox())?.y;
-    const before = await top();
-    await page.getByRole('button', { name: 'Copy lines', exact: true }).click();
-    await log(page).getByText('Copied 5,051 lines.').waitFor();
-    expect(await top()).toBe(before);
-    const wanted = await plainLines(id, 50, 5100);
-    await until(async () => expect(firstDifference((await copied(page)).trimEnd(), wanted)).toBeNull());
-    // With the mouse, from within one line into another.
-    const [from, to] = [page.locator('[data-line="60"] .text'), page.locator('[data-line="62"] .text')];
-    await goToLine(page, 60);
-    await until(async () => expect(await isOnScreen(page, 62)).toBe(true));
-    const [above, below] = [await from.boundingBox(), await to.boundingBox()];
-    if (!above || !below) throw new Error('there are no lines');
-    await page.mouse.move(above.x + 1, above.y + above.height / 2);
-    await page.mouse.down();
-    await page.mouse.move(below.x + 300, below.y + below.height / 2, { steps: 5 });
-    await page.mouse.up();
-    await page.keyboard.press('ControlOrMeta+c');
-    await until(async () => expect(await copied(page)).toBe(await plainLines(id, 60, 62)));
-    // All of it.
-    await page.keyboard.press('ControlOrMeta+a');
-    await page.keyboard.press('ControlOrMeta+c');
-    const all = (await stage.service.logOf(id)).trimEnd();
-    await until(async () => expect(firstDifference((await copied(page)).trimEnd(), all)).toBeNull());
-  });
-
-  it('can be had raw and as a file', async () => {
-    const id = await haystack();
-    const page = await stage.page(`/builds/${id}`);
-    const whole = await stage.service.logOf(id);
-    const raw = await page.getByRole('link', { name: 'Raw' }).getAttribute('href');
-    expect(await page.evaluate(async (address) => (await fetch(address ?? '')).text(), raw)).toBe(whole);
-    const [download] = await Promise.all([
-      page.waitForEvent('download'),
-      page.getByRole('link', { name: 'Download' }).click(),
-    ]);
-    expect(download.suggestedFilename()).toBe(`${id}.log`);
-  });
-
-  it('shows a line that grows with carriage returns as a terminal does', async () => {
-    const id = await running(
-      `printf 'progress 10 %%'\n${hold('1')}printf '\\rprogress 90 %%'\n${hold('2')}printf '\\rprogress done\\n'\n${hold('end')}${RESULT}`,
-    );
-    const page = await stage.page(`/builds/${id}`);
-    await page.getByText('progress 10 %').waitFor();
-    await stage.service.go(id, '1');
-    await page.getByText('progress 90 %').waitFor();
-    expect(await page.getByText('progress 10 %').count()).toBe(0);
-    await stage.service.go(id, '2');
-    await page.getByText('progress done').waitFor();
-    expect(await page.getByText('progress 90 %').count()).toBe(0);
   });
 }

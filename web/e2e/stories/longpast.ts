@@ -52,7 +52,7 @@ export function longPastStories(): void {
     // Neither a hole nor a repeat on the way.
     const there = await shown();
     expect(there.length).toBeGreaterThan(10);
-    for (const [index = 0, build] of there) expect(build).toBe(MANY_BUILDS + 1 - index);
+    for (const [index = 0, build] of there) expect(build).toBe(MANY_BUILDS + 2 - index);
     expect(await rows.count()).toBeLessThan(150);
     // Without the focus, which would bring the link into view first.
     const last = rows.locator('.name a').last();
@@ -70,6 +70,46 @@ export function longPastStories(): void {
     await until(async () => expect(await shown()).toEqual(there));
     expect(await depth()).toBe(reached);
   });
+
+  it(
+    'is as quick at its end as at its top, with no more in the page',
+    async () => {
+      // A seventh of them, as the end is reached page by page.
+      const page = await stage.page('?repository=acme/app', { of: await archive() });
+      await page.locator('.rows [role=row]').first().waitFor();
+      /** What the page holds, and how long half of its frames take at most, while it is scrolled. */
+      const scrolled = (pixels: number) =>
+        page.evaluate(async (pixels) => {
+          const frame = () => new Promise<number>(requestAnimationFrame);
+          const intervals: number[] = [];
+          let elements = 0;
+          let last = await frame();
+          for (let count = 0; count < 240; count++) {
+            scrollBy(0, pixels);
+            const now = await frame();
+            intervals.push(now - last);
+            last = now;
+            elements = Math.max(elements, document.querySelectorAll('*').length);
+          }
+          intervals.sort((one, other) => one - other);
+          return { elements, median: intervals[intervals.length / 2] ?? NaN };
+        }, pixels);
+      const top = await scrolled(20);
+      await page.evaluate(async () => {
+        while (!document.querySelector('.end')) {
+          scrollTo(0, document.documentElement.scrollHeight);
+          await new Promise(requestAnimationFrame);
+        }
+      });
+      const rows = await page.locator('.rows').evaluate((element) => element.clientHeight / 30);
+      expect(rows).toBeGreaterThan(MANY_BUILDS / 8);
+      const end = await scrolled(-20);
+      expect(end.elements).toBeLessThan(top.elements * 1.1);
+      // Generous, for a machine that does other work; what grows with the list would be a hundred times slower.
+      expect(end.median).toBeLessThan(Math.max(2 * top.median, 50));
+    },
+    IMPORTED_MS,
+  );
 }
 
 export function longLogStories(): void {

@@ -84,4 +84,28 @@ export function overviewStories(): void {
     await page.keyboard.press('Enter');
     await page.waitForURL(`**${third}`);
   });
+
+  it('has a header for each column that is shown, and for no other', async () => {
+    await ended();
+    const page = await stage.page('');
+    const history = page.getByRole('table', { name: 'History' });
+    const row = history.locator('.rows').getByRole('row').first();
+    await row.waitFor();
+    for (const [width, columns] of [
+      [1280, 7],
+      [900, 5],
+      [400, 5],
+    ] as const) {
+      await page.setViewportSize({ width, height: 800 });
+      expect(await row.getByRole('cell').count()).toBe(columns);
+      expect(await history.getByRole('columnheader').count()).toBe(columns);
+    }
+    // The row of headers is one of them.
+    expect(await history.getByRole('row').first().getAttribute('aria-rowindex')).toBe('1');
+    expect(await row.getAttribute('aria-rowindex')).toBe('2');
+    const builds = await stage.service.list('state=finished');
+    await until(async () =>
+      expect(await history.getAttribute('aria-rowcount')).toBe(String(builds.length + 1)),
+    );
+  });
 }

@@ -15,7 +15,7 @@ export const hidden = once(async () => {
 });
 
 /** A page of somebody else, whom no Content-Security-Policy holds back. */
-async function elsewhere(): Promise<{ port: number; close: () => Promise<void> }> {
+export async function elsewhere(): Promise<{ port: number; close: () => Promise<void> }> {
   const server = createServer((_, response) => {
     response.setHeader('content-type', 'text/html');
     response.end('<!doctype html><title>Elsewhere</title><body>');

@@ -3,9 +3,11 @@ import type {
   AskedBuild,
   Build,
   BuildList,
+  BuildsQuery,
   Caused,
   Configuration,
   Lane,
+  RepositoriesQuery,
   RepositoryList,
   Service,
   Session,
@@ -24,33 +26,17 @@ export class RequestFailed extends Error {
   }
 }
 
-export interface BuildsQuery {
-  limit?: number;
-  before?: string | undefined;
-  repository?: string | undefined;
-  branch?: string | undefined;
-  /** States, comma separated; also the words `running` and `finished`. */
-  state?: string | undefined;
-  text?: string | undefined;
-}
-
 export function listBuilds(query: BuildsQuery, signal?: AbortSignal): Promise<BuildList> {
   return json(`/api/v1/builds${searchOf(query)}`, reading(signal));
 }
 
 export function getBuild(id: string, signal?: AbortSignal): Promise<Build> {
-  return json(buildPath(id), reading(signal));
+  return json(buildAddress(id), reading(signal));
 }
 
 /** The builds before and after one of the same branch, script and tag. */
 export function getLane(id: string, signal?: AbortSignal): Promise<Lane> {
-  return json(`${buildPath(id)}/lane`, reading(signal));
-}
-
-export interface RepositoriesQuery {
-  text?: string | undefined;
-  after?: string | undefined;
-  limit?: number;
+  return json(`${buildAddress(id)}/lane`, reading(signal));
 }
 
 export function listRepositories(query: RepositoriesQuery, signal?: AbortSignal): Promise<RepositoryList> {
@@ -78,18 +64,18 @@ export async function signOut(): Promise<void> {
 }
 
 export function cancelBuild(id: string): Promise<unknown> {
-  return json(`${buildPath(id)}/cancel`, posting());
+  return json(`${buildAddress(id)}/cancel`, posting());
 }
 
 export function rebuild(id: string): Promise<Caused> {
-  return json(`${buildPath(id)}/rebuild`, posting());
+  return json(`${buildAddress(id)}/rebuild`, posting());
 }
 
 export function startBuild(asked: AskedBuild): Promise<Caused> {
   return json('/api/v1/builds', posting(asked));
 }
 
-export function buildPath(id: string): string {
+export function buildAddress(id: string): string {
   return `/api/v1/builds/${encodeURIComponent(id)}`;
 }
 

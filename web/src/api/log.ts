@@ -1,5 +1,5 @@
 /** A build's log over HTTP: lines, bytes, search, times. Lines are numbered from 1, offsets count bytes from 0. */
-import { buildPath, json, reading, request } from './http';
+import { buildAddress, json, reading, request } from './http';
 import type { components } from './openapi';
 
 type Schemas = components['schemas'];
@@ -23,11 +23,7 @@ export interface LogQuery {
 /** The first match in a line. Columns and lengths are in bytes, columns from 1. */
 export type Match = Pick<Schemas['MatchView'], 'line' | 'column' | 'length'>;
 
-export interface Found {
-  matches: Match[];
-  /** Where to go on; null when the log was searched to its end. */
-  next: number | null;
-}
+export type Found = Pick<Schemas['FoundView'], 'next'> & { matches: Match[] };
 
 /** How many lines match, for each `bucket_lines` lines of the log. */
 export type Marks = Schemas['MarksView'];
@@ -97,7 +93,7 @@ export function getLogTimes(
 }
 
 export function rawLogAddress(id: string): string {
-  return `${buildPath(id)}/log`;
+  return `${buildAddress(id)}/log`;
 }
 
 function askForLines<T>(

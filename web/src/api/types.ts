@@ -1,5 +1,5 @@
 /** Short names for the shapes of the API, which `npm run types` generates from docs/openapi.json. */
-import type { components } from './openapi';
+import type { components, operations } from './openapi';
 
 type Schemas = components['schemas'];
 
@@ -37,5 +37,13 @@ export type ApiError = Schemas['ErrorView'];
 export type ServerMessage = Schemas['ServerMessage'];
 export type ClientMessage = Schemas['ClientMessage'];
 
-/** Where in a log to begin: at a byte, at a line (the first is 1), or with the last lines. */
-export type FollowFrom = { offset: number } | { line: number } | { tail: number };
+export type FollowFrom = Schemas['PlaceFields'];
+
+/** The parameters of a question; those that are undefined are left out. */
+type QueryOf<Name extends 'list_builds' | 'list_repositories'> = Undefinable<
+  NonNullable<operations[Name]['parameters']['query']>
+>;
+type Undefinable<T> = { [Key in keyof T]?: T[Key] | undefined };
+
+export type BuildsQuery = QueryOf<'list_builds'>;
+export type RepositoriesQuery = QueryOf<'list_repositories'>;

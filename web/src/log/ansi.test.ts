@@ -173,7 +173,7 @@ describe('what takes more than one column, or none', () => {
   it('knows where each character came from', () => {
     const { text, sources } = parseLine(`${ESC}31mab${ESC}0mc`);
     expect(text).toBe('abc');
-    expect(sources).toEqual([5, 6, 11]);
+    expect(sources).toEqual(Int32Array.of(5, 6, 11));
     expect(parseLine('plain').sources).toBeNull();
   });
 });
@@ -181,6 +181,26 @@ describe('what takes more than one column, or none', () => {
 it('cannot be made long by a number', () => {
   expect(shown(`a${ESC}999999999Cb`).length).toBeLessThanOrEqual(MAX_COLUMNS + 1);
   expect(shown(`${ESC}999999999Gb`).length).toBeLessThanOrEqual(MAX_COLUMNS + 1);
+});
+
+it('moves back to any place of a line, however long that is', () => {
+  const long = 'x'.repeat(2 * MAX_COLUMNS);
+  expect(shown(`${long}\r${ESC}${MAX_COLUMNS + 10}Gyz`).indexOf('yz')).toBe(MAX_COLUMNS + 9);
+});
+
+describe('a line of which each sequence asks for many cells', () => {
+  it.each([
+    ['erasing to the cursor', 'x'.repeat(MAX_COLUMNS), `${ESC}1K`],
+    ['erasing some', `${'x'.repeat(MAX_COLUMNS)}\r`, `${ESC}9999X`],
+    ['deleting one', `${'x'.repeat(MAX_COLUMNS)}\r`, `${ESC}P`],
+    ['writing far out', '', `${ESC}9999Gx\r${ESC}K`],
+  ])('is drawn as far as that is little work, and keeps its colours: %s', (_, begin, sequence) => {
+    const end = `\r${ESC}2K${ESC}31mend`;
+    expect(coloured(begin + sequence.repeat(10) + end)).toEqual([['end', { fg: 1 }]]);
+    const much = coloured(begin + sequence.repeat(1_000) + end);
+    expect(much[0]).toEqual(['end', { fg: 1 }]);
+    expect(much).toHaveLength(2);
+  });
 });
 
 it.each([

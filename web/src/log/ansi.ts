@@ -21,11 +21,16 @@ export interface ShownLine {
   /** In force after the line, and so at the start of the next. */
   readonly style: Style;
   /** For each UTF-16 unit of `text`, where in the line as it came it stands; null: at the same place. */
-  readonly sources: readonly number[] | null;
+  readonly sources: Int32Array | null;
 }
 
-/** The cursor moves no further than this on command: a number in a sequence must not fill the memory. */
-export const MAX_COLUMNS = 65_536;
+/** The cursor moves no further than this beyond the text: a number in a sequence must not fill the memory. */
+export const MAX_COLUMNS = 4_096;
+/**
+ * Cells of one line that moving, erasing and deleting go through at most: few bytes can ask for many. What of it
+ * comes after that has no effect; no program that draws for a reader comes near.
+ */
+const MAX_WORK = 250_000;
 
 const ESC = '\x1b';
 // Control characters, DEL and the C1 controls: what a line without any of them is needs no second look.
@@ -70,6 +75,7 @@ class TerminalLine {
   private readonly styles: Style[] = [];
   private readonly sources: number[] = [];
   private column = 0;
+  private work = 0;
 
   constructor(private style: Style) {}
 
@@ -95,13 +101,8 @@ class TerminalLine {
 
   shown(): ShownLine {
     const spans: Span[] = [];
-    const sources: number[] = [];
     let begin = 0;
     let from = 0;
-    for (let at = 0; at < this.cells.length; at++) {
-      const length = this.cells[at]?.length ?? 0;
-      for (let unit = 0; unit < length; unit++) sources.push(this.sources[at] ?? 0);
-    }
     for (let at = 1; at <= this.cells.length; at++) {
       if (at < this.cells.length && this.styles[at] === this.styles[begin]) continue;
       const text = this.cells.slice(begin, at).join('');
@@ -109,11 +110,19 @@ class TerminalLine {
       from += text.length;
       begin = at;
     }
-    return { text: this.cells.join(''), spans, style: this.style, sources };
+    const text = this.cells.join('');
+    const sources = new Int32Array(text.length);
+    let unit = 0;
+    for (const [at, { length }] of this.cells.entries()) {
+      sources.fill(this.sources[at] ?? 0, unit, unit + length);
+      unit += length;
+    }
+    return { text, spans, style: this.style, sources };
   }
 
   private put(character: string, width: number, source: number): void {
     if (width === 0) return this.combine(character);
+    this.work += Math.max(0, this.column - this.cells.length);
     while (this.cells.length < this.column) this.set(this.cells.length, ' ', PLAIN, source);
     for (let cell = 0; cell < width; cell++) {
       this.free(this.column);
@@ -170,6 +179,7 @@ class TerminalLine {
     const first = Number.parseInt(parameters, 10);
     const count = Number.isNaN(first) || first === 0 ? 1 : first;
     if (final === 'm') this.style = applySgr(this.style, parameters);
+    else if (this.work > MAX_WORK) return;
     else if (final === 'K') this.erase(Number.isNaN(first) ? 0 : first);
     else if (final === 'G' || final === '`') this.moveTo(count - 1);
     else if (final === 'C') this.moveTo(this.column + count);
@@ -179,7 +189,7 @@ class TerminalLine {
   }
 
   private moveTo(column: number): void {
-    this.column = Math.max(0, Math.min(Math.max(MAX_COLUMNS, this.column), column));
+    this.column = Math.max(0, Math.min(Math.max(MAX_COLUMNS, this.column, this.cells.length), column));
   }
 
   private erase(mode: number): void {
@@ -195,13 +205,16 @@ class TerminalLine {
   }
 
   private blank(from: number, to: number): void {
-    for (let at = from; at < Math.min(to, this.cells.length); at++) {
+    const end = Math.min(to, this.cells.length);
+    this.work += Math.max(0, end - from);
+    for (let at = from; at < end; at++) {
       this.free(at);
       this.set(at, ' ', PLAIN, this.sources[at] ?? 0);
     }
   }
 
   private deleteCells(count: number): void {
+    this.work += Math.max(0, this.cells.length - this.column);
     this.free(this.column);
     this.free(this.column + count);
     for (const list of [this.cells, this.styles, this.sources]) list.splice(this.column, count);

@@ -64,7 +64,7 @@ function piecedText(bytes: Uint8Array, { from, to }: TextRange): string {
     if (begin + PIECE <= from || begin >= to) continue;
     const before = Math.min(64, begin);
     const around = bytes.subarray(begin - before, begin + PIECE + 3);
-    const { shown } = pieceOf(around, before, Math.min(PIECE, bytes.length - begin));
+    const { shown } = pieceOf(around, before, Math.min(PIECE, bytes.length - begin), begin);
     text += shown.text.slice(Math.max(0, from - begin), to - begin);
   }
   return text;

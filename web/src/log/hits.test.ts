@@ -1,7 +1,7 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import type { LogQuery } from '../api/log';
 import { parseLine } from './ansi';
-import { indexOfByte, Matcher, shownRanges } from './hits';
+import { HitsIn, indexOfByte, Matcher, shownRanges } from './hits';
 
 const text = (words: string, differs = false): LogQuery => ({ text: words, case: differs, regex: false });
 
@@ -65,4 +65,81 @@ it.each([
   ['ab', 9, 2],
 ])('in %j the byte %i begins the character at %i', (line, byte, index) => {
   expect(indexOfByte(line, byte)).toBe(index);
+});
+
+describe('a line of many colours and many matches', () => {
+  const raw = '\x1b[31mneedle\x1b[0m hay '.repeat(3_000);
+  const match = { line: 1, column: 6, length: 6 };
+
+  it('is passed through once', () => {
+    const shown = parseLine(raw);
+    const { sources } = shown;
+    if (!sources) throw new Error('nothing stands elsewhere than it came');
+    let reads = 0;
+    const counted = new Proxy(sources, {
+      get(target, key) {
+        if (key !== 'length') reads += 1;
+        return Reflect.get(target, key, target) as unknown;
+      },
+    });
+    const found = new Matcher(text('needle')).find(raw, null);
+    const ranges = shownRanges({ ...shown, sources: counted }, found);
+    expect(ranges).toHaveLength(1_000);
+    expect(ranges[999]).toEqual({ from: 999 * 11, to: 999 * 11 + 6, match: 999 });
+    expect(reads).toBeLessThanOrEqual(sources.length + 1);
+  });
+
+  it('is searched once for each query and place in it', () => {
+    const matcher = new Matcher(text('needle'));
+    const find = vi.spyOn(matcher, 'find');
+    const hits = new HitsIn(raw, parseLine(raw));
+    const first = hits.of({ matcher, first: null, current: null });
+    expect(hits.of({ matcher, first: null, current: null })).toBe(first);
+    expect(find).toHaveBeenCalledTimes(1);
+    expect(first.filter(({ current }) => current)).toEqual([]);
+    expect(hits.of({ matcher, first: null, current: match }).findIndex(({ current }) => current)).toBe(0);
+    expect(hits.of({ matcher: new Matcher(text('hay')), first: null, current: null })[0]?.from).toBe(7);
+  });
+});
+
+it('marks all that is left of a match that was partly overwritten as the current one', () => {
+  const shown = parseLine('a needle\x1b[5DX');
+  const hits = new HitsIn('a needle\x1b[5DX', shown).of({
+    matcher: new Matcher(text('needle')),
+    first: null,
+    current: { line: 1, column: 3, length: 6 },
+  });
+  expect(hits.map(({ from, to, current }) => [shown.text.slice(from, to), current])).toEqual([
+    ['n', true],
+    ['edle', true],
+  ]);
+});
+
+describe('a piece of a line', () => {
+  /** What is marked in a piece that begins at byte 1,000, with a star where the reader is. */
+  function inPiece(raw: string, query: LogQuery, column: number, length: number): string[] {
+    const match = { line: 1, column, length };
+    const shown = parseLine(raw);
+    const hits = new HitsIn(raw, shown, { from: 1000, to: 1000 + raw.length });
+    const found = hits.of({ matcher: new Matcher(query), first: query.regex ? match : null, current: match });
+    return found.map(({ from, to, current }) => `${from}:${shown.text.slice(from, to)}${current ? '*' : ''}`);
+  }
+  const regex: LogQuery = { text: 'n.+?e', case: true, regex: true };
+
+  it('has the match of an expression only if that is in it', () => {
+    expect(inPiece('hay needle', regex, 1005, 6)).toEqual(['4:needle*']);
+    expect(inPiece('hay needle', regex, 5, 6)).toEqual([]);
+    expect(inPiece('hay needle', regex, 1011, 6)).toEqual([]);
+  });
+
+  it('has a part of a match that goes over its edges', () => {
+    expect(inPiece('dle hay', regex, 998, 6)).toEqual(['0:dle*']);
+    expect(inPiece('hay need', regex, 1005, 6)).toEqual(['4:need*']);
+  });
+
+  it('has the current one only if that is in it', () => {
+    expect(inPiece('hay needle needle', text('needle'), 1005, 6)).toEqual(['4:needle*', '11:needle']);
+    expect(inPiece('hay needle needle', text('needle'), 5, 6)).toEqual(['4:needle', '11:needle']);
+    expect(inPiece('hay needle needle', text('needle'), 1018, 6)).toEqual(['4:needle', '11:needle']);
+  });
 });

@@ -1,7 +1,7 @@
 /** Which parts of a shown line match what is searched for. */
 import type { LogQuery, Match } from '../api/log';
 import type { ShownLine } from './ansi';
-import type { TextRange } from './drawing';
+import type { Hit, TextRange } from './drawing';
 import { plainText } from './plain';
 
 /** A line with more is marked no further. */
@@ -25,32 +25,103 @@ export class Matcher {
     return this.expression === null;
   }
 
-  find(raw: string, first: Match | null): TextRange[] {
+  /** In a line, or in a piece of one that begins at this byte of it. */
+  find(raw: string, first: Match | null, at = 0): TextRange[] {
     if (this.expression) return all(this.expression, raw);
     if (first === null) return [];
-    const from = indexOfByte(raw, first.column - 1);
-    return [{ from, to: from + indexOfByte(raw.slice(from), first.length) }];
+    const begin = first.column - 1 - at;
+    const from = indexOfByte(raw, begin);
+    const to = from + indexOfByte(raw.slice(from), first.length + Math.min(0, begin));
+    return from < to ? [{ from, to }] : [];
   }
 }
 
-/** Where in the shown text matches in the line as it came are to be seen: what was overwritten is not. */
-export function shownRanges(shown: ShownLine, found: readonly TextRange[]): TextRange[] {
-  const { sources } = shown;
-  if (sources === null) return [...found];
-  const ranges: TextRange[] = [];
-  for (const { from, to } of found) {
-    let begin: number | null = null;
-    for (let at = 0; at <= sources.length; at++) {
-      const source = sources[at];
-      const isIn = source !== undefined && source >= from && source < to;
-      if (isIn) begin ??= at;
-      else if (begin !== null) {
-        ranges.push({ from: begin, to: at });
-        begin = null;
-      }
-    }
+/** What is searched for, as far as it concerns one line. */
+export interface Search {
+  readonly matcher: Matcher;
+  /** The line's first match, where the service has to tell. */
+  readonly first: Match | null;
+  /** The match that the reader is at, if it is in this line. */
+  readonly current: Match | null;
+}
+
+/** The hits in a line, or in a piece of one: worked out once for each search, as they are drawn many times. */
+export class HitsIn {
+  private search: Search | null = null;
+  private hits: readonly Hit[] = [];
+
+  constructor(
+    private readonly raw: string,
+    private readonly shown: ShownLine,
+    /** The bytes of the line that the piece is; null for a whole line, of which the first match is meant. */
+    private readonly bytes: TextRange | null = null,
+  ) {}
+
+  of(search: Search): readonly Hit[] {
+    const before = this.search;
+    const isSame =
+      search.matcher === before?.matcher &&
+      search.first === before.first &&
+      search.current === before.current;
+    if (!isSame) this.hits = this.find(search);
+    this.search = search;
+    return this.hits;
+  }
+
+  private find({ matcher, first, current }: Search): Hit[] {
+    const found = matcher.find(this.raw, first, this.bytes?.from);
+    const at = current && this.indexOf(current, found);
+    return shownRanges(this.shown, found).map(({ from, to, match }) => ({ from, to, current: match === at }));
+  }
+
+  private indexOf({ column, length }: Match, found: readonly TextRange[]): number | null {
+    if (!this.bytes) return 0;
+    const begin = column - 1;
+    if (begin + length <= this.bytes.from) return null;
+    const place = indexOfByte(this.raw, begin - this.bytes.from);
+    return found.findIndex(({ from, to }) => from <= place && place < to);
+  }
+}
+
+interface ShownRange extends TextRange {
+  /** Which of the ranges that were found it is, or is a part of. */
+  readonly match: number;
+}
+
+/**
+ * Where in the shown text matches in the line as it came are to be seen, in the order of the shown text: what was
+ * overwritten is not. The matches are in their order.
+ */
+export function shownRanges({ sources }: ShownLine, found: readonly TextRange[]): ShownRange[] {
+  if (sources === null) return found.map((range, match) => ({ ...range, match }));
+  const ranges: ShownRange[] = [];
+  let begin = 0;
+  let match = -1;
+  for (let at = 0; at <= sources.length; at++) {
+    const source = sources[at];
+    const here = source === undefined ? -1 : rangeAt(found, source, match);
+    if (here === match) continue;
+    if (match !== -1) ranges.push({ from: begin, to: at, match });
+    [begin, match] = [at, here];
   }
   return ranges;
+}
+
+/** The range that a place is in, or -1; most often it is the one that the place before it was in. */
+function rangeAt(ranges: readonly TextRange[], place: number, before: number): number {
+  const isIn = (at: number) => {
+    const range = ranges[at];
+    return range !== undefined && range.from <= place && place < range.to;
+  };
+  if (isIn(before)) return before;
+  let low = 0;
+  let high = ranges.length - 1;
+  while (low < high) {
+    const middle = (low + high + 1) >> 1;
+    if ((ranges[middle]?.from ?? 0) <= place) low = middle;
+    else high = middle - 1;
+  }
+  return isIn(low) ? low : -1;
 }
 
 /** The index of the character that begins at a byte of the text's UTF-8. */

@@ -1,10 +1,11 @@
 import { describe, expect, it } from 'vitest';
+import { Matcher } from './hits';
 import { LongLine, PIECE, pieceOf } from './longline';
 import { PiecedText } from './text';
 
 const encode = (text: string) => new TextEncoder().encode(text);
 const settled = () => new Promise((resolve) => setTimeout(resolve, 5));
-const NOTHING = { find: null, selected: null };
+const NOTHING = { search: null, selected: null };
 
 /** A line that begins at byte 100 of a log, and the requests for it. */
 function line(text: string) {
@@ -39,7 +40,7 @@ function pieces(text: string): string {
   for (let begin = 0; begin < bytes.length; begin += PIECE) {
     const before = Math.min(64, begin);
     const around = bytes.subarray(begin - before, begin + PIECE + 3);
-    all += pieceOf(around, before, Math.min(PIECE, bytes.length - begin)).shown.text;
+    all += pieceOf(around, before, Math.min(PIECE, bytes.length - begin), begin).shown.text;
   }
   return all;
 }
@@ -74,6 +75,24 @@ describe('a line of ten million columns', () => {
     expect(long.text.placeAt(5_000_004)).toBeGreaterThan(place);
     expect(long.text.partOf(place, 100)).toBe(50_000);
   });
+});
+
+it.each([
+  ['é', 1],
+  ['\x1b[38;5;208m', 5],
+])('marks a match where its byte says, after %j over the edge of a piece', async (torn, within) => {
+  const edge = 'x'.repeat(PIECE - within) + torn;
+  const raw = `${edge} and a needle${'x'.repeat(PIECE)}`;
+  const long = line(raw);
+  const first = { line: 1, column: encode(`${edge} and a `).length + 1, length: 6 };
+  const matcher = new Matcher({ text: 'n[e]+dle', case: true, regex: true });
+  const read = () =>
+    long.text.window(0, 2 * PIECE, { search: { matcher, first, current: first }, selected: null });
+  read();
+  long.long.settle();
+  await settled();
+  const hits = read().runs.filter(({ hit }) => hit);
+  expect(hits.map(({ text, hit }) => [text, hit])).toEqual([['needle', 'current']]);
 });
 
 it('has no gap after a piece with fewer columns than bytes, once that was read', async () => {

@@ -6,6 +6,7 @@
  * needs no knowledge of what was not read.
  */
 import { brokenSequenceAt, parseLine, type ShownLine } from './ansi';
+import { HitsIn } from './hits';
 import { PLAIN, type Style } from './sgr';
 import { Grid } from './widths';
 
@@ -16,18 +17,23 @@ export const PIECE = 32 * 1024;
 /** Read before and after a piece, so that no sequence and no character is torn. */
 const BEFORE = 64;
 const AFTER = 3;
-const MAX_KEPT = 64;
+const MAX_KEPT = 16;
 const MAX_REQUESTS = 2;
 
 export interface Piece {
   readonly shown: ShownLine;
   readonly grid: Grid;
-  /** The piece as it came. */
-  readonly raw: string;
+  readonly hits: HitsIn;
 }
 
-/** Bytes of a line read around one piece of it, as text: what begins within the piece. */
-export function pieceOf(bytes: Uint8Array, before: number, length: number, style: Style = PLAIN): Piece {
+/** Bytes of a line read around one piece of it, as text: what begins within the piece, which is at this byte. */
+export function pieceOf(
+  bytes: Uint8Array,
+  before: number,
+  length: number,
+  begin: number,
+  style: Style = PLAIN,
+): Piece {
   let from = before;
   while (from < bytes.length && isContinuation(bytes[from])) from += 1;
   let to = Math.min(bytes.length, before + length);
@@ -40,7 +46,9 @@ export function pieceOf(bytes: Uint8Array, before: number, length: number, style
   const rest = broken === '' ? 0 : endOfSequence(broken, text);
   const raw = text.slice(rest);
   const shown = parseLine(raw, style);
-  return { shown, grid: new Grid(shown.text), raw };
+  const skipped = new TextEncoder().encode(text.slice(0, rest)).length;
+  const within = { from: begin + from - before + skipped, to: begin + to - before };
+  return { shown, grid: new Grid(shown.text), hits: new HitsIn(raw, shown, within) };
 }
 
 function isContinuation(byte: number | undefined): boolean {
@@ -64,9 +72,13 @@ export class LongLine {
   private starts: number[] | null = null;
   private requests = new Map<number, AbortController>();
   private needed = new Set<number>();
-  private failed = false;
+  /** Whether it was drawn since it was last seen what is missing. */
+  private isDrawn = false;
+  /** What the service refused once, it is not asked for again by itself. */
+  private isRefused = false;
 
   constructor(
+    /** Asks until there is an answer, or a refusal. */
     private readonly fetchBytes: FetchBytes,
     /** Of its first byte in the log. */
     private readonly offset: number,
@@ -83,6 +95,7 @@ export class LongLine {
   cut(fromColumn: number, toColumn: number): { piece: number; column: number; content: Piece | null }[] {
     const starts = this.columnStarts();
     const found = [];
+    this.isDrawn = true;
     for (let piece = this.pieceAt(fromColumn); piece < this.count; piece++) {
       const column = starts[piece] ?? 0;
       if (column >= toColumn) break;
@@ -109,19 +122,21 @@ export class LongLine {
 
   /** Drops requests for what is no longer looked at; called after each drawing. */
   settle(): void {
+    if (!this.isDrawn) return;
+    this.isDrawn = false;
     for (const [piece, request] of this.requests) if (!this.needed.has(piece)) request.abort();
     for (const piece of this.needed) {
-      if (this.requests.size < MAX_REQUESTS && !this.failed) void this.read(piece);
+      if (this.requests.size < MAX_REQUESTS && !this.isRefused) void this.read(piece);
     }
     this.needed.clear();
   }
 
   retry(): void {
-    this.failed = false;
-    this.changed();
+    this.isRefused = false;
   }
 
-  close(): void {
+  /** It is looked at no more. */
+  leave(): void {
     for (const request of this.requests.values()) request.abort();
   }
 
@@ -174,10 +189,9 @@ export class LongLine {
     try {
       const bytes = await this.fetchBytes(this.offset + begin - before, limit, request.signal);
       const style = this.pieces.get(piece - 1)?.shown.style ?? PLAIN;
-      this.keep(piece, pieceOf(bytes, before, length, style), length);
+      this.keep(piece, pieceOf(bytes, before, length, begin, style), length);
     } catch {
-      // Tried again when it is next looked at, unless that is at once.
-      this.failed = !request.signal.aborted;
+      if (!request.signal.aborted) this.isRefused = true;
     }
     this.requests.delete(piece);
     this.changed();

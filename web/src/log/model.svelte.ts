@@ -15,12 +15,11 @@ import type { Build } from '../api/types';
 import { hasEnded } from '../model/states';
 import { preferences } from '../shell/preferences.svelte';
 import { parseLine } from './ansi';
-import type { Hit } from './drawing';
 import { ERRORS, isError } from './errors';
 import { Finder, type SearchService } from './finder.svelte';
 import { goneFor } from './gone';
 import { parseLineHash, type LineRange } from './hash';
-import { Matcher, shownRanges } from './hits';
+import { Matcher, shownRanges, type Search } from './hits';
 import { Layout, sectionsOf, stepOfKey } from './layout';
 import { LineHits } from './linehits';
 import { MAX_LINE_LENGTH, type LogLine } from './lines';
@@ -111,7 +110,7 @@ export class LogModel {
   });
   readonly failure = $derived.by(() => {
     void this.version;
-    return this.store.error === null ? null : asFailure(this.store.error);
+    return this.store.error === null ? this.long.failure : asFailure(this.store.error);
   });
   /** Why there is no log any more. */
   readonly gone = $derived.by(() =>
@@ -175,7 +174,7 @@ export class LogModel {
     const { lines, total } = this;
     if (!lines) return;
     this.store.want(lines.first, lines.last);
-    this.long.settle();
+    this.long.want(this.longLines());
     if (preferences.times !== 'off') this.times.want(lines.first, lines.last, total);
     const { marks } = this.search;
     if (this.matcher?.needsService && marks) this.lineHits.want(lines.first, lines.last, marks);
@@ -373,9 +372,17 @@ export class LogModel {
   private textOf(line: number): LineText | null {
     const known = this.knownLine(line);
     if (!known) return null;
-    // Of a line that is still being written, its beginning is all that can be read.
-    const isWhole = !known.raw.cut || (this.live && line === this.total);
-    return isWhole ? known.text : (this.long.get(line) ?? known.text);
+    return (this.isLong(line) ? this.long.get(line) : null) ?? known.text;
+  }
+
+  /** Whether there is more of a line than its beginning; of one that is still being written no more can be read. */
+  private isLong(line: number): boolean {
+    return (this.knownLine(line)?.raw.cut ?? false) && !(this.live && line === this.total);
+  }
+
+  /** Those on screen. */
+  private longLines(): number[] {
+    return this.rows.flatMap((row) => (row.kind === 'line' && this.isLong(row.line) ? [row.line] : []));
   }
 
   private knownLine(line: number): Known | null {
@@ -445,7 +452,7 @@ export class LogModel {
 
   private partOf(line: number, text: LineText, part: number): Part {
     const marks = {
-      find: this.finderOf(line),
+      search: this.searchIn(line),
       selected: selectedIn(this.selecting.selection, line),
     };
     const { place } = this;
@@ -454,16 +461,12 @@ export class LogModel {
     return text.window(from, from + place.columns, marks);
   }
 
-  private finderOf(line: number): ((raw: string, shown: ReturnType<typeof parseLine>) => Hit[]) | null {
+  private searchIn(line: number): Search | null {
     const { matcher } = this;
-    if (!matcher) return null;
-    const current = this.search.current?.line === line;
-    const first = this.lineHits.at(line);
-    return (raw, shown) =>
-      shownRanges(shown, matcher.find(raw, first)).map((range, at) => ({
-        ...range,
-        current: current && at === 0,
-      }));
+    const { current } = this.search;
+    return (
+      matcher && { matcher, first: this.lineHits.at(line), current: current?.line === line ? current : null }
+    );
   }
 
   private timeOf(line: number): string {

@@ -2,7 +2,7 @@
 import { asFailure } from '../api/http';
 import { bytes as inBytes, plural } from '../model/format';
 import { inWords } from '../model/sentences';
-import { copyByEvent } from './clipboard';
+import { copyByEvent } from '../shell/clipboard';
 import { MAX_COPIED, textOf, TooMuch, type Source } from './copy';
 import { isEmpty, ordered, wholeLines, wordAt, type Place, type Selection } from './selection';
 

@@ -5,6 +5,7 @@
  */
 import type { ShownLine } from './ansi';
 import { runsOf, type Hit, type Run, type TextRange } from './drawing';
+import { HitsIn, type Search } from './hits';
 import { PIECE, type LongLine } from './longline';
 import { Grid } from './widths';
 
@@ -21,8 +22,7 @@ export interface Part {
 
 /** What to mark in a line. */
 export interface LineMarks {
-  /** Finds hits in what is shown of `raw`. */
-  readonly find: ((raw: string, shown: ShownLine) => readonly Hit[]) | null;
+  readonly search: Search | null;
   /** In places of the line. */
   readonly selected: TextRange | null;
 }
@@ -43,12 +43,14 @@ export interface LineText {
 
 export class KeptText implements LineText {
   private readonly grid: Grid;
+  private readonly hits: HitsIn;
 
   constructor(
     readonly shown: ShownLine,
-    private readonly raw: string,
+    raw: string,
   ) {
     this.grid = new Grid(shown.text);
+    this.hits = new HitsIn(raw, shown);
   }
 
   get columns(): number {
@@ -90,8 +92,8 @@ export class KeptText implements LineText {
     return part;
   }
 
-  private runs(range: TextRange, { find, selected }: LineMarks): Run[] {
-    return runsOf(this.shown, range, find?.(this.raw, this.shown) ?? [], selected, this.grid);
+  private runs(range: TextRange, { search, selected }: LineMarks): Run[] {
+    return runsOf(this.shown, range, hitsWithin(this.hits, range, search), selected, this.grid);
   }
 
   private range(part: number, columns: number): TextRange {
@@ -136,7 +138,7 @@ export class PiecedText implements LineText {
     return Math.floor(this.line.columnOf(place) / columns);
   }
 
-  private between(fromColumn: number, toColumn: number, { find, selected }: LineMarks): Part {
+  private between(fromColumn: number, toColumn: number, { search, selected }: LineMarks): Part {
     const runs: Run[] = [];
     let begin: number | null = null;
     for (const { piece, column, content } of this.line.cut(fromColumn, toColumn)) {
@@ -147,9 +149,14 @@ export class PiecedText implements LineText {
       begin ??= column + grid.columnAt(from);
       const first = piece * PIECE;
       const within = selected && { from: selected.from - first, to: selected.to - first };
-      const hits = find?.(content.raw, content.shown) ?? [];
+      const hits = hitsWithin(content.hits, { from, to }, search);
       runs.push(...runsOf(content.shown, { from, to }, hits, within, grid));
     }
     return { runs, column: begin ?? fromColumn };
   }
+}
+
+/** A part of a line has few of its hits. */
+function hitsWithin(hits: HitsIn, { from, to }: TextRange, search: Search | null): readonly Hit[] {
+  return search ? hits.of(search).filter((hit) => hit.from < to && hit.to > from) : [];
 }

@@ -1,6 +1,9 @@
 import { Lines, LineSplitter, type LogLine } from '../log/lines';
 import { connection } from './connection.svelte';
 
+/** UTF-16 units given of one line: with its escape sequences, still more than a card has room for. */
+export const MAX_SHOWN = 2_000;
+
 /** The last few lines of a build's log, as they come. */
 export class LastLines {
   lines = $state.raw<readonly (LogLine | null)[]>([]);
@@ -51,6 +54,14 @@ export class LastLines {
     const whole = this.count - pending.length;
     const first = Math.max(0, this.kept.length - whole);
     const complete = Array.from({ length: this.kept.length - first }, (_, at) => this.kept.at(first + at));
-    this.lines = [...complete, ...pending];
+    this.lines = [...complete, ...pending].map((line) => line && beginningOf(line));
   }
+}
+
+/** Of a long line that draws itself anew, it is the beginning of what it drew last. */
+function beginningOf(line: LogLine): LogLine {
+  const { text } = line;
+  if (text.length <= MAX_SHOWN) return line;
+  const redraw = text.lastIndexOf('\r', text.length - 2) + 1;
+  return { ...line, text: text.slice(redraw, redraw + MAX_SHOWN), cut: true };
 }

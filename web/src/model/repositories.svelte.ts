@@ -18,7 +18,6 @@ class Repositories {
   failure = $state.raw<RequestFailed | null>(null);
 
   private text = '';
-  private shown = false;
   private next = $state<string | null>(null);
   private request: AbortController | null = null;
   private readonly changed = new Set<string>();
@@ -33,7 +32,6 @@ class Repositories {
     const isSame = this.loaded && text === this.text;
     this.text = text;
     if (!isSame) this.loaded = false;
-    this.shown = true;
     void this.load(Math.max(atLeast, isSame ? this.rows.length : 0));
     const stop = connection.listen({
       build: (build) => this.notice(build),
@@ -41,7 +39,6 @@ class Repositories {
     });
     return () => {
       stop();
-      this.shown = false;
       this.request?.abort();
       clearTimeout(this.timer);
       this.timer = undefined;
@@ -110,8 +107,14 @@ class Repositories {
 
   private schedule(name: string | null): void {
     this.changed.add(name ?? '');
+    this.refreshSoon();
+  }
+
+  private refreshSoon(): void {
     this.timer ??= setTimeout(() => {
       this.timer = undefined;
+      // What is being loaded may be older than the change.
+      if (this.loading) return this.refreshSoon();
       const names = [...this.changed];
       this.changed.clear();
       void this.refreshRows(names);
@@ -119,7 +122,6 @@ class Repositories {
   }
 
   private async refreshRows(names: readonly string[]): Promise<void> {
-    if (!this.shown || this.loading) return;
     const places = names.map((name) => this.rows.findIndex((row) => row.name === name));
     const isElsewhere = (name: string) =>
       !name.toLowerCase().includes(this.text.toLowerCase()) ||

@@ -1,9 +1,10 @@
 /** What screen readers are told as it happens: states and the connection, never the log. */
 class Announcer {
-  text = $state('');
+  /** What was said last. Each time it is another object, so that the same words come into the page anew. */
+  said = $state.raw({ text: '' });
 
   say(text: string): void {
-    this.text = text;
+    this.said = { text };
   }
 }
 

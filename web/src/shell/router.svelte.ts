@@ -35,8 +35,8 @@ export function configurationPath(): string {
   return `${BASE}/configuration`;
 }
 
-export function buildPath(id: string, hash = ''): string {
-  return `${BASE}/builds/${encodeURIComponent(id)}${hash}`;
+export function buildPath(id: string): string {
+  return `${BASE}/builds/${encodeURIComponent(id)}`;
 }
 
 /** Whether two addresses differ at most in the line. */

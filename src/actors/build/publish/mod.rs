@@ -30,7 +30,7 @@ pub async fn publish(
     build: Build,
     recipe: Arc<Recipe>,
     myself: ActorRef<Message>,
-) {
+) -> Message {
     let mut publication = Publication {
         service: &service,
         build: &build,
@@ -43,7 +43,7 @@ pub async fn publish(
         Format::Flist => publication.flist().await,
         Format::Kernel(kernel) => publication.kernel(kernel).await,
     };
-    let _ = myself.cast(Message::Published(result));
+    Message::Published(result)
 }
 
 struct Publication<'a> {

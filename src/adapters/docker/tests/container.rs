@@ -139,7 +139,7 @@ async fn a_container_that_somebody_starts_again_runs_nothing_again() {
         state.exit_code == Some(125)
     })
     .await;
-    let log = Log::read(container.docker.spool_of_stopped(&container.id, 0))
+    let log = Log::read(container.docker.spool_of_stopped(&container.id, 0, MAX_LOG))
         .await
         .unwrap();
     assert_eq!(log.text(), "once\n");
@@ -182,6 +182,11 @@ async fn an_upload_that_cannot_work_says_so() {
 }
 
 #[tokio::test]
+async fn an_engine_says_that_it_filters_system_calls() {
+    assert!(docker().await.has_seccomp().await.unwrap());
+}
+
+#[tokio::test]
 async fn containers_of_one_network_cannot_reach_each_other() {
     let docker = docker().await;
     let name = new_name();
@@ -218,9 +223,43 @@ async fn containers_of_one_network_cannot_reach_each_other() {
     let text = client.log().await.text();
     drop((server, client));
     docker_command(&["network", "rm", &name]);
+    let bridge = inspected
+        .split_once("\"com.docker.network.bridge.name\": \"ab-")
+        .and_then(|(_, rest)| rest.split('"').next());
+    assert_eq!(bridge.map(str::len), Some(12), "{inspected}");
     assert!(
         inspected.contains("\"com.docker.network.bridge.enable_icc\": \"false\""),
         "{inspected}"
     );
     assert!(!text.contains("reached"), "{text}");
+}
+
+#[tokio::test]
+async fn a_network_of_our_name_that_is_another_is_not_taken() {
+    let docker = docker().await;
+    let label = format!("{LABEL_INSTANCE}=tests");
+    let apart = "com.docker.network.bridge.enable_icc=false";
+    for (options, problem) in [
+        (vec!["--opt", apart], "was not made by this service"),
+        (vec!["--label", &label], "lets builds reach each other"),
+    ] {
+        let name = new_name();
+        let mut command = vec!["network", "create"];
+        command.extend(options);
+        command.push(&name);
+        docker_command(&command);
+        let answer = docker.ensure_network(&name, "tests").await;
+        docker_command(&["network", "rm", &name]);
+        let error = answer.unwrap_err().to_string();
+        assert!(error.contains(&name) && error.contains(problem), "{error}");
+    }
+
+    // As the releases before this one made it.
+    let name = new_name();
+    docker_command(&[
+        "network", "create", "--opt", apart, "--label", &label, &name,
+    ]);
+    let answer = docker.ensure_network(&name, "tests").await;
+    docker_command(&["network", "rm", &name]);
+    assert!(answer.is_ok(), "{answer:?}");
 }

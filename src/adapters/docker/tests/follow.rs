@@ -127,7 +127,11 @@ async fn the_tail_of_a_killed_container_comes_from_its_archive() {
     assert!(matches!(again, DockerError::NotRunning(_)), "{again}");
 
     let offset = bytes.len() as u64;
-    let mut rest = std::pin::pin!(container.docker.spool_of_stopped(&container.id, offset));
+    let mut rest = std::pin::pin!(container.docker.spool_of_stopped(
+        &container.id,
+        offset,
+        MAX_LOG
+    ));
     while let Some(frame) = rest.next().await {
         let Frame::Chunk {
             offset,
@@ -146,11 +150,11 @@ async fn the_tail_of_a_killed_container_comes_from_its_archive() {
         .collect();
     assert!(bytes == expected.as_bytes());
 
-    let none = Log::read(
-        container
-            .docker
-            .spool_of_stopped(&container.id, bytes.len() as u64),
-    )
+    let none = Log::read(container.docker.spool_of_stopped(
+        &container.id,
+        bytes.len() as u64,
+        MAX_LOG,
+    ))
     .await
     .unwrap();
     assert_eq!((none.bytes.len(), none.outcome), (0, None));
@@ -161,10 +165,30 @@ async fn the_outcome_of_a_stopped_container_is_there_if_the_script_had_ended() {
     let container = Container::of("echo hello; exit 4").await;
     container.log().await;
     container.docker.kill(&container.id).await.unwrap();
-    let log = Log::read(container.docker.spool_of_stopped(&container.id, 2))
+    let log = Log::read(container.docker.spool_of_stopped(&container.id, 2, MAX_LOG))
         .await
         .unwrap();
     assert_eq!((log.text().as_str(), log.exit()), ("llo\n", Exit::Code(4)));
+}
+
+#[tokio::test]
+async fn a_spool_of_terabytes_is_read_up_to_its_limit() {
+    let container = Container::of("echo hello; sleep 1000").await;
+    container.says("hello").await;
+    container.exec("dd if=/dev/zero of=/.autobuilder/spool bs=1M count=1 seek=4M conv=notrunc");
+    container.docker.kill(&container.id).await.unwrap();
+    let read = |offset, max_log| {
+        let rest = container
+            .docker
+            .spool_of_stopped(&container.id, offset, max_log);
+        tokio::time::timeout(DEADLINE, Log::read(rest))
+    };
+    let log = read(0, 100_000).await.expect("it ends").unwrap();
+    assert_eq!((log.bytes.len(), log.limit), (100_000, true));
+    assert!(log.text().starts_with("hello\n"));
+    // A follower may have come further before.
+    let log = read(1 << 41, 100_000).await.expect("it ends").unwrap();
+    assert_eq!(log.bytes.len(), 0);
 }
 
 #[tokio::test]
@@ -176,7 +200,7 @@ async fn a_container_that_is_gone_is_said_to_be() {
         .await
         .unwrap();
     assert!(matches!(frame, Err(DockerError::NotFound(_))), "{frame:?}");
-    let mut frames = std::pin::pin!(docker.spool_of_stopped("autobuilder-test-none", 0));
+    let mut frames = std::pin::pin!(docker.spool_of_stopped("autobuilder-test-none", 0, MAX_LOG));
     let frame = frames.next().await.unwrap();
     assert!(matches!(frame, Err(DockerError::NotFound(_))), "{frame:?}");
     assert!(frames.next().await.is_none());

@@ -174,3 +174,65 @@ async fn idle() {
         (ticks() - before) * 10
     );
 }
+
+/// What a build can dial: each port of its gateway, which is the host, has a server of this test.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a measurement"]
+async fn measure_what_a_container_reaches() {
+    let docker = docker().await;
+    let name = new_name();
+    let network = docker.ensure_network(&name, "tests").await.unwrap();
+    let inspected = docker_command(&[
+        "network",
+        "inspect",
+        "--format",
+        "{{(index .IPAM.Config 0).Gateway}}",
+        &name,
+    ]);
+    let gateway = inspected.trim().to_owned();
+    let mut to_dial = Vec::new();
+    for (port, what) in [
+        (22, "the host, as ssh"),
+        (2375, "the host, as dockerd"),
+        (5560, "the host, as this service"),
+        (6379, "the host, as Redis"),
+    ] {
+        // A port that is taken has a server already.
+        if let Ok(listener) = tokio::net::TcpListener::bind((gateway.as_str(), port)).await {
+            tokio::spawn(async move { while listener.accept().await.is_ok() {} });
+        }
+        to_dial.push((gateway.clone(), port, what));
+    }
+    for (address, what) in [
+        (
+            "169.254.169.254",
+            "metadata of AWS, Azure, Google, OpenStack",
+        ),
+        ("fd00:ec2::254", "metadata of AWS by IPv6"),
+        ("100.100.100.200", "metadata of Alibaba"),
+        ("192.0.2.1", "an address that nobody has"),
+    ] {
+        to_dial.push((address.to_owned(), 80, what));
+    }
+    let dials: String = to_dial
+        .iter()
+        .map(|(address, port, _)| {
+            format!(
+                "if nc -w 3 {address} {port} </dev/null >/dev/null 2>/tmp/why; then echo reached; \
+                 else echo \"no: $(tail -n 1 /tmp/why)\"; fi\n"
+            )
+        })
+        .collect();
+    let spec = ContainerSpec {
+        network: network.clone(),
+        cap_drop: vec!["NET_RAW".to_owned()],
+        ..spec()
+    };
+    let log = Container::start(&spec, &job(&dials)).await.log().await;
+    docker_command(&["network", "rm", &name]);
+    let answers = log.text();
+    assert_eq!(answers.lines().count(), to_dial.len(), "{answers}");
+    for ((address, port, what), answer) in to_dial.iter().zip(answers.lines()) {
+        println!("{address:>15} {port:>5}  {answer:<60} {what}");
+    }
+}

@@ -75,12 +75,14 @@ pub fn spec() -> ContainerSpec {
     }
 }
 
+pub const MAX_LOG: u64 = 1 << 30;
+
 pub fn job(script: &str) -> Job {
     Job {
         folder: "/".to_owned(),
         arguments: ["/bin/sh", "-c", script].map(str::to_owned).to_vec(),
         environment: Vec::new(),
-        max_log: 1 << 30,
+        max_log: MAX_LOG,
     }
 }
 
@@ -128,6 +130,25 @@ impl Container {
             .await
             .expect("ends in time")
             .expect("whole log")
+    }
+
+    /// Waits until the script has written this.
+    pub async fn says(&self, text: &str) {
+        let mut frames = self.docker.follow(&self.id, 0);
+        let mut said = Vec::new();
+        let waited = tokio::time::timeout(DEADLINE, async {
+            while let Some(frame) = frames.next().await {
+                let Frame::Chunk { bytes, .. } = frame.expect("the log goes on") else {
+                    break;
+                };
+                said.extend_from_slice(&bytes);
+                if String::from_utf8_lossy(&said).contains(text) {
+                    return true;
+                }
+            }
+            false
+        });
+        assert!(waited.await == Ok(true), "the script never said {text}");
     }
 
     /// What a command in the container prints, asked by Docker's own client.

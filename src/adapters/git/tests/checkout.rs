@@ -247,7 +247,7 @@ async fn a_submodule_cannot_run_commands_or_read_this_machine() {
     let witness = world.path("witness");
     // Served over a protocol that is not the machine's own files.
     let https = Git::new(Settings::new("https://git.invalid", world.path("other"))).unwrap();
-    assert_eq!(https.shared.protocols, "https:ssh");
+    assert_eq!(https.shared.protocols, "https");
 
     for url in [
         format!("ext::sh -c touch% {}", witness.display()),

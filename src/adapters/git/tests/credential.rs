@@ -273,6 +273,103 @@ async fn a_submodule_on_another_server_does_not_get_the_credential() {
     assert_eq!(shown(&other).await, [false, false]);
 }
 
+/// What a server was asked for a submodule of acme/app at this URL, and whether with the
+/// credential.
+async fn asked_for_submodule(submodules: Submodules, url: &str) -> Vec<(String, bool)> {
+    let server = MockServer::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let settings = Settings {
+        submodules,
+        retry_after: Duration::from_millis(1),
+        ..Settings::new(server.uri(), folder.path().join("mirrors"))
+    };
+    let git_of_service = Git::with_provider(settings, Some(provider(Ok(Some(token()))).0)).unwrap();
+    let checkout = folder.path().join("checkout");
+    fs::create_dir(&checkout).unwrap();
+    let url = url.replace("SERVER", &server.uri());
+    let modules = format!("[submodule \"x\"]\n\tpath = x\n\turl = {url}\n");
+    fs::write(checkout.join(".gitmodules"), modules).unwrap();
+    let link = format!("160000,{COMMIT},x");
+    let origin = git_of_service.url(&app());
+    for arguments in [
+        ["init", "--quiet"].as_slice(),
+        &["config", "remote.origin.url", &origin],
+        &["update-index", "--add", "--cacheinfo", &link],
+    ] {
+        git(&checkout, arguments);
+    }
+    let app = app();
+    let updated = git_of_service.update_submodules(&app, &checkout, SILENT);
+    updated.await.unwrap_err();
+    let requests = server.received_requests().await.unwrap();
+    let asked = requests.iter().map(|request| {
+        let path = request.url.path().strip_suffix("/info/refs");
+        let path = path.unwrap_or(request.url.path()).to_owned();
+        (path, request.headers.contains_key("authorization"))
+    });
+    asked.collect()
+}
+
+#[tokio::test]
+async fn only_submodules_of_the_same_owner_get_the_credential_unless_all_may() {
+    use Submodules::{All, None, Owner};
+    for (submodules, url, path, shown) in [
+        (Owner, "../library", "/acme/library", true),
+        (Owner, "SERVER/acme/library.git", "/acme/library.git", true),
+        (Owner, "../../other/secret", "/other/secret", false),
+        (Owner, "SERVER/other/secret", "/other/secret", false),
+        (Owner, "SERVER/acme-evil/secret", "/acme-evil/secret", false),
+        (Owner, "SERVER/acme/../other/secret", "/other/secret", false),
+        (
+            Owner,
+            "SERVER/acme/%2e%2e/other/secret",
+            "/other/secret",
+            false,
+        ),
+        (
+            Owner,
+            "SERVER/acme/.%2E/other/secret",
+            "/other/secret",
+            false,
+        ),
+        (
+            Owner,
+            "SERVER//acme/../other/secret",
+            "/other/secret",
+            false,
+        ),
+        (All, "SERVER/other/secret", "/other/secret", true),
+        (None, "../library", "/acme/library", false),
+    ] {
+        let asked = asked_for_submodule(submodules, url).await;
+        assert!(!asked.is_empty(), "{submodules:?}, {url}: nothing");
+        for (asked, with_credential) in &asked {
+            // However a server reads an address, the credential stays with the owner.
+            let normal = asked.trim_start_matches('/') == path.trim_start_matches('/');
+            assert!(normal || !with_credential, "{submodules:?}, {url}: {asked}");
+            assert_eq!(*with_credential, shown, "{submodules:?}, {url}: {asked}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_submodule_is_fetched_over_ssh() {
+    for url in [
+        "ssh://git@127.0.0.1:9/acme/library",
+        "git@127.0.0.1:acme/library",
+    ] {
+        assert_eq!(asked_for_submodule(Submodules::All, url).await, []);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let settings = Settings::new("https://git.invalid", folder.path().join("mirrors"));
+    let git = Git::new(settings).unwrap();
+    let ssh = git
+        .remote("ls-remote", Access::default())
+        .arg("ssh://git@127.0.0.1:9/x");
+    let error = ssh.run().await.unwrap_err().to_string();
+    assert!(error.contains("transport 'ssh' not allowed"), "{error}");
+}
+
 /// A git that lets nobody in, and what it was shown.
 async fn closed_to(answers: [&'static str; 2]) -> (GitError, Vec<String>) {
     let server = MockServer::start().await;

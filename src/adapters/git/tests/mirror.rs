@@ -134,6 +134,63 @@ async fn a_mirror_that_lost_some_content_is_fetched_again() {
     );
 }
 
+#[tokio::test]
+async fn a_name_that_sounds_like_damage_does_not_cost_the_mirror() {
+    let world = World::new();
+    let app = world.repository("acme/app");
+    world.commit(&app, "one", "1");
+    let server = world.server(&app);
+    let blob = git(&server, &["rev-parse", "HEAD:one"]);
+    // Longer than what a file system takes, so git says it when it fails.
+    let name = format!("corrupt{}", "a".repeat(260));
+    let entry = format!("100644,{blob},{name}");
+    git(&server, &["update-index", "--add", "--cacheinfo", &entry]);
+    git(&server, &["commit", "--quiet", "--message=hostile"]);
+    let commit = world.head(&app);
+    world.git.update(&app, SILENT).await.unwrap();
+    let witness = world.mirror(&app).join("witness");
+    fs::write(&witness, "").unwrap();
+    for attempt in ["one", "two"] {
+        let lines = Mutex::new(Vec::new());
+        let progress = |line: &str| lines.lock().unwrap().push(line.to_owned());
+        let into = world.path(attempt);
+        let master = branch("master");
+        let checkout = world.git.checkout(&app, &commit, &master, &into, &progress);
+        let error = checkout.await.unwrap_err().to_string();
+        assert!(error.contains("corruptaaa"), "{error}");
+        assert_eq!(lines.into_inner().unwrap(), [""; 0]);
+    }
+    assert!(witness.exists());
+}
+
+#[tokio::test]
+async fn a_mirror_with_a_broken_pack_is_fetched_again() {
+    let world = World::new();
+    let app = world.repository("acme/app");
+    let commit = world.commit(&app, "one", &"nothing to compress: 7Gh2kQ ".repeat(3));
+    world.git.update(&app, SILENT).await.unwrap();
+    let mut files = fs::read_dir(world.mirror(&app).join("objects/pack")).unwrap();
+    let pack = files
+        .find_map(|file| {
+            let path = file.unwrap().path();
+            path.extension()
+                .is_some_and(|it| it == "pack")
+                .then_some(path)
+        })
+        .unwrap();
+    fs::set_permissions(&pack, fs::Permissions::from_mode(0o644)).unwrap();
+    let mut bytes = fs::read(&pack).unwrap();
+    // All objects, between the header and the checksum.
+    let last = bytes.len() - 20;
+    bytes[12..last].iter_mut().for_each(|byte| *byte ^= 0x55);
+    fs::write(&pack, bytes).unwrap();
+    let into = world.path("checkout");
+    let master = branch("master");
+    let checkout = world.git.checkout(&app, &commit, &master, &into, SILENT);
+    checkout.await.unwrap();
+    git(&into, &["fsck", "--strict"]);
+}
+
 fn packs(mirror: &Path) -> usize {
     let files = fs::read_dir(mirror.join("objects/pack")).unwrap();
     let extensions = files.map(|file| file.unwrap().path().extension().map(ToOwned::to_owned));

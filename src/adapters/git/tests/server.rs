@@ -51,6 +51,34 @@ async fn wait_until_nobody_mentions(text: &str) {
 }
 
 #[tokio::test]
+async fn few_processes_ask_a_server_at_once_and_what_needs_none_does_not_wait_for_them() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("git://{}", listener.local_addr().unwrap());
+    let mut settings = Settings::new(&url, folder.path().join("mirrors"));
+    settings.attempts = 1;
+    let git = Git::new(settings).unwrap();
+    let questions = (0..3 * MOST_AT_ONCE).map(|number| {
+        let git = git.clone();
+        let repository: RepositoryName = format!("acme/app-{number}").parse().unwrap();
+        tokio::spawn(async move { git.refs(&repository).await })
+    });
+    let questions: Vec<_> = questions.collect();
+    for _ in 0..3 {
+        let mut asking = Vec::new();
+        for _ in 0..MOST_AT_ONCE {
+            asking.push(listener.accept().await.unwrap());
+        }
+        let another = tokio::time::timeout(Duration::from_millis(300), listener.accept()).await;
+        assert!(another.is_err(), "more than {MOST_AT_ONCE} at once");
+        git.local("version").run().await.unwrap();
+    }
+    for question in questions {
+        question.await.unwrap().unwrap_err();
+    }
+}
+
+#[tokio::test]
 async fn a_server_that_is_not_there_is_unreachable() {
     let folder = tempfile::tempdir().unwrap();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -5,6 +5,67 @@ use std::os::unix::fs::symlink;
 
 use super::*;
 
+/// Commits a tree of `depth` folders in each other, each of which has `width` entries: of the last,
+/// all are one file of 1 KiB.
+fn bomb(world: &World, repository: &RepositoryName, width: usize, depth: usize) -> CommitSha {
+    let blob = format!("blob-{depth}");
+    world.commit(repository, &blob, &"x".repeat(1024));
+    let server = world.server(repository);
+    let blob = git(&server, &["rev-parse", &format!("HEAD:{blob}")]);
+    let mut object = format!("100644 blob {blob}");
+    for _ in 0..depth {
+        let entries = (0..width).map(|number| format!("{object}\t{number:03}\n"));
+        let list = world.path("list");
+        fs::write(&list, entries.collect::<String>()).unwrap();
+        let made = Command::new("git")
+            .current_dir(&server)
+            .arg("mktree")
+            .stdin(fs::File::open(&list).unwrap())
+            .output()
+            .unwrap();
+        let tree = String::from_utf8(made.stdout).unwrap();
+        object = format!("040000 tree {}", tree.trim());
+    }
+    let tree = object.split(' ').next_back().unwrap();
+    let commit = git(&server, &["commit-tree", tree, "-m", "bomb"]);
+    git(&server, &["update-ref", "refs/heads/bomb", &commit]);
+    commit.parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_bomb_of_trees_is_refused_before_it_is_checked_out() {
+    let world = World::new();
+    let app = world.repository("acme/app");
+    let check = async |commit: &CommitSha, most: u64| {
+        let checked = world.git.check_size(&app, commit, most, SILENT).await;
+        checked.map_err(|error| error.to_string())
+    };
+    let small = bomb(&world, &app, 10, 3);
+    assert_eq!(check(&small, 1000 * 1024).await, Ok(()));
+    assert_eq!(
+        check(&small, 1000 * 1024 - 1).await,
+        Err(format!(
+            "commit {} of acme/app holds files of 1000.0 KiB, more than builds.max_source (1000.0 KiB)",
+            small.short()
+        ))
+    );
+    // A hundred million million of them.
+    let large = bomb(&world, &app, 100, 7);
+    let since = Instant::now();
+    assert_eq!(
+        check(&large, u64::MAX).await,
+        Err(format!(
+            "commit {} of acme/app holds more files than are taken: their list is longer than 128.0 MiB",
+            large.short()
+        ))
+    );
+    assert!(
+        since.elapsed() < Duration::from_secs(60),
+        "{:?}",
+        since.elapsed()
+    );
+}
+
 const LIMITS: TreeLimits = TreeLimits {
     files: 100,
     file_bytes: 1000,
