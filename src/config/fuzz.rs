@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::{Finding, ServiceConfig, resolve};
+use crate::domain::images::AllowedImages;
 
 pub fn branch_file(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else {
         return;
     };
     let files = [("a/b/c.yaml".to_owned(), Ok(text.to_owned()))].into();
-    let resolved = resolve(&files, &BTreeMap::new());
+    let resolved = resolve(&files, &BTreeMap::new(), &AllowedImages::default());
     check_places(text, resolved.findings.iter());
 }
 
