@@ -83,7 +83,7 @@ class TerminalLine {
     let at = 0;
     while (at < text.length) {
       const code = text.charCodeAt(at);
-      if (code === 0x1b || code === 0x9b) {
+      if (code === 0x1b) {
         const sequence = readEscape(text, at);
         if (sequence.kind === 'csi') this.control(sequence.final, sequence.parameters);
         at = sequence.end;
@@ -221,7 +221,7 @@ class TerminalLine {
   }
 }
 
-interface Escape {
+export interface Escape {
   kind: 'csi' | 'other';
   final: string;
   parameters: string;
@@ -229,22 +229,26 @@ interface Escape {
   end: number;
 }
 
-const NOTHING = { kind: 'other', final: '', parameters: '' } as const;
+function other(end: number): Escape {
+  return { kind: 'other', final: '', parameters: '', end };
+}
 
-/** Reads the sequence that begins at an ESC or a C1 CSI. One that the line cuts off ends with the line. */
-function readEscape(text: string, at: number): Escape {
-  if (text.charCodeAt(at) === 0x9b) return readCsi(text, at + 1);
+/**
+ * Reads the sequence that begins at an ESC, as the service does: C1 controls, such as U+009B for `ESC [`, neither
+ * begin nor end one. One that the line cuts off ends with the line.
+ */
+export function readEscape(text: string, at: number): Escape {
   const next = text[at + 1];
   if (next === '[') return readCsi(text, at + 2);
   // OSC, DCS, SOS, PM, APC: a string up to BEL or ESC \ ; titles and hyperlinks are among them.
   if (next === ']' || next === 'P' || next === 'X' || next === '^' || next === '_') {
-    return { ...NOTHING, end: endOfString(text, at + 2) };
+    return other(endOfString(text, at + 2));
   }
   // A charset selection has one more character; every other short sequence is ESC and one character.
   if (next === '(' || next === ')' || next === '*' || next === '+' || next === '#' || next === '%') {
-    return { ...NOTHING, end: at + (isPrintable(text, at + 2) ? 3 : 2) };
+    return other(at + (isPrintable(text, at + 2) ? 3 : 2));
   }
-  return { ...NOTHING, end: at + (isPrintable(text, at + 1) ? 2 : 1) };
+  return other(at + (isPrintable(text, at + 1) ? 2 : 1));
 }
 
 function isPrintable(text: string, at: number): boolean {
@@ -263,12 +267,12 @@ function readCsi(text: string, from: number): Escape {
     if (code < 0x20 || code > 0x3f) break;
     at += 1;
   }
-  return { ...NOTHING, end: at };
+  return other(at);
 }
 
 function endOfString(text: string, from: number): number {
   for (let at = from; at < text.length; at++) {
-    if (text[at] === '\x07' || text.charCodeAt(at) === 0x9c) return at + 1;
+    if (text[at] === '\x07') return at + 1;
     if (text[at] === ESC) return text[at + 1] === '\\' ? at + 2 : at;
   }
   return text.length;

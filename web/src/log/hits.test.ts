@@ -143,3 +143,16 @@ describe('a piece of a line', () => {
     expect(inPiece('hay needle needle', text('needle'), 1018, 6)).toEqual(['4:needle', '11:needle']);
   });
 });
+
+it.each([
+  ['plain', 3, 'i'],
+  ['\x1b[31mré\x1b[0md', 5, 'r'],
+  ['\x1b[31mré\x1b[0md', 8, 'd'],
+  ['waiting\rdone', 0, 'i'],
+  ['waiting\rdone', 8, 'd'],
+  ['end', 9, undefined],
+  ['\x1b[1mend', 9, undefined],
+])('of %j the byte %i is seen at %j', (raw, byte, character) => {
+  const shown = parseLine(raw);
+  expect(shown.text[new HitsIn(raw, shown).placeOf(byte)]).toBe(character);
+});

@@ -68,6 +68,19 @@ export class HitsIn {
     return this.hits;
   }
 
+  /** Where in the shown text a byte of the line is to be seen, or else what follows it. */
+  placeOf(byte: number): number {
+    const index = indexOfByte(this.raw, byte - (this.bytes?.from ?? 0));
+    const { sources, text } = this.shown;
+    if (sources === null) return index;
+    let nearest = text.length;
+    for (let at = sources.length - 1; at >= 0; at--) {
+      const source = sources[at] ?? 0;
+      if (source >= index && source <= (sources[nearest] ?? Infinity)) nearest = at;
+    }
+    return nearest;
+  }
+
   private find({ matcher, first, current }: Search): Hit[] {
     const found = matcher.find(this.raw, first, this.bytes?.from);
     const at = current && this.indexOf(current, found);

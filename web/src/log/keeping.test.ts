@@ -5,7 +5,7 @@ import { Layout as Rows, sectionsOf } from './layout';
 import { Place } from './place.svelte';
 
 function placeIn(layout: Layout): Place {
-  const place = new Place({ layout, wrap: false, parts: () => 1, partOf: () => 0 });
+  const place = new Place({ layout, wrap: false, parts: () => 1, partOf: () => 0, columnOf: () => 0 });
   place.viewport = 180;
   place.textWidth = 700;
   return place;
@@ -36,7 +36,7 @@ describe('the place in a log', () => {
 
   it('is the line that was gone to', () => {
     const before = placeIn(rows(1000, [0]));
-    before.toLine(500, 3, 3);
+    before.toLine(500, 3);
     const after = placeIn(rows(1000, [0]));
     after.restore(before.kept);
     expect(after.heldLine).toBe(500);
@@ -79,7 +79,7 @@ describe('a smooth scrolling', () => {
 
 describe('what was kept', () => {
   it('is taken back', () => {
-    for (const log of [{ at: 'end' }, { at: 'line', line: 5, place: 0 }, { at: 'row', key: -1, offset: 3.5 }])
+    for (const log of [{ at: 'end' }, { at: 'line', line: 5, byte: 0 }, { at: 'row', key: -1, offset: 3.5 }])
       expect(keptLog({ log, folded: [1] })).toEqual({ log, folded: [1] });
   });
 
@@ -88,7 +88,7 @@ describe('what was kept', () => {
       null,
       'text',
       { scroll: 10, anchor: null, marks: null },
-      { log: { at: 'line', line: '5', place: 0 }, folded: [] },
+      { log: { at: 'line', line: '5', byte: 0 }, folded: [] },
       { log: { at: 'row', key: 1, offset: null }, folded: [] },
       { log: { at: 'end' } },
     ];

@@ -17,7 +17,7 @@ export function keptLog(kept: unknown): KeptLog | null {
 function isPlace(place: unknown): place is KeptPlace {
   if (!isRecord(place)) return false;
   if (place['at'] === 'end') return true;
-  if (place['at'] === 'line') return isWhole(place['line']) && isWhole(place['place']);
+  if (place['at'] === 'line') return isWhole(place['line']) && isWhole(place['byte']);
   return place['at'] === 'row' && isWhole(place['key']) && Number.isFinite(place['offset']);
 }
 

@@ -95,6 +95,14 @@ it.each([
   expect(hits.map(({ text, hit }) => [text, hit])).toEqual([['needle', 'current']]);
 });
 
+it('has the place of a byte, exactly once it was read', async () => {
+  const long = line(`${'x'.repeat(PIECE)}${'\x1b[1mé'.repeat(1_000)}needle`);
+  const byte = PIECE + 6_000;
+  expect(long.text.columnOf(long.text.placeOf(byte))).toBe(byte);
+  await shown(long, PIECE, 2 * PIECE);
+  expect(long.text.columnOf(long.text.placeOf(byte))).toBe(PIECE + 1_000);
+});
+
 it('has no gap after a piece with fewer columns than bytes, once that was read', async () => {
   const long = line(`${'é'.repeat(PIECE / 2)}${'x'.repeat(PIECE)}`);
   expect(long.text.columns).toBe(2 * PIECE);

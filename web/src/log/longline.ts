@@ -112,6 +112,13 @@ export class LongLine {
     return piece * PIECE + (content ? content.grid.indexAt(within) : Math.min(PIECE - 1, within));
   }
 
+  /** The place of a byte; of one in a piece that was not read, the byte is the nearest to it that is known. */
+  placeOf(byte: number): number {
+    const piece = Math.min(this.count - 1, Math.floor(byte / PIECE));
+    const content = this.pieces.get(piece);
+    return content ? piece * PIECE + content.hits.placeOf(byte) : byte;
+  }
+
   columnOf(place: number): number {
     const piece = Math.min(this.count - 1, Math.floor(place / PIECE));
     const content = this.pieces.get(piece);

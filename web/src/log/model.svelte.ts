@@ -14,21 +14,20 @@ import {
 import type { Build } from '../api/types';
 import { hasEnded } from '../model/states';
 import { preferences } from '../shell/preferences.svelte';
-import { parseLine } from './ansi';
-import { ERRORS, isError } from './errors';
+import { ERRORS } from './errors';
 import { Finder, type SearchService } from './finder.svelte';
 import { goneFor } from './gone';
 import { parseLineHash, type LineRange } from './hash';
-import { Matcher, shownRanges, type Search } from './hits';
+import { Matcher, type Search } from './hits';
 import { Layout, sectionsOf, stepOfKey } from './layout';
 import { LineHits } from './linehits';
-import { MAX_LINE_LENGTH, type LogLine } from './lines';
 import { LongLines } from './longlines';
 import { Place, ROW_HEIGHT } from './place.svelte';
 import { Selecting } from './selecting.svelte';
 import { endsSelected, selectedIn, type Place as TextPlace } from './selection';
 import { LogStore } from './store';
 import { KeptText, type LineText, type Part } from './text';
+import { Texts, type Text } from './texts';
 import { clockTime, LineTimes, sinceStart } from './times';
 import { drawn } from './viewport';
 
@@ -60,15 +59,8 @@ export interface LineRow {
 
 export type Row = StepRow | LineRow;
 
-interface Known {
-  readonly raw: LogLine;
-  readonly text: LineText;
-  readonly error: boolean;
-}
-
 const OVERSCAN = 10;
 const BUCKETS = 1_000;
-const MAX_KNOWN = 3_000;
 const TIME_COLUMNS = 10;
 
 export class LogModel {
@@ -86,13 +78,12 @@ export class LogModel {
   readonly selecting: Selecting;
   readonly folded = new SvelteSet<number>();
   private readonly times: LineTimes;
+  private readonly texts: Texts;
   private readonly long: LongLines;
   private readonly lineHits: LineHits;
-  // These remember what was worked out from what is reactive, and are read together with it.
-  /* eslint-disable svelte/prefer-svelte-reactivity */
-  private known = new Map<number, Known>();
+  // Remembers what was worked out from what is reactive, and is read together with it.
+  // eslint-disable-next-line svelte/prefer-svelte-reactivity
   private drawnRows = new Map<string, Row>();
-  /* eslint-enable svelte/prefer-svelte-reactivity */
   private scheduled = false;
 
   readonly live = $derived.by(() => !hasEnded(this.build()));
@@ -158,6 +149,7 @@ export class LogModel {
     );
     const fetchBytes = (offset: number, limit: number, signal?: AbortSignal) =>
       getLogBytes(id, offset, limit, signal);
+    this.texts = new Texts((line) => this.store.line(line));
     this.times = new LineTimes((line, lines, signal) => getLogTimes(id, line, lines, signal), update);
     this.long = new LongLines((line, signal) => getLineOffset(id, line, signal), fetchBytes, update);
     this.errors = new Finder(service);
@@ -175,6 +167,7 @@ export class LogModel {
     if (!lines) return;
     this.store.want(lines.first, lines.last);
     this.long.want(this.longLines());
+    this.place.aim();
     if (preferences.times !== 'off') this.times.want(lines.first, lines.last, total);
     const { marks } = this.search;
     if (this.matcher?.needsService && marks) this.lineHits.want(lines.first, lines.last, marks);
@@ -215,11 +208,11 @@ export class LogModel {
     this.leftAt = this.total;
   }
 
-  goTo(line: number, at = 0): void {
+  goTo(line: number, byte = 0): void {
     const target = Math.max(1, Math.min(this.lineCount, line));
     const step = this.layout.stepOfLine(target);
     if (step !== null) this.folded.delete(step);
-    this.leave(() => this.place.toLine(target, at, this.textOf(target)?.columnOf(at) ?? 0));
+    this.leave(() => this.place.toLine(target, byte));
   }
 
   /** Goes to the line in the address, unless it is in view already. */
@@ -230,19 +223,19 @@ export class LogModel {
     if ((step !== null && this.folded.has(step)) || !this.place.isOnScreen(first)) this.goTo(first);
   }
 
-  goToMatch(match: Match | null, query: LogQuery): void {
-    if (match) this.goTo(match.line, this.startOf(match, query));
+  goToMatch(match: Match | null): void {
+    if (match) this.goTo(match.line, match.column - 1);
   }
 
   async find(finder: Finder, direction: 1 | -1): Promise<void> {
-    const { query, current } = finder;
+    const { current } = finder;
     const hasLeft = current !== null && !finder.isGoing && !this.place.isOnScreen(current.line);
     const match = await (hasLeft
       ? finder.nearest(this.here, direction)
       : direction === 1
         ? finder.next(this.here - 1)
         : finder.previous(this.here));
-    if (query) this.goToMatch(match, query);
+    this.goToMatch(match);
   }
 
   /** Searches for something else, and goes to the first match from here on. */
@@ -252,7 +245,7 @@ export class LogModel {
     this.searchQuery = query;
     this.lineHits.ask(query);
     this.search.ask(query);
-    if (query && jump) this.goToMatch(await this.search.first(from), query);
+    if (query && jump) this.goToMatch(await this.search.first(from));
   }
 
   /** Where the first error is looked for: in the last attempt's script, if it came so far. */
@@ -318,17 +311,6 @@ export class LogModel {
     return step === null ? key : (this.build().steps[step]?.line ?? 1);
   }
 
-  private startOf(match: Match, query: LogQuery): number {
-    const known = this.knownLine(match.line);
-    if (!known) return 0;
-    const byte = match.column - 1;
-    // Of a line that is read in pieces, a byte is the nearest to a place that is known before they are here.
-    if (known.raw.cut && byte >= MAX_LINE_LENGTH) return byte;
-    const found = new Matcher(query).find(known.raw.text, match);
-    const shown = parseLine(known.raw.text, known.raw.style);
-    return shownRanges(shown, found)[0]?.from ?? 0;
-  }
-
   private scheduleUpdate(): void {
     if (this.scheduled) return;
     this.scheduled = true;
@@ -349,8 +331,15 @@ export class LogModel {
       get wrap() {
         return preferences.wrap;
       },
-      parts: (line: number, columns: number) => textOf(line)?.parts(columns) ?? 1,
-      partOf: (line: number, place: number, columns: number) => textOf(line)?.partOf(place, columns) ?? 0,
+      parts: (line: number, columns: number) => this.rowsOf(line, columns),
+      partOf: (line: number, byte: number, columns: number) => {
+        const text = textOf(line);
+        return text?.partOf(text.placeOf(byte), columns) ?? 0;
+      },
+      columnOf: (line: number, byte: number) => {
+        const text = textOf(line);
+        return text && text.columnOf(text.placeOf(byte));
+      },
     };
   }
 
@@ -364,20 +353,29 @@ export class LogModel {
       bytes: (offset: number, limit: number) => getLogBytes(id, offset, limit),
       textAt: (line: number) => {
         const text = this.textOf(line);
-        return text instanceof KeptText && !this.knownLine(line)?.raw.cut ? text.shown.text : null;
+        return text instanceof KeptText && !this.lineAt(line)?.raw.cut ? text.shown.text : null;
       },
     };
   }
 
   private textOf(line: number): LineText | null {
-    const known = this.knownLine(line);
-    if (!known) return null;
-    return (this.isLong(line) ? this.long.get(line) : null) ?? known.text;
+    void this.version;
+    return this.longText(line) ?? this.lineAt(line)?.text ?? null;
+  }
+
+  private longText(line: number): LineText | null {
+    return this.isLong(line) ? this.long.get(line) : null;
+  }
+
+  /** Of each of many lines: none is read or made for it. */
+  private rowsOf(line: number, columns: number): number {
+    void this.version;
+    return this.long.get(line)?.parts(columns) ?? this.texts.rowsOf(line, columns);
   }
 
   /** Whether there is more of a line than its beginning; of one that is still being written no more can be read. */
   private isLong(line: number): boolean {
-    return (this.knownLine(line)?.raw.cut ?? false) && !(this.live && line === this.total);
+    return (this.store.line(line)?.cut ?? false) && !(this.live && line === this.total);
   }
 
   /** Those on screen. */
@@ -385,19 +383,9 @@ export class LogModel {
     return this.rows.flatMap((row) => (row.kind === 'line' && this.isLong(row.line) ? [row.line] : []));
   }
 
-  private knownLine(line: number): Known | null {
+  private lineAt(line: number): Text | null {
     void this.version;
-    const raw = this.store.line(line);
-    const before = this.known.get(line);
-    if (before && (raw === null || (raw.text === before.raw.text && raw.style === before.raw.style))) {
-      return raw === null ? null : before;
-    }
-    if (raw === null) return null;
-    const text = new KeptText(parseLine(raw.text, raw.style), raw.text);
-    const known = { raw, text, error: isError(raw.text) };
-    if (this.known.size >= MAX_KNOWN) this.known.clear();
-    this.known.set(line, known);
-    return known;
+    return this.texts.at(line);
   }
 
   private draw(): Row[] {
@@ -443,7 +431,7 @@ export class LogModel {
       line,
       part,
       text: text && this.partOf(line, text, part),
-      error: this.knownLine(line)?.error ?? false,
+      error: this.lineAt(line)?.error ?? false,
       marked: marked !== null && line >= marked.first && line <= marked.last,
       ended: endsSelected(this.selecting.selection, line),
       time: this.timeOf(line),

@@ -29,15 +29,18 @@ const AIR = 2;
 /** The reader's place, as it is kept with the address: at the end, on a line, or a row and pixels into it. */
 export type KeptPlace = Hold | { readonly at: 'row'; readonly key: RowKey; readonly offset: number };
 
-type Hold = { readonly at: 'end' } | { readonly at: 'line'; readonly line: number; readonly place: number };
+/** A byte of the line: where it is to be seen is only known once the line is here. */
+type Hold = { readonly at: 'end' } | { readonly at: 'line'; readonly line: number; readonly byte: number };
 
 export interface Lines {
   readonly layout: Layout;
   readonly wrap: boolean;
   /** Rows of the screen that a line takes at so many columns. */
   parts(line: number, columns: number): number;
-  /** In which of those a place in the line is. */
-  partOf(line: number, place: number, columns: number): number;
+  /** In which of those a byte of the line is. */
+  partOf(line: number, byte: number, columns: number): number;
+  /** The column in which it is to be seen; null while the line is on its way. */
+  columnOf(line: number, byte: number): number | null;
 }
 
 export class Place {
@@ -52,6 +55,9 @@ export class Place {
   private free = $state.raw<{ key: RowKey; offset: number }>({ key: 1, offset: 0 });
   private left = $state.raw<Anchor>(START);
   private scrolling = $state(false);
+  /** Whether the place in the line that was gone to is brought into view; until the reader moves sideways. */
+  private isAiming = false;
+  private aimedAt: number | null = null;
   /** What still scrolls is no longer the reader's. */
   private isElsewhere = false;
   private lastTop = 0;
@@ -99,6 +105,7 @@ export class Place {
   restore(kept: KeptPlace): void {
     this.hold = kept.at === 'row' ? null : kept;
     if (kept.at === 'row') this.free = { key: kept.key, offset: kept.offset };
+    this.takeAim();
   }
 
   toEnd(): void {
@@ -116,16 +123,21 @@ export class Place {
     this.settleAt(this.anchor);
   }
 
-  /** Shows a place in a line, with some lines above it. */
-  toLine(line: number, place: number, column: number): void {
+  /** Shows a byte of a line, with some lines above it. */
+  toLine(line: number, byte: number): void {
     this.leaveScrolling();
-    this.hold = { at: 'line', line, place };
-    const view = Math.floor(this.textWidth / this.charWidth);
-    const from = this.left.row - 1;
-    if (column < from || column >= from + view - AIR) {
-      this.left = { row: 1 + Math.max(0, column - Math.floor(view / 3)), offset: 0 };
-      this.widest = Math.max(this.widest, column + view);
-    }
+    this.hold = { at: 'line', line, byte };
+    this.takeAim();
+  }
+
+  /** Brings into view sideways what was gone to, as it turns out where that is; called after each drawing. */
+  aim(): void {
+    const { hold } = this;
+    if (hold?.at !== 'line') return;
+    const column = hold.byte === 0 ? 0 : this.lines.columnOf(hold.line, hold.byte);
+    if (column === null || column === this.aimedAt || !this.isAiming) return;
+    this.aimedAt = column;
+    untrack(() => this.show(column));
   }
 
   /** Moves by pixels; past the end the place stays there. */
@@ -158,6 +170,7 @@ export class Place {
       return;
     }
     if (Math.abs(left - this.lastLeft) >= 1) {
+      this.isAiming = false;
       this.left = anchorAfterScroll(this.left, this.lastLeft, left, this.across);
       this.lastLeft = left;
       this.settleLater();
@@ -190,6 +203,20 @@ export class Place {
 
   close(): void {
     clearTimeout(this.settling);
+  }
+
+  private takeAim(): void {
+    this.isAiming = true;
+    this.aimedAt = null;
+    untrack(() => this.aim());
+  }
+
+  private show(column: number): void {
+    const view = Math.floor(this.textWidth / this.charWidth);
+    const from = this.left.row - 1;
+    if (column >= from && column < from + view - AIR) return;
+    this.left = { row: 1 + Math.max(0, column - Math.floor(view / 3)), offset: 0 };
+    this.widest = Math.max(this.widest, column + view);
   }
 
   /** Whether the browser moved the scroll bars because there is less to scroll than there was. */
@@ -234,7 +261,7 @@ export class Place {
     if (hold?.at === 'end') return endAnchor(geometry);
     if (hold) {
       const row = this.lines.layout.rowOf(hold.line);
-      const part = geometry.heightOf ? this.lines.partOf(hold.line, hold.place, this.columns) : 0;
+      const part = geometry.heightOf ? this.lines.partOf(hold.line, hold.byte, this.columns) : 0;
       return anchorOn(row, part * ROW_HEIGHT, geometry);
     }
     const row = this.lines.layout.rowOf(free.key);

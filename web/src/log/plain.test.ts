@@ -1,20 +1,31 @@
-import { expect, it } from 'vitest';
-import { plainText } from './plain';
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { brokenSequenceAt, parseLine } from './ansi';
+import { plainText, withoutSequences } from './plain';
 
-it.each([
-  ['plain', 'plain'],
-  ['[ 2%]\x1b[0m gcc', '[ 2%] gcc'],
-  ['\x1b[1;31merror\x1b[m: x\x1b[K', 'error: x'],
-  ['\x1b]8;;https://x\x1b\\link\x1b]8;;\x07!', 'link!'],
-  ['\x1b]0;title\x07a\x1b(Bb\x1b=c\x1bMd', 'abcd'],
-  // Broken ones: what cannot stand in a sequence is no part of it.
-  ['a\x1b\x1b[1mb\x1b', 'ab'],
-  ['a\x1bé\x1b(é\x1b[1\rb', 'aéé\rb'],
-  ['a\x1b[31', 'a'],
-])('%j is %j, each character of it where it came from', (raw, plain) => {
-  const { text, sourceOf } = plainText(raw);
-  expect(text).toBe(plain);
-  const places = Array.from(text, (_, at) => sourceOf(at));
-  expect(places.map((at) => raw[at]).join('')).toBe(text);
-  expect(places.every((at, index) => index === 0 || at > (places[index - 1] ?? 0))).toBe(true);
+/** Lines as they come and as the service searches them: its own tests read them too. */
+const table = new URL('../../../src/log/tests/escapes.json', import.meta.url);
+const lines = JSON.parse(readFileSync(table, 'utf8')) as [string, string][];
+
+describe.each(lines)('%j', (raw, plain) => {
+  it('has its text, each character of it where it came from', () => {
+    const { text, sourceOf } = plainText(raw);
+    expect(text).toBe(plain);
+    expect(withoutSequences(raw)).toBe(plain);
+    const places = Array.from(text, (_, at) => sourceOf(at));
+    expect(places.map((at) => raw[at]).join('')).toBe(text);
+    expect(places.every((at, index) => index === 0 || at > (places[index - 1] ?? 0))).toBe(true);
+  });
+
+  it('shows as much', () => {
+    expect(parseLine(raw).text).toBe(parseLine(plain).text);
+  });
+
+  it('is the same wherever it is torn at a sequence', () => {
+    for (let end = 0; end <= raw.length; end++) {
+      const broken = brokenSequenceAt(raw.slice(0, end));
+      const parts = withoutSequences(raw.slice(0, broken)) + withoutSequences(raw.slice(broken));
+      expect(parts).toBe(plain);
+    }
+  });
 });

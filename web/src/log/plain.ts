@@ -1,11 +1,5 @@
 /** A line without its escape sequences: what the service searches, and so what the page looks at too. */
-
-/**
- * Control sequences; strings up to BEL or ESC \; charset selections; and ESC with one more character. What
- * cannot stand in a sequence ends it, and is no part of it.
- */
-// eslint-disable-next-line no-control-regex
-const SEQUENCE = /\x1b(?:\[[ -?]*[@-~]?|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|[()*+#%][ -~]?|[ -~])?/g;
+import { readEscape } from './ansi';
 
 export interface PlainText {
   readonly text: string;
@@ -15,17 +9,24 @@ export interface PlainText {
 
 /** The text alone. */
 export function withoutSequences(raw: string): string {
-  return raw.includes('\x1b') ? raw.replace(SEQUENCE, '') : raw;
+  let text = '';
+  let end = 0;
+  for (let at = raw.indexOf('\x1b'); at !== -1; at = raw.indexOf('\x1b', end)) {
+    text += raw.slice(end, at);
+    ({ end } = readEscape(raw, at));
+  }
+  return text + raw.slice(end);
 }
 
 export function plainText(raw: string): PlainText {
   /** Before which character of the text something is left out, and how much is up to there. */
   const cuts: { at: number; leftOut: number }[] = [];
   let leftOut = 0;
-  for (const { 0: sequence, index } of raw.matchAll(SEQUENCE)) {
-    const at = index - leftOut;
-    leftOut += sequence.length;
-    cuts.push({ at, leftOut });
+  for (let at = raw.indexOf('\x1b'); at !== -1;) {
+    const { end } = readEscape(raw, at);
+    cuts.push({ at: at - leftOut, leftOut: leftOut + end - at });
+    leftOut += end - at;
+    at = raw.indexOf('\x1b', end);
   }
   return { text: withoutSequences(raw), sourceOf: (at) => at + leftOutBefore(cuts, at) };
 }

@@ -35,6 +35,8 @@ export interface LineText {
   window(fromColumn: number, toColumn: number, marks: LineMarks): Part;
   placeAt(column: number): number;
   columnOf(place: number): number;
+  /** The place of a byte of the line as it came, as well as that is known. */
+  placeOf(byte: number): number;
   /** The place of a point in a wrapped line. */
   placeIn(part: number, column: number, columns: number): number;
   /** The part that a place is in when wrapped. */
@@ -78,6 +80,10 @@ export class KeptText implements LineText {
 
   columnOf(place: number): number {
     return this.grid.columnAt(place);
+  }
+
+  placeOf(byte: number): number {
+    return this.hits.placeOf(byte);
   }
 
   placeIn(part: number, column: number, columns: number): number {
@@ -128,6 +134,10 @@ export class PiecedText implements LineText {
 
   columnOf(place: number): number {
     return this.line.columnOf(place);
+  }
+
+  placeOf(byte: number): number {
+    return this.line.placeOf(byte);
   }
 
   placeIn(part: number, column: number, columns: number): number {
