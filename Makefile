@@ -1,6 +1,6 @@
 # `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup build web check test bench bench-monitor chaos demo
+.PHONY: help setup build web check test bench bench-monitor chaos fuzz demo
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -41,6 +41,9 @@ chaos: ## the service killed 200 times, each part of it failing, and its API ask
 		AUTOBUILDER_API_EXAMPLES=$(or $(EXAMPLES),500) \
 		scripts/with-docker cargo test --package autobuilder --features faults --test stories -- \
 		chaos:: faults:: openapi:: --nocapture --test-threads 1
+
+fuzz: ## an hour for each parser of what strangers write; MINUTES=n for another time
+	scripts/fuzz
 
 demo: ## build real software by a push, and watch it
 	scripts/demo

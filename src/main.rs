@@ -1,40 +1,7 @@
-//! autobuilder: a push comes in, a container builds it, people watch the log live.
-
-mod actors;
-mod adapters;
-mod cli;
-mod config;
-mod domain;
-mod http;
-mod import;
-mod log;
-mod memory;
-mod metrics;
-mod serve;
-mod service;
-mod store;
+//! The program: [`autobuilder::main`].
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
-use cli::{Arguments, Command};
-
 fn main() -> ExitCode {
-    memory::share_between_threads();
-    // Compiled in without a default, so that there is one cryptography in the binary and not two.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let Arguments {
-        json,
-        config,
-        command,
-    } = Arguments::parse();
-    match command {
-        Command::Serve { log_format } => cli::serve(config, log_format),
-        Command::Check { path } => cli::check(path, config, json),
-        Command::Import(arguments) => cli::import(arguments, config, json),
-        Command::Gc { dry_run } => cli::collect_garbage(config, dry_run, json),
-        Command::Client(command) => cli::run_client(command, config, json),
-        Command::Completions { shell } => cli::print_completions(shell),
-    }
+    autobuilder::main()
 }

@@ -19,6 +19,8 @@ mod coverage;
 mod directory;
 mod document;
 mod finding;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod interpolation;
 mod load;
 mod problem;

@@ -15,6 +15,8 @@ mod configuration;
 mod connections;
 mod failure;
 mod filters;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod gc;
 mod github;
 mod health;

@@ -232,7 +232,7 @@ mod tests {
         assert!(
             copy == served,
             "docs/openapi.json is not what is served (line {}); bring it up to date with\n    \
-             INSTA_UPDATE=always cargo test --package autobuilder --bin autobuilder the_copy_in_docs",
+             INSTA_UPDATE=always cargo test --package autobuilder --lib the_copy_in_docs",
             differs.unwrap_or(copy.lines().count().min(served.lines().count())) + 1,
         );
     }

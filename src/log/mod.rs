@@ -17,6 +17,8 @@
 mod compress;
 mod escapes;
 mod frames;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod index;
 mod query;
 mod reader;

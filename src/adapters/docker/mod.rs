@@ -25,6 +25,8 @@ mod disk;
 mod error;
 mod exec;
 mod follow;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod image;
 mod leftovers;
 mod network;

@@ -6,7 +6,7 @@
 mod changes;
 mod channel;
 mod connection;
-mod protocol;
+pub(super) mod protocol;
 
 use std::sync::Arc;
 

@@ -5,7 +5,7 @@
 //! the bytes as they came, then meaning. A push is answered once it is on disk with its builds, and
 //! a delivery that comes again gets the answer it got before.
 
-mod payload;
+pub(super) mod payload;
 mod signature;
 
 use std::borrow::Cow;
