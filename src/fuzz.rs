@@ -6,8 +6,10 @@
 
 use crate::{adapters, config, http, log};
 
+type Target = (&'static str, fn(&[u8]));
+
 /// By the names of their folders in `fuzz/corpus` and of their programs in `fuzz/fuzz_targets`.
-pub const TARGETS: [(&str, fn(&[u8])); 6] = [
+const TARGETS: [Target; 6] = [
     ("webhook", http::fuzz::webhook),
     ("branch_file", config::fuzz::branch_file),
     ("service_file", config::fuzz::service_file),
