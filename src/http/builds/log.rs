@@ -145,7 +145,7 @@ fn checked_line(name: &str, line: Option<u64>) -> Result<Option<u64>, Failure> {
 async fn lines(web: &Web, build: &Build, query: &LogQuery) -> Answer {
     let first = checked_line("line", query.line)?.unwrap_or(1);
     let count = query.lines.unwrap_or(DEFAULT_LINES);
-    let Some(log) = web.open_log(build).await? else {
+    let Some(log) = open_as_it_is(web, build).await? else {
         return Ok(answer::with_type(TEXT, Bytes::new()));
     };
     let (lines, time, style) = web

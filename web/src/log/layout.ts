@@ -1,7 +1,7 @@
 /**
  * Which rows a log has: its lines in order, and before the lines of each step a row that names the step. A step
- * that wrote nothing has none, nor have the lines of a folded one. A row's number (the first is 1) changes with folds and with steps that
- * begin; its key does not.
+ * that wrote nothing has none, nor have the lines of a folded one. A row's number (the first is 1) changes with
+ * folds and with steps that begin; its key does not.
  */
 
 export interface Section {
@@ -79,7 +79,7 @@ export class Layout {
     return this.sections[this.sectionOfLine(line)]?.step ?? null;
   }
 
-  /** The last line that is drawn at or before a row; 0 if there is none. */
+  /** The first and the last line of these rows, if there are any. */
   linesIn(firstRow: number, lastRow: number): { first: number; last: number } | null {
     let first = 0;
     let last = -1;

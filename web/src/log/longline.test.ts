@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { Matcher } from './hits';
 import { LongLine, PIECE, pieceOf } from './longline';
+import { PLAIN, type Style } from './sgr';
 import { PiecedText } from './text';
 
 const encode = (text: string) => new TextEncoder().encode(text);
@@ -8,7 +9,7 @@ const settled = () => new Promise((resolve) => setTimeout(resolve, 5));
 const NOTHING = { search: null, selected: null };
 
 /** A line that begins at byte 100 of a log, and the requests for it. */
-function line(text: string) {
+function line(text: string, style: Style = PLAIN) {
   const bytes = encode(text);
   const asked: number[] = [];
   const long = new LongLine(
@@ -18,6 +19,7 @@ function line(text: string) {
     },
     100,
     bytes.length,
+    style,
     () => undefined,
   );
   return { long, asked, text: new PiecedText(long) };
@@ -122,6 +124,7 @@ it('gives up on pieces that are no longer looked at', async () => {
     },
     0,
     10 * PIECE,
+    PLAIN,
     () => undefined,
   );
   long.cut(0, 100);
@@ -132,4 +135,15 @@ it('gives up on pieces that are no longer looked at', async () => {
   long.cut(5 * PIECE, 5 * PIECE + 100);
   long.settle();
   expect(signals.map(({ aborted }) => aborted)).toEqual([true, false]);
+});
+
+it('has the colour that was set before it, and what its own beginning sets, also far to the right', async () => {
+  const green = { ...PLAIN, fg: 2 };
+  const red = line(`${'x'.repeat(10)}\x1b[31m${'y'.repeat(4 * PIECE)}`, green);
+  const colours = async (from: number) => {
+    await shown(red, from, from + 20);
+    return red.text.wrapped(from / 20, 20, NOTHING).runs.map((run) => run.style.fg);
+  };
+  expect(await colours(0)).toEqual([2, 1]);
+  expect(await colours(3 * PIECE)).toEqual([1]);
 });

@@ -72,6 +72,8 @@ export class LongLine {
   private starts: number[] | null = null;
   private requests = new Map<number, AbortController>();
   private needed = new Set<number>();
+  /** In which each piece that was read leaves what follows. */
+  private readonly styles = new Map<number, Style>();
   /** Whether it was drawn since it was last seen what is missing. */
   private isDrawn = false;
   /** What the service refused once, it is not asked for again by itself. */
@@ -84,6 +86,8 @@ export class LongLine {
     private readonly offset: number,
     /** Bytes, without the line's end. */
     readonly length: number,
+    /** That which holds where it begins. */
+    private readonly style: Style,
     private readonly changed: () => void,
   ) {}
 
@@ -195,13 +199,23 @@ export class LongLine {
     const limit = Math.min(before + length + AFTER, this.length - begin + before);
     try {
       const bytes = await this.fetchBytes(this.offset + begin - before, limit, request.signal);
-      const style = this.pieces.get(piece - 1)?.shown.style ?? PLAIN;
-      this.keep(piece, pieceOf(bytes, before, length, begin, style), length);
+      const content = pieceOf(bytes, before, length, begin, this.styleBefore(piece));
+      this.styles.set(piece, content.shown.style);
+      this.keep(piece, content, length);
     } catch {
       if (!request.signal.aborted) this.isRefused = true;
     }
     this.requests.delete(piece);
     this.changed();
+  }
+
+  /** What is left by the nearest piece before that was read: colours are set at a line's beginning, if at all. */
+  private styleBefore(piece: number): Style {
+    for (let before = piece - 1; before >= 0; before--) {
+      const style = this.styles.get(before);
+      if (style) return style;
+    }
+    return this.style;
   }
 
   private keep(piece: number, content: Piece, bytes: number): void {

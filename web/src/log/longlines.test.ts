@@ -1,6 +1,7 @@
 import { describe, expect, it, vi } from 'vitest';
 import { RequestFailed } from '../api/http';
 import { LongLines } from './longlines';
+import { PLAIN } from './sgr';
 import { PiecedText } from './text';
 
 const LENGTH = 100_000;
@@ -31,6 +32,7 @@ function page(answers: () => boolean = () => true) {
         const from = offset - (at - 1) * (LENGTH + 1);
         return new TextEncoder().encode(line(at).slice(from, from + limit));
       }),
+    () => PLAIN,
     () => draw(),
   );
   function draw(): void {

@@ -4,6 +4,7 @@ import { parseLine } from './ansi';
 import { MAX_LINE_LENGTH, shorten } from './lines';
 import { LongLine, type FetchBytes } from './longline';
 import { Patience } from './patience';
+import type { Style } from './sgr';
 import { KeptText, PiecedText, type LineText } from './text';
 
 /** Lines that are kept open; all that are on screen are. */
@@ -29,6 +30,8 @@ export class LongLines {
   constructor(
     private readonly offsetOf: (line: number, signal: AbortSignal) => Promise<number>,
     private readonly fetchBytes: FetchBytes,
+    /** That which holds where a line begins. */
+    private readonly styleOf: (line: number) => Style,
     private readonly changed: () => void,
   ) {}
 
@@ -93,10 +96,10 @@ export class LongLines {
       if (text.includes('\r')) {
         // A progress bar that drew itself anew for hours: what it showed last is what there is to see.
         const raw = shorten(text.endsWith('\r') ? text.slice(0, -1) : text);
-        open.text = new KeptText(parseLine(raw), raw);
+        open.text = new KeptText(parseLine(raw, this.styleOf(line)), raw);
       } else {
         const bytes: FetchBytes = (...asked) => this.bytes(...asked);
-        open.long = new LongLine(bytes, begin, end - begin - ending, this.changed);
+        open.long = new LongLine(bytes, begin, end - begin - ending, this.styleOf(line), this.changed);
         open.text = new PiecedText(open.long);
       }
       open.state = 'open';

@@ -24,6 +24,7 @@ import { LineHits } from './linehits';
 import { LongLines } from './longlines';
 import { Place, ROW_HEIGHT } from './place.svelte';
 import { Selecting } from './selecting.svelte';
+import { PLAIN } from './sgr';
 import { endsSelected, selectedIn, type Place as TextPlace } from './selection';
 import { LogStore } from './store';
 import { KeptText, type LineText, type Part } from './text';
@@ -151,7 +152,9 @@ export class LogModel {
       getLogBytes(id, offset, limit, signal);
     this.texts = new Texts((line) => this.store.line(line));
     this.times = new LineTimes((line, lines, signal) => getLogTimes(id, line, lines, signal), update);
-    this.long = new LongLines((line, signal) => getLineOffset(id, line, signal), fetchBytes, update);
+    const offsetOf = (line: number, signal: AbortSignal) => getLineOffset(id, line, signal);
+    const styleOf = (line: number) => this.store.line(line)?.style ?? PLAIN;
+    this.long = new LongLines(offsetOf, fetchBytes, styleOf, update);
     this.errors = new Finder(service);
     this.search = new Finder(service);
     this.lineHits = new LineHits(service, update);

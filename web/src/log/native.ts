@@ -16,11 +16,12 @@ function placeOf(within: HTMLElement, node: Node, offset: number, model: LogMode
   const element = node instanceof Element ? node : node.parentElement;
   const row = element?.closest<HTMLElement>('[data-line]');
   if (!row || !within.contains(row)) return null;
-  const text = row.querySelector('.drawn');
+  const text = row.querySelector<HTMLElement>('.drawn');
   const before = document.createRange();
   before.selectNodeContents(text ?? row);
   if (text?.contains(node)) before.setEnd(node, offset);
   else before.collapse(true);
-  const column = new Grid(before.toString()).columns;
+  // Of a long line only a stretch is drawn.
+  const column = Number(text?.dataset['column'] ?? 0) + new Grid(before.toString()).columns;
   return model.placeInRow(Number(row.dataset['line']), Number(row.dataset['part']), column);
 }
