@@ -15,7 +15,7 @@ use crate::domain::admission::Admission;
 use crate::domain::names::{BuildId, RepositoryName};
 use crate::domain::restart::{RestartPolicy, Retry};
 use crate::domain::time::Timestamp;
-use crate::service::{Disk, Service, Standstill};
+use crate::service::{Component, Disk, Service, Standstill, missing_for_builds};
 
 pub struct Projects;
 
@@ -62,7 +62,7 @@ pub struct State {
     /// Builds that builds of these repositories wait for.
     awaited: HashMap<BuildId, HashSet<RepositoryName>>,
     #[expect(dead_code, reason = "held to be aborted")]
-    following_disk: AbortOnDropHandle<()>,
+    following_needs: AbortOnDropHandle<()>,
 }
 
 #[derive(Default)]
@@ -89,9 +89,13 @@ impl Actor for Projects {
         // What the one before this one knew.
         service.standstills.send_replace(HashMap::new());
         let places = places(&service);
-        let following_disk = tokio::spawn(follow_disk(service.disk.subscribe(), myself));
+        let following_needs = tokio::spawn(follow_needs(
+            service.disk.subscribe(),
+            service.readiness.clone(),
+            myself,
+        ));
         Ok(State {
-            following_disk: AbortOnDropHandle::new(following_disk),
+            following_needs: AbortOnDropHandle::new(following_needs),
             service,
             admission: Admission::new(places),
             projects: HashMap::new(),
@@ -262,7 +266,7 @@ impl State {
     }
 
     async fn admit(&mut self, myself: &ActorRef<Message>) -> Result<(), ActorProcessingErr> {
-        while self.service.disk.borrow().full.is_none()
+        while self.service.missing_for_builds().is_none()
             && let Some((repository, build)) = self.admission.admit()
         {
             self.tell(myself, &repository, project::Message::Admitted(build))
@@ -272,11 +276,26 @@ impl State {
     }
 }
 
-async fn follow_disk(mut disk: watch::Receiver<Disk>, myself: ActorRef<Message>) {
-    let mut was_full = disk.borrow().full.is_some();
-    while let Ok(disk) = disk.wait_for(|disk| disk.full.is_some() != was_full).await {
-        was_full = disk.full.is_some();
-        if myself.cast(Message::RoomChanged).is_err() {
+/// Tells when what builds need is there again, or is not.
+async fn follow_needs(
+    mut disk: watch::Receiver<Disk>,
+    mut components: watch::Receiver<Vec<Component>>,
+    myself: ActorRef<Message>,
+) {
+    let mut was_missing = None;
+    loop {
+        let missing =
+            missing_for_builds(&disk.borrow_and_update(), &components.borrow_and_update());
+        if was_missing.replace(missing.is_some()) != Some(missing.is_some())
+            && myself.cast(Message::RoomChanged).is_err()
+        {
+            return;
+        }
+        let changed = tokio::select! {
+            changed = disk.changed() => changed,
+            changed = components.changed() => changed,
+        };
+        if changed.is_err() {
             return;
         }
     }

@@ -14,7 +14,7 @@ use crate::domain::kernel::Base;
 use crate::domain::names::{ArtifactName, BuildId};
 use crate::domain::push::Commit;
 use crate::domain::time::Timestamp;
-use crate::service::{Full, Service, Standstill};
+use crate::service::{Service, Standstill};
 use crate::store::{Delivery, Usual, Waiting};
 
 /// A build.
@@ -234,7 +234,7 @@ pub async fn views(service: &Service, builds: Vec<Build>) -> Result<Vec<BuildVie
     let config = Arc::clone(&service.config.borrow());
     let waiting = service.store.waiting(&builds).await?;
     let mut usual = service.store.usual(&builds).await?;
-    let full = service.disk.borrow().full.clone();
+    let missing = service.missing_for_builds();
     let standstills = service.standstills.borrow().clone();
     let mut deliveries = match service.reports_statuses() {
         true => service.store.deliveries(&builds).await?,
@@ -247,7 +247,7 @@ pub async fn views(service: &Service, builds: Vec<Build>) -> Result<Vec<BuildVie
             let waits_for = standstills
                 .get(&build.repository)
                 .and_then(|standstill| stands_still(&build, standstill))
-                .or_else(|| waits_for(&build, &waiting, full.as_ref(), &config));
+                .or_else(|| waits_for(&build, &waiting, missing.as_deref(), &config));
             let status = deliveries
                 .remove(&build.id)
                 .map(|delivery| status(service, &build, delivery));
@@ -309,7 +309,7 @@ fn stands_still(build: &Build, Standstill { problem, until }: &Standstill) -> Op
 fn waits_for(
     build: &Build,
     waiting: &Waiting,
-    full: Option<&Full>,
+    missing: Option<&str>,
     config: &ServiceConfig,
 ) -> Option<String> {
     if build.state != State::Queued {
@@ -323,7 +323,7 @@ fn waits_for(
         None if let Some(base) = waiting.bases.get(&build.id) => {
             Some(format!("waits for build {base}, which makes its base"))
         }
-        None if let Some(full) = full => Some(format!("waits for room on the disk: {full}")),
+        None if let Some(missing) = missing => Some(missing.to_owned()),
         None => {
             let places = config.builds.concurrency;
             if waiting.running >= places {

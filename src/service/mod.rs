@@ -68,6 +68,26 @@ pub struct Service {
     pub disk: watch::Sender<Disk>,
 }
 
+impl Service {
+    /// What no build can begin without and is not there, as what a build waits for.
+    pub fn missing_for_builds(&self) -> Option<String> {
+        missing_for_builds(&self.disk.borrow(), &self.readiness.borrow())
+    }
+}
+
+/// The same of what is known of disk and components.
+pub fn missing_for_builds(disk: &Disk, components: &[Component]) -> Option<String> {
+    if let Some(full) = &disk.full {
+        return Some(format!("waits for room on the disk: {full}"));
+    }
+    let docker = components.iter().find(|each| each.name == DOCKER)?;
+    let problem = docker.problem.as_ref()?;
+    Some(format!("waits for Docker: {problem}"))
+}
+
+/// The component without which builds do not begin.
+pub const DOCKER: &str = "docker";
+
 /// Something without which the service does not do all of its work.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Component {

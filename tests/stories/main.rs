@@ -12,6 +12,7 @@ mod configuration;
 mod configuration_repository;
 mod container;
 mod dependencies;
+mod engine;
 mod failures;
 #[cfg(feature = "faults")]
 mod faults;

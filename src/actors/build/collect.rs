@@ -1,6 +1,7 @@
 //! From the container to a durable artifact.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ractor::ActorRef;
 
@@ -10,6 +11,10 @@ use crate::domain::build::{Artifact, Build};
 use crate::domain::recipe::Recipe;
 use crate::service::Service;
 use crate::service::files::move_durably;
+
+/// Pauses between tries while Docker is away.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 pub async fn collect(
     service: Arc<Service>,
@@ -26,32 +31,38 @@ async fn fetch(service: &Service, build: &Build, recipe: &Recipe) -> Result<Arti
     std::fs::create_dir_all(&folder).map_err(Failure::errored)?;
     let spool = service.directory.temporary_file(&build.id);
     let limit = service.config.borrow().builds.max_artifact;
-    let fetched = service
-        .docker
-        .fetch_artifact(
-            &container,
-            recipe.archives.as_str(),
-            recipe.artifact.as_str(),
-            &spool,
-            limit,
-        )
-        .await
-        .map_err(|error| {
-            match error {
-                ArtifactError::Docker(DockerError::NotFound(_)) => Failure::errored(
-                    "its container was lost before the artifact could be collected",
-                ),
-                ArtifactError::Docker(error) => {
-                    service.metrics.docker_failed("artifact");
-                    Failure::errored(error)
-                }
-                ArtifactError::Disk(error) => {
-                    Failure::errored(format!("the artifact cannot be kept: {error}"))
-                }
-                // What the script left is not what the recipe names.
-                error => Failure::failed(error),
+    let mut pause = FIRST_PAUSE;
+    let fetched = loop {
+        let (archives, artifact) = (recipe.archives.as_str(), recipe.artifact.as_str());
+        let docker = &service.docker;
+        let fetched = docker.fetch_artifact(&container, archives, artifact, &spool, limit);
+        match fetched.await {
+            // The container keeps it until Docker is back.
+            Err(ArtifactError::Docker(error)) if error.is_away() => {
+                service.metrics.docker_failed("artifact");
+                tracing::warn!(container, %error, "fetching the artifact again");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
             }
-        })?;
+            fetched => break fetched,
+        }
+    };
+    let fetched = fetched.map_err(|error| {
+        match error {
+            ArtifactError::Docker(DockerError::NotFound(_)) => {
+                Failure::errored("its container was lost before the artifact could be collected")
+            }
+            ArtifactError::Docker(error) => {
+                service.metrics.docker_failed("artifact");
+                Failure::errored(error)
+            }
+            ArtifactError::Disk(error) => {
+                Failure::errored(format!("the artifact cannot be kept: {error}"))
+            }
+            // What the script left is not what the recipe names.
+            error => Failure::failed(error),
+        }
+    })?;
     let file = folder.join(recipe.artifact.as_str());
     let moved = tokio::task::spawn_blocking(move || move_durably(&spool, &file)).await;
     moved

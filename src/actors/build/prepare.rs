@@ -42,6 +42,8 @@ pub enum Obstacle {
     Failure(Failure),
     /// The base's image is to be built first.
     NoBase(base::Missing),
+    /// Docker went away in the middle of it.
+    Lost(String),
 }
 
 impl From<Failure> for Obstacle {
@@ -71,6 +73,7 @@ pub async fn prepare(
         Ok(prepared) => Message::Prepared(Ok(prepared)),
         Err(Obstacle::Failure(failure)) => Message::Prepared(Err(failure)),
         Err(Obstacle::NoBase(missing)) => Message::NoBase(missing),
+        Err(Obstacle::Lost(how)) => Message::ContainerLost(how),
     }
 }
 
@@ -226,7 +229,7 @@ impl Preparation<'_> {
         }
     }
 
-    async fn make_sure_of_the_image(&self, image: &str) -> Result<String, Failure> {
+    async fn make_sure_of_the_image(&self, image: &str) -> Result<String, Obstacle> {
         let (pull, registries) = (plan::pull(&self.config), plan::registries(&self.config));
         let progress = |line: String| self.note(line);
         let image = self
@@ -284,7 +287,7 @@ impl Preparation<'_> {
         Ok(created.id)
     }
 
-    async fn upload(&self, container: &str, source: Option<&Path>) -> Result<(), Failure> {
+    async fn upload(&self, container: &str, source: Option<&Path>) -> Result<(), Obstacle> {
         let begun = Instant::now();
         let docker = &self.service.docker;
         let source = source.map(|from| Upload::Folder {
@@ -301,9 +304,12 @@ impl Preparation<'_> {
         Ok(())
     }
 
-    fn docker_failed(&self, operation: &'static str, error: &DockerError) -> Failure {
+    fn docker_failed(&self, operation: &'static str, error: &DockerError) -> Obstacle {
         self.service.metrics.docker_failed(operation);
-        Failure::errored(error)
+        match error.is_away() {
+            true => Obstacle::Lost(error.to_string()),
+            false => Failure::errored(error).into(),
+        }
     }
 
     fn note(&self, line: String) {

@@ -20,7 +20,7 @@ use tokio_util::task::AbortOnDropHandle;
 pub use self::gc::{Found, gc};
 use super::supervision::{self, Task};
 use crate::log;
-use crate::service::{Component, Service};
+use crate::service::{Component, DOCKER, Service};
 
 pub struct Janitor;
 
@@ -121,7 +121,7 @@ impl Actor for Janitor {
                     state.service.metrics.docker_failed("ping");
                 }
                 let docker = Component {
-                    name: "docker",
+                    name: DOCKER,
                     problem,
                 };
                 tell(&state.readiness, docker);

@@ -56,6 +56,13 @@ pub enum DockerError {
     },
 }
 
+impl DockerError {
+    /// No engine answers, or none goes on: what was asked may be asked again when one does.
+    pub fn is_away(&self) -> bool {
+        matches!(self, Self::Unreachable(_) | Self::Stalled { .. })
+    }
+}
+
 /// Why an image cannot be had.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ImageProblem {

@@ -16,6 +16,7 @@ pub struct Engine {
     /// Not `--bridge=none`, with which dockerd removes the `docker0` of the first one as it starts.
     bridge: String,
     folder: TempDir,
+    arguments: Vec<String>,
     /// `tcp://`, whether it speaks TLS there or not.
     pub host: String,
 }
@@ -55,32 +56,78 @@ impl Engine {
         let certificates = folder.path().join("certificates");
         fs::create_dir(&certificates).unwrap();
         let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
-        let log = fs::File::create(path("dockerd.log")).unwrap();
-        let process = as_root("dockerd")
-            .args(["--host", &host, "--host", &format!("unix://{}", path("docker.sock"))])
-            .args(["--data-root", &path("data"), "--exec-root", &path("exec")])
+        let socket = format!("unix://{}", path("docker.sock"));
+        let (data, exec, pid) = (path("data"), path("exec"), path("pid"));
+        let arguments = [
+            vec![
+                "--host",
+                &host,
+                "--host",
+                &socket,
+                "--data-root",
+                &data,
+                "--exec-root",
+                &exec,
+            ],
             // No rules, so that it does not meddle with the first one's.
-            .args(["--pidfile", &path("pid"), "--bridge", &bridge, "--iptables=false", "--ip6tables=false"])
-            .args(["--ip-forward=false", "--ip-masq=false", "--storage-driver=vfs"])
-            .args(tls(&certificates))
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .spawn()
-            .expect("dockerd can be run");
+            vec![
+                "--pidfile",
+                &pid,
+                "--bridge",
+                &bridge,
+                "--iptables=false",
+                "--ip6tables=false",
+            ],
+            vec![
+                "--ip-forward=false",
+                "--ip-masq=false",
+                "--storage-driver=vfs",
+            ],
+        ];
+        let arguments = arguments.into_iter().flatten().map(str::to_owned);
+        let arguments: Vec<String> = arguments.chain(tls(&certificates)).collect();
         let engine = Self {
-            process,
+            process: dockerd(folder.path(), &arguments),
             bridge,
             folder,
+            arguments,
             host,
         };
-        within(
-            Duration::from_secs(30),
-            "the second engine answers",
-            async || engine.try_docker(&["info"]).is_ok().then_some(()),
-        )
-        .await;
+        engine.answers().await;
         engine
+    }
+
+    async fn answers(&self) {
+        let limit = Duration::from_secs(30);
+        let answers = async || self.try_docker(&["info"]).is_ok().then_some(());
+        within(limit, "the second engine answers", answers).await;
+    }
+
+    /// SIGKILL, as of a crash. Its containers run on, without an engine.
+    pub fn kill(&mut self) {
+        self.signal("KILL");
+        end(&mut self.process, SOON);
+    }
+
+    /// Starts it again where it was: containers that ran are ended then.
+    pub async fn start_again(&mut self) {
+        self.process = dockerd(self.folder.path(), &self.arguments);
+        self.answers().await;
+    }
+
+    /// It says nothing any more, and keeps its connections.
+    pub fn freeze(&self, freeze: bool) {
+        self.signal(if freeze { "STOP" } else { "CONT" });
+    }
+
+    fn signal(&self, signal: &str) {
+        let id = fs::read_to_string(self.folder.path().join("pid")).unwrap();
+        let sent = output(as_root("kill").args([&format!("-{signal}"), id.trim()]));
+        assert!(
+            sent.status.success(),
+            "{}",
+            String::from_utf8_lossy(&sent.stderr)
+        );
     }
 
     /// ca.pem, cert.pem and key.pem, for anyone on this machine to read.
@@ -132,6 +179,7 @@ impl Drop for Engine {
             eprintln!("---- the second engine's log\n{log}----");
         }
         if let Ok(id) = fs::read_to_string(self.folder.path().join("pid")) {
+            output(as_root("kill").args(["-CONT", id.trim()]));
             output(as_root("kill").arg(id.trim()));
         }
         end(&mut self.process, SOON);
@@ -140,6 +188,22 @@ impl Drop for Engine {
         let folder = self.folder.path();
         output(as_root("rm").args(["-rf", "--one-file-system"]).arg(folder));
     }
+}
+
+fn dockerd(folder: &Path, arguments: &[String]) -> Child {
+    let mut log = fs::File::options();
+    let log = log
+        .create(true)
+        .append(true)
+        .open(folder.join("dockerd.log"))
+        .unwrap();
+    as_root("dockerd")
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().unwrap())
+        .stderr(log)
+        .spawn()
+        .expect("dockerd can be run")
 }
 
 fn as_root(program: &str) -> Command {

@@ -1,0 +1,98 @@
+//! The Docker engine dies, hangs and comes back while there are builds.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::support::{Engine, RESULT, Service, script_output, until};
+
+async fn on(engine: &Engine) -> Service {
+    engine.take_image("autobuilder/busybox:test");
+    Service::start_with(json!({"docker": {"host": engine.host, "network": "none"}}))
+}
+
+async fn waits_for_docker(service: &Service, build: &str) {
+    until("it waits for Docker", async || {
+        let waiting = service.build(build).await["waiting"].clone();
+        waiting
+            .as_str()?
+            .starts_with("waits for Docker: ")
+            .then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_engine_that_dies_costs_what_runs_one_attempt_and_what_waits_nothing() {
+    let mut engine = Engine::start().await;
+    let service = on(&engine).await;
+    let app = service.tracked("acme/app").await;
+    let other = service.tracked("acme/other").await;
+    let script = format!("#!/bin/sh\necho holding; sleep 5\necho through\n{RESULT}");
+    let running = service.push_script(&app, &script).await;
+    service.wait_for_log(&running, "holding").await;
+    let process = service.process_id();
+
+    engine.kill();
+    until("it is not ready", async || {
+        (service.get("/readyz").await.status == 503).then_some(())
+    })
+    .await;
+    let waiting = service
+        .push_script(&other, &format!("#!/bin/sh\necho other\n{RESULT}"))
+        .await;
+    waits_for_docker(&service, &waiting).await;
+    engine.start_again().await;
+
+    let ended = service.wait_for(&running, "succeeded").await;
+    assert!(
+        [1, 2].contains(&ended["attempt"].as_u64().unwrap()),
+        "{ended}"
+    );
+    let output = script_output(&service.log(&running).await);
+    assert!(output.ends_with("holding\nthrough\n"), "{output}");
+    let ended = service.wait_for(&waiting, "succeeded").await;
+    assert_eq!(ended["attempt"], 1);
+    assert_eq!(service.process_id(), process);
+    until("no container is left", async || {
+        engine.containers().is_empty().then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_engine_that_hangs_is_waited_for() {
+    let engine = Engine::start().await;
+    let service = on(&engine).await;
+    let app = service.tracked("acme/app").await;
+    let other = service.tracked("acme/other").await;
+    let script = format!(
+        "#!/bin/sh\ni=0; while [ $i -lt 2000 ]; do i=$((i+1)); echo line $i; done\necho holding; sleep 3\necho through\n{RESULT}"
+    );
+    let running = service.push_script(&app, &script).await;
+    service.wait_for_log(&running, "holding").await;
+
+    engine.freeze(true);
+    until("it is not ready", async || {
+        (service.get("/readyz").await.status == 503).then_some(())
+    })
+    .await;
+    let waiting = service
+        .push_script(&other, &format!("#!/bin/sh\necho other\n{RESULT}"))
+        .await;
+    waits_for_docker(&service, &waiting).await;
+    let asked = Instant::now();
+    assert_eq!(service.get("/healthz").await.status, 200);
+    assert!(
+        asked.elapsed() < Duration::from_secs(5),
+        "nothing else waits"
+    );
+    engine.freeze(false);
+
+    let ended = service.wait_for(&running, "succeeded").await;
+    assert_eq!(ended["attempt"], 1);
+    let expected: String = (1..=2000).map(|line| format!("line {line}\n")).collect();
+    let output = script_output(&service.log(&running).await);
+    assert_eq!(output, format!("{expected}holding\nthrough\n"));
+    assert_eq!(service.wait_for(&waiting, "succeeded").await["attempt"], 1);
+}
