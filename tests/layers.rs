@@ -64,7 +64,14 @@ const LIBRARIES: [(&str, &[&str]); 11] = [
             "src/adapters/hub",
         ],
     ),
-    ("flate2", &["src/adapters/hub", "src/http/monitor.rs"]),
+    (
+        "flate2",
+        &[
+            "src/adapters/hub",
+            "src/http/monitor.rs",
+            "src/http/tests/webhook.rs",
+        ],
+    ),
     ("saphyr_parser", &["src/config"]),
     ("clap", &["src/cli", "src/lib.rs"]),
 ];
