@@ -49,6 +49,11 @@ export function overviewStories(): void {
     await card.getByText(/ of about \d/).waitFor();
     await card.getByRole('img', { name: /building/ }).waitFor();
     await card.getByText(/over the usual/).waitFor();
+    const heights = await card
+      .getByRole('img', { name: /building/ })
+      .locator('.part')
+      .evaluateAll((parts) => parts.map((part) => part.getBoundingClientRect().height));
+    expect(new Set(heights), 'steps, those to come as well').toEqual(new Set([6]));
   });
 
   it('keeps its filter in the address', async () => {
