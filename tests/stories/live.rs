@@ -1,6 +1,7 @@
 //! The live WebSocket: all bytes and all changes, once each, whatever the client does.
 
-use std::time::Duration;
+use std::io::ErrorKind;
+use std::time::{Duration, Instant};
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::json;
@@ -254,18 +255,21 @@ async fn a_client_that_never_reads_disturbs_nobody() {
     assert!(read.bytes == service.log(&build).await.as_bytes());
 
     // It is let go in the end; until then, nothing waits for it.
-    let mut rest = vec![0; 64 * 1024];
-    let mut received = 0;
-    tokio::time::sleep(Duration::from_secs(31)).await;
-    loop {
-        match tokio::time::timeout(Duration::from_secs(20), sleeper.read(&mut rest)).await {
-            Ok(Ok(0) | Err(_)) => break,
-            Ok(Ok(length)) => received += length,
-            Err(_) => panic!("the connection is still open after {received} bytes"),
-        }
+    let one_is_left = |metrics: &str| {
+        let mut lines = metrics.lines();
+        lines.any(|line| line == "autobuilder_live_clients 1")
+    };
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !one_is_left(&service.get("/metrics").await.text) {
+        assert!(Instant::now() < deadline, "it is still served");
+        tokio::time::sleep(Duration::from_millis(200)).await;
     }
+    let mut rest = Vec::new();
+    let reset = tokio::time::timeout(SOON, sleeper.read_to_end(&mut rest)).await;
+    let reset = reset.expect("what it did not take is not kept for it");
+    assert_eq!(reset.unwrap_err().kind(), ErrorKind::ConnectionReset);
     assert!(
-        received < read.bytes.len(),
+        rest.len() < read.bytes.len(),
         "only what fits into the buffers of a socket was sent"
     );
 }
