@@ -159,21 +159,23 @@ export async function searching(page: Page, searches: Search[]): Promise<void> {
     if ((await expression.getAttribute('aria-pressed')) !== String(regex)) await expression.click();
     await field.focus();
     await page.keyboard.type(text);
-    const counted = page.evaluate(async (count) => {
-      const begun = await new Promise<number>((resolve) =>
+    // It listens before the key comes.
+    await page.evaluate(() => {
+      window.enteredAt = new Promise((resolve) =>
         addEventListener('keydown', (event) => event.key === 'Enter' && resolve(performance.now()), {
           capture: true,
         }),
       );
+    });
+    await page.keyboard.press('Enter');
+    const took = await page.evaluate(async (count) => {
       const status = () => document.querySelector('[role=search] [role=status]')?.textContent?.trim() ?? '';
       // `17 of 1,200`, or `1,200 lines`.
       const isCounted = () => [status().split(' ').at(-1), status().split(' ')[0]].includes(count);
       const shown = await window.watch.shownAfter(isCounted);
-      return shown - begun;
+      return shown - (await window.enteredAt);
     }, matches.toLocaleString('en'));
-    await page.keyboard.press('Enter');
     const name = `\`${text}\`${regex ? ', a regular expression' : ''}`;
-    const took = await counted;
     hold(`a search for ${name}`, took, 'search');
     rows.push([name, matches.toLocaleString('en'), fixed(took)]);
   }

@@ -17,6 +17,7 @@ declare global {
   interface Window {
     watch: Watch;
     firstLineAt: number | undefined;
+    enteredAt: Promise<number>;
     stopFrames: () => { intervals: number[]; unwhole: number; reached: number };
   }
 }

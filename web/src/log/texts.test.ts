@@ -2,7 +2,7 @@ import { expect, it, vi } from 'vitest';
 import { parseLine } from './ansi';
 import type { LogLine } from './lines';
 import { PLAIN } from './sgr';
-import { MAX_TEXTS, Texts, type Text } from './texts';
+import { MAX_LINES, MAX_TEXTS, Texts, type Text } from './texts';
 
 vi.mock('./ansi', async (importOriginal) => {
   const ansi = await importOriginal<typeof import('./ansi')>();
@@ -21,6 +21,13 @@ it('keeps so much of the lines that were looked at, and the newest of them', () 
   const kept = 300 - 1 - dropped;
   expect(kept * long.text.length).toBeLessThanOrEqual(MAX_TEXTS);
   expect((kept + 2) * long.text.length).toBeGreaterThan(MAX_TEXTS);
+});
+
+it('keeps so many short lines, and the newest of them', () => {
+  const texts = new Texts((line) => raw(`line ${line}`));
+  const made = numbers(MAX_LINES + 10).map((line) => texts.at(line));
+  made.slice(10).forEach((text, at) => expect(texts.at(at + 11)).toBe(text));
+  expect(texts.at(10)).not.toBe(made[9]);
 });
 
 it('makes a line anew when it has changed', () => {

@@ -6,8 +6,8 @@ import { KeptText } from './text';
 
 /** UTF-16 units of lines as they came, each of which may take some ten bytes once its colours are known. */
 export const MAX_TEXTS = 100 * MAX_LINE_LENGTH;
-/** What a line takes besides its text, in such units. */
-const LINE_ROOM = 100;
+/** Several screens of short lines, each of which takes a kilobyte besides its text. */
+export const MAX_LINES = 1000;
 /** More rows than are ever added up. */
 const MAX_HEIGHTS = 20_000;
 
@@ -42,9 +42,9 @@ export class Texts {
     const text = new KeptText(parseLine(raw.text, raw.style), raw.text);
     const made = { raw, text, error: isError(raw.text) };
     this.texts.set(line, made);
-    this.size += roomFor(made);
+    this.size += raw.text.length;
     for (const [oldest, old] of this.texts) {
-      if (this.size <= MAX_TEXTS) break;
+      if (this.size <= MAX_TEXTS && this.texts.size <= MAX_LINES) break;
       this.drop(oldest, old);
     }
     return made;
@@ -65,10 +65,6 @@ export class Texts {
 
   private drop(line: number, text: Text): void {
     this.texts.delete(line);
-    this.size -= roomFor(text);
+    this.size -= text.raw.text.length;
   }
-}
-
-function roomFor({ raw }: Text): number {
-  return raw.text.length + LINE_ROOM;
 }
