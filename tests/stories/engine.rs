@@ -61,6 +61,34 @@ async fn an_engine_that_dies_costs_what_runs_one_attempt_and_what_waits_nothing(
 }
 
 #[tokio::test]
+async fn with_live_restore_an_engine_that_dies_costs_nothing() {
+    let mut engine = Engine::start_with_live_restore().await;
+    let service = on(&engine).await;
+    let app = service.tracked("acme/app").await;
+    let script = format!(
+        "#!/bin/sh\ni=0; while [ $i -lt 400 ]; do i=$((i+1)); echo line $i; sleep 0.02; done\n{RESULT}"
+    );
+    let running = service.push_script(&app, &script).await;
+    service.wait_for_log(&running, "line 20\n").await;
+
+    engine.kill();
+    until("it is not ready", async || {
+        (service.get("/readyz").await.status == 503).then_some(())
+    })
+    .await;
+    engine.start_again().await;
+
+    let ended = service.wait_for(&running, "succeeded").await;
+    assert_eq!(ended["attempt"], 1, "{ended}");
+    let expected: String = (1..=400).map(|line| format!("line {line}\n")).collect();
+    assert_eq!(script_output(&service.log(&running).await), expected);
+    until("no container is left", async || {
+        engine.containers().is_empty().then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn an_engine_that_hangs_is_waited_for() {
     let engine = Engine::start().await;
     let service = on(&engine).await;

@@ -26,6 +26,11 @@ impl Engine {
         Self::start_with(|_| vec!["--tls=false".to_owned()]).await
     }
 
+    /// One whose containers run on while it is away, and are its own again.
+    pub async fn start_with_live_restore() -> Self {
+        Self::start_with(|_| vec!["--tls=false".to_owned(), "--live-restore".to_owned()]).await
+    }
+
     /// One that wants to see a certificate; those for its clients are in [`Self::certificates`].
     pub async fn start_with_tls() -> Self {
         Self::start_with(|certificates| {
@@ -41,7 +46,7 @@ impl Engine {
         .await
     }
 
-    async fn start_with(tls: impl FnOnce(&Path) -> Vec<String>) -> Self {
+    async fn start_with(further: impl FnOnce(&Path) -> Vec<String>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let port = std::net::TcpListener::bind("127.0.0.1:0")
             .unwrap()
@@ -85,7 +90,7 @@ impl Engine {
             ],
         ];
         let arguments = arguments.into_iter().flatten().map(str::to_owned);
-        let arguments: Vec<String> = arguments.chain(tls(&certificates)).collect();
+        let arguments: Vec<String> = arguments.chain(further(&certificates)).collect();
         let engine = Self {
             process: dockerd(folder.path(), &arguments),
             bridge,
@@ -109,7 +114,7 @@ impl Engine {
         end(&mut self.process, SOON);
     }
 
-    /// Starts it again where it was: containers that ran are ended then.
+    /// Starts it again where it was: containers that ran are ended then, but for live-restore.
     pub async fn start_again(&mut self) {
         self.process = dockerd(self.folder.path(), &self.arguments);
         self.answers().await;
