@@ -65,11 +65,12 @@ async fn with_live_restore_an_engine_that_dies_costs_nothing() {
     let mut engine = Engine::start_with_live_restore().await;
     let service = on(&engine).await;
     let app = service.tracked("acme/app").await;
+    // Longer than the ten seconds that an engine without it would leave a container to end.
     let script = format!(
-        "#!/bin/sh\ni=0; while [ $i -lt 400 ]; do i=$((i+1)); echo line $i; sleep 0.02; done\n{RESULT}"
+        "#!/bin/sh\ni=0; while [ $i -lt 170 ]; do i=$((i+1)); echo line $i; sleep 0.1; done\n{RESULT}"
     );
     let running = service.push_script(&app, &script).await;
-    service.wait_for_log(&running, "line 20\n").await;
+    service.wait_for_log(&running, "line 5\n").await;
 
     engine.kill();
     until("it is not ready", async || {
@@ -80,7 +81,7 @@ async fn with_live_restore_an_engine_that_dies_costs_nothing() {
 
     let ended = service.wait_for(&running, "succeeded").await;
     assert_eq!(ended["attempt"], 1, "{ended}");
-    let expected: String = (1..=400).map(|line| format!("line {line}\n")).collect();
+    let expected: String = (1..=170).map(|line| format!("line {line}\n")).collect();
     assert_eq!(script_output(&service.log(&running).await), expected);
     until("no container is left", async || {
         engine.containers().is_empty().then_some(())
