@@ -6,6 +6,7 @@
 //! mirrors/             git
 //! tmp/                 what is on its way; emptied at the start
 //! api-token            where the service file names none
+//! session-key          seals the sessions of browsers, together with the token
 //! hub-token            the hub's token, renewed
 //! lock                 held by the running service
 //! ```
@@ -17,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::domain::names::BuildId;
+use crate::domain::token::TokenHash;
 
 const DATABASE: &str = "autobuilder.sqlite";
 
@@ -165,23 +167,40 @@ impl DataDirectory {
         self.root.join("hub-token")
     }
 
-    /// The token that lets the local CLI change things; made at the first start.
-    pub fn api_token(&self) -> io::Result<String> {
-        let file = self.root.join("api-token");
+    /// Of the token that lets the local CLI change things; made at the first start.
+    pub fn api_token(&self) -> io::Result<TokenHash> {
+        self.made_once("api-token")
+            .map(|token| TokenHash::of(&token))
+    }
+
+    /// What sessions are sealed with, together with the token; made at the first start. The hash of
+    /// a token may lie where others read it.
+    pub fn session_key(&self) -> io::Result<String> {
+        self.made_once("session-key")
+    }
+
+    /// What a file holds; without one, it is made of random bits.
+    fn made_once(&self, name: &str) -> io::Result<String> {
+        let file = self.root.join(name);
         match fs::read_to_string(&file) {
-            Ok(token) if !token.trim().is_empty() => return Ok(token.trim().to_owned()),
+            Ok(text) if !text.trim().is_empty() => return Ok(text.trim().to_owned()),
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
-        let mut bits = [0_u8; 24];
-        getrandom::fill(&mut bits).map_err(io::Error::other)?;
-        let token = hex::encode(bits);
+        let text = random_token()?;
         let mut options = File::options();
         options.create(true).truncate(true).write(true).mode(0o600);
-        writeln!(options.open(&file)?, "{token}")?;
-        Ok(token)
+        writeln!(options.open(&file)?, "{text}")?;
+        Ok(text)
     }
+}
+
+/// 48 hexadecimal digits that nobody guesses.
+pub fn random_token() -> io::Result<String> {
+    let mut bits = [0_u8; 24];
+    getrandom::fill(&mut bits).map_err(io::Error::other)?;
+    Ok(hex::encode(bits))
 }
 
 /// Takes from a file or folder whatever others on this machine may do with it: logs, sources and
@@ -356,13 +375,20 @@ mod tests {
     fn the_token_is_made_once_and_for_its_owner_only() {
         let folder = tempfile::tempdir().unwrap();
         let directory = DataDirectory::open(folder.path(), &folder.path().join("tmp")).unwrap();
-        let token = directory.api_token().unwrap();
-        assert_eq!(token.len(), 48);
-        assert_eq!(directory.api_token().unwrap(), token);
-        let mode = fs::metadata(folder.path().join("api-token"))
-            .unwrap()
-            .permissions()
-            .mode();
-        assert_eq!(mode & 0o777, 0o600);
+        let hash = directory.api_token().unwrap();
+        assert_eq!(directory.api_token().unwrap(), hash);
+        let key = directory.session_key().unwrap();
+        assert_eq!(directory.session_key().unwrap(), key);
+        let read = |name: &str| {
+            let file = folder.path().join(name);
+            let mode = fs::metadata(&file).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{name}");
+            fs::read_to_string(file).unwrap()
+        };
+        let token = read("api-token");
+        assert_eq!(token.trim().len(), 48);
+        assert!(hash.is_of(token.trim()));
+        assert_eq!(read("session-key").trim(), key);
+        assert_ne!(token.trim(), key);
     }
 }
