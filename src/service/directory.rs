@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use crate::domain::names::BuildId;
 use crate::domain::token::TokenHash;
+use crate::store::{Store, StoreError};
 
 const DATABASE: &str = "autobuilder.sqlite";
 
@@ -60,6 +61,8 @@ pub enum DirectoryError {
     Unused(PathBuf),
     #[error("data directory {0}: {1}")]
     Io(PathBuf, io::Error),
+    #[error("data directory {0}: {1}")]
+    Database(PathBuf, StoreError),
 }
 
 /// Our folder among others' temporary files.
@@ -94,11 +97,13 @@ impl DataDirectory {
     /// Makes the folders that are missing and empties the temporary one.
     ///
     /// # Errors
-    /// [`DirectoryError::InUse`] while another process holds it.
+    /// [`DirectoryError::InUse`] while another process holds it; [`DirectoryError::Database`] of a
+    /// newer release, in whose directory nothing is changed.
     pub fn open(root: &Path, temporary: &Path) -> Result<Self, DirectoryError> {
         let failed = |error| DirectoryError::Io(root.to_owned(), error);
         fs::create_dir_all(root).map_err(failed)?;
         let lock = lock(root, LOCK_PATIENCE)?;
+        refuse_newer(root)?;
         fs::create_dir_all(temporary).map_err(failed)?;
         put_aside(temporary).map_err(failed)?;
         let temporary = temporary.join(TEMPORARY);
@@ -120,15 +125,17 @@ impl DataDirectory {
     /// Holds a directory that a service has used, and leaves everything in it as it is.
     ///
     /// # Errors
-    /// [`DirectoryError::InUse`] while another process holds it; [`DirectoryError::Unused`].
+    /// As [`Self::open`]; [`DirectoryError::Unused`].
     pub fn open_as_it_is(root: &Path, temporary: &Path) -> Result<Self, DirectoryError> {
         if !root.join(DATABASE).exists() {
             return Err(DirectoryError::Unused(root.to_owned()));
         }
+        let lock = lock(root, LOCK_PATIENCE)?;
+        refuse_newer(root)?;
         Ok(Self {
             root: root.to_owned(),
-            temporary: temporary.join("autobuilder"),
-            _lock: lock(root, LOCK_PATIENCE)?,
+            temporary: temporary.join(TEMPORARY),
+            _lock: lock,
         })
     }
 
@@ -212,6 +219,11 @@ fn close_to_others(path: &Path, most: u32) -> io::Result<()> {
         same if same == mode => Ok(()),
         less => fs::set_permissions(path, PermissionsExt::from_mode(less)),
     }
+}
+
+fn refuse_newer(root: &Path) -> Result<(), DirectoryError> {
+    Store::refuse_newer(&root.join(DATABASE))
+        .map_err(|error| DirectoryError::Database(root.to_owned(), error))
 }
 
 fn lock(root: &Path, patience: Duration) -> Result<File, DirectoryError> {
