@@ -12,11 +12,12 @@ build: web ## the service, with the monitor in it: target/release/autobuilder
 	scripts/setup build
 	cargo build --release --workspace
 
-check: web/node_modules/.package-lock.json ## formatting, lints, types, licences, shell scripts; changes nothing
+check: web/node_modules/.package-lock.json ## formatting, lints, types, dependencies, shell scripts; changes nothing
 	scripts/setup build check-tools
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --all-features -- --deny warnings
 	cargo deny --log-level error check licenses bans sources
+	scripts/check-advisories
 	shellcheck $$(grep -lE '^#!.*(bash|sh)$$' -r scripts .ci examples)
 	scripts/check-docs
 	cd web && npm run check && npm run lint

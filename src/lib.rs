@@ -41,6 +41,7 @@ pub fn main() -> ExitCode {
         Command::Import(arguments) => cli::import(arguments, config, json),
         Command::Gc { dry_run } => cli::collect_garbage(config, dry_run, json),
         Command::Client(command) => cli::run_client(command, config, json),
+        Command::Token => cli::make_token(json),
         Command::Completions { shell } => cli::print_completions(shell),
     }
 }

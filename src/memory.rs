@@ -9,10 +9,15 @@ const POOLS: std::ffi::c_int = 2;
 
 /// To be called before other threads allocate anything.
 #[cfg(target_env = "gnu")]
+#[expect(
+    unsafe_code,
+    reason = "the allocator is told by a call of the C library, which neither std nor rustix has"
+)]
 pub fn share_between_threads() {
     use std::ffi::c_int;
     // From malloc.h.
     const M_ARENA_MAX: c_int = -8;
+    // SAFETY: as malloc.h declares it. It takes and returns integers, and any are allowed.
     unsafe extern "C" {
         safe fn mallopt(parameter: c_int, value: c_int) -> c_int;
     }

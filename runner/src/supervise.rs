@@ -79,6 +79,10 @@ fn take_job() -> io::Result<Job> {
     Job::decode(&bytes).map_err(io::Error::other)
 }
 
+#[expect(
+    unsafe_code,
+    reason = "std can make a process the leader of its group, but not of a session"
+)]
 fn start(job: &Job, output: &PipeWriter) -> io::Result<u32> {
     let folder = Path::new(&job.folder);
     let program = program(job);

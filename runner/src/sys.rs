@@ -1,5 +1,9 @@
 //! The few calls of the C library that std has no words for. Numbers are those of Linux on x86-64
 //! and ARM, from its headers.
+#![expect(
+    unsafe_code,
+    reason = "std cannot wait for any child, poll, or watch a folder, and the runner has no crates"
+)]
 
 use std::fs::File;
 use std::io;
@@ -43,6 +47,8 @@ impl PollFd {
     }
 }
 
+// SAFETY: as the manual pages of section 2 declare them; where a type there depends on the machine,
+// it is the same on x86-64 and ARM.
 unsafe extern "C" {
     #[link_name = "waitpid"]
     fn c_waitpid(pid: c_int, status: *mut c_int, options: c_int) -> c_int;

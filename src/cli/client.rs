@@ -8,8 +8,10 @@ use url::Url;
 use super::output::Problem;
 use super::server::Server;
 
-const TOKEN_HINT: &str = "set AUTOBUILDER_TOKEN to `api_token` of the service file; where that \
-    names none, it is in the file api-token of the data directory";
+const TOKEN_HINT: &str = "set AUTOBUILDER_TOKEN to the API token; `api_token` of the service file \
+    is it or its hash, and where there is none, it is in the file api-token of the data directory";
+const HASHED_HINT: &str =
+    "set AUTOBUILDER_TOKEN to the API token; the service file holds only its hash";
 
 pub struct Client {
     server: Server,
@@ -99,7 +101,7 @@ impl Client {
             ),
         };
         let hint = match (status, answer["hint"].as_str()) {
-            (StatusCode::UNAUTHORIZED, _) => TOKEN_HINT,
+            (StatusCode::UNAUTHORIZED, _) => self.token_hint(),
             (_, hint) => hint.unwrap_or("see whether AUTOBUILDER_URL is the service's address"),
         };
         Problem::new(error, hint)
@@ -111,7 +113,14 @@ impl Client {
             Some(_) => "this is not the API token",
             None => "this needs the API token",
         };
-        Problem::new(error, TOKEN_HINT)
+        Problem::new(error, self.token_hint())
+    }
+
+    fn token_hint(&self) -> &'static str {
+        match self.server.is_hashed {
+            true => HASHED_HINT,
+            false => TOKEN_HINT,
+        }
     }
 }
 

@@ -19,6 +19,7 @@ mod local;
 mod output;
 mod server;
 mod terminal;
+mod token;
 
 #[cfg(test)]
 #[path = "tests.rs"]
@@ -32,6 +33,7 @@ use clap_complete::Shell;
 
 pub use self::import::{ImportArguments, run as import};
 pub use self::local::{check, serve};
+pub use self::token::run as make_token;
 
 /// A self-hosted build service: a push comes in, a container builds it, people watch the log live.
 #[derive(Debug, Parser)]
@@ -80,6 +82,8 @@ pub enum Command {
     },
     #[command(flatten)]
     Client(ClientCommand),
+    /// Make an API token, and the hash of it for the service file
+    Token,
     /// Print shell completions
     Completions { shell: Shell },
 }
@@ -219,6 +223,7 @@ mod tests {
             "rebuild 0123456789ab",
             "import history.sqlite --logs logs/commits --config config.yaml --dry-run",
             "gc --dry-run --json",
+            "token --json",
             "completions bash",
         ] {
             let words = std::iter::once("autobuilder").chain(line.split(' '));

@@ -7,7 +7,7 @@ use std::path::Path;
 use url::Url;
 
 use super::output::Problem;
-use crate::config::{ServiceConfig, process_environment};
+use crate::config::{ClientConfig, process_environment};
 
 const DEFAULT_URL: &str = "http://127.0.0.1:5560";
 pub const DEFAULT_FILE: &str = "config.yaml";
@@ -17,6 +17,8 @@ pub const DEFAULT_FILE: &str = "config.yaml";
 pub struct Server {
     pub url: Url,
     pub token: Option<String>,
+    /// Whether the token can only be told by who asks: its service file holds no more than a hash.
+    pub is_hashed: bool,
 }
 
 /// `AUTOBUILDER_URL` and `AUTOBUILDER_TOKEN`, else what the service file says, else the default.
@@ -51,19 +53,23 @@ fn choose(
     described: impl FnOnce() -> Result<Option<Server>, Problem>,
 ) -> Result<Server, Problem> {
     if let Some(text) = url {
-        let url = parse(&text)?;
-        return Ok(Server { url, token });
+        return Ok(Server {
+            url: parse(&text)?,
+            token,
+            is_hashed: false,
+        });
     }
     let described = match described()? {
         Some(server) => server,
         None => Server {
             url: parse(DEFAULT_URL)?,
             token: None,
+            is_hashed: false,
         },
     };
     Ok(Server {
         token: token.or(described.token),
-        url: described.url,
+        ..described
     })
 }
 
@@ -80,7 +86,7 @@ fn parse(text: &str) -> Result<Url, Problem> {
 
 /// The service on this machine that a service file describes.
 fn described_by(file: &Path) -> Result<Server, Problem> {
-    let config = ServiceConfig::load_for_client(file, &process_environment).map_err(|findings| {
+    let config = ClientConfig::load(file, &process_environment).map_err(|findings| {
         let first = findings.iter().find(|finding| finding.is_error());
         let what = first.map_or_else(String::new, |first| {
             format!(": {}:{}: {}", first.file, first.place.line, first.message)
@@ -91,11 +97,14 @@ fn described_by(file: &Path) -> Result<Server, Problem> {
         )
     })?;
     let token = match &config.api_token {
-        Some(token) => Some(token.expose().to_owned()),
+        Some(given) => given.token().map(str::to_owned),
         None => token_file(&config.data_directory),
     };
-    let url = parse(&format!("http://{}", reachable(config.listen)))?;
-    Ok(Server { url, token })
+    Ok(Server {
+        url: parse(&format!("http://{}", reachable(config.listen)))?,
+        is_hashed: config.api_token.is_some() && token.is_none(),
+        token,
+    })
 }
 
 /// What the service wrote at its start. Whoever may not read it can still watch.
@@ -118,11 +127,13 @@ fn reachable(listen: SocketAddr) -> SocketAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::token::TokenHash;
 
     fn server(url: &str, token: Option<&str>) -> Server {
         Server {
             url: url.parse().unwrap(),
             token: token.map(str::to_owned),
+            is_hashed: false,
         }
     }
 
@@ -172,6 +183,10 @@ mod tests {
         fs::create_dir(folder.path().join("data")).unwrap();
         fs::write(folder.path().join("data/api-token"), "abc\n").unwrap();
         assert_eq!(described_by(&file).unwrap().token, some("abc"));
+        let hashed = format!("{text}api_token: {}\n", TokenHash::of("other"));
+        fs::write(&file, hashed).unwrap();
+        let found = described_by(&file).unwrap();
+        assert_eq!((found.token, found.is_hashed), (None, true));
     }
 
     #[test]

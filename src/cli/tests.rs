@@ -17,7 +17,12 @@ fn client(address: SocketAddr, token: Option<&str>) -> Client {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let url = format!("http://{address}").parse().unwrap();
     let token = token.map(str::to_owned);
-    Client::new(Server { url, token }).unwrap()
+    Client::new(Server {
+        url,
+        token,
+        is_hashed: false,
+    })
+    .unwrap()
 }
 
 #[tokio::test]

@@ -2,15 +2,14 @@
 
 use std::path::Path;
 
+use serde::de::DeserializeOwned;
+
 use super::document::{self, MAX_BYTES, Node};
 use super::finding::{Finding, Findings, locate};
 use super::interpolation::{Environment, interpolate};
 use super::read::Reading;
 use super::rules;
-use super::service::ServiceConfig;
-
-/// The keys that say how a client on the same machine reaches the service.
-const CLIENT_KEYS: [&str; 4] = ["listen", "data_directory", "api_token", "api_token_file"];
+use super::service::{ClientConfig, ServiceConfig};
 
 impl ServiceConfig {
     /// Reads a service file. The findings beside a configuration are warnings; without one, at
@@ -33,8 +32,9 @@ impl ServiceConfig {
         let Some(mut root) = root else {
             return Err(Findings::new(locate(findings, file, text, true)));
         };
-        let (config, mut findings) = read_tree(&mut root, findings, base, environment);
-        if let Some(config) = &config {
+        let (mut config, mut findings) = read_tree::<Self>(&mut root, findings, base, environment);
+        if let Some(config) = &mut config {
+            config.resolve_paths(base);
             let broken_rules = rules::check(config, &root);
             let not_misread = |finding: &Finding| !is_misread(finding, &findings);
             let mut broken_rules: Vec<Finding> =
@@ -47,22 +47,26 @@ impl ServiceConfig {
             _ => Err(findings),
         }
     }
+}
 
-    /// Reads of a service file only what a client on the same machine needs; everything else is
-    /// its default. So commands work in a shell that has none of the service's variables.
-    pub fn load_for_client(path: &Path, environment: Environment) -> Result<Self, Findings> {
+impl ClientConfig {
+    /// Reads no other keys of a service file, so that commands work in a shell that has none of
+    /// the service's variables.
+    pub fn load(path: &Path, environment: Environment) -> Result<Self, Findings> {
         let (file, base) = names(path);
         let text = text_of(path)?;
         let (root, findings) = document::parse(&text);
         let (config, findings) = match root {
             Some(mut root) => {
-                root.retain(&CLIENT_KEYS);
+                root.retain(&Self::KEYS);
                 read_tree(&mut root, findings, base, environment)
             }
             None => (None, findings),
         };
         let findings = Findings::new(locate(findings, &file, &text, true));
-        config.filter(|_| !findings.has_errors()).ok_or(findings)
+        let mut config: Self = config.filter(|_| !findings.has_errors()).ok_or(findings)?;
+        config.resolve_paths(base);
+        Ok(config)
     }
 }
 
@@ -78,21 +82,18 @@ fn text_of(path: &Path) -> Result<String, Findings> {
     })
 }
 
-fn read_tree(
+fn read_tree<T: DeserializeOwned>(
     root: &mut Node,
     findings: Vec<Finding>,
     base: &Path,
     environment: Environment,
-) -> (Option<ServiceConfig>, Vec<Finding>) {
+) -> (Option<T>, Vec<Finding>) {
     let unresolved = interpolate(root, environment);
     let mut reading = Reading::new(base, findings);
     for (id, finding) in unresolved {
         reading.put_aside(id, finding);
     }
-    let mut config: Option<ServiceConfig> = reading.read(root, root.place);
-    if let Some(config) = &mut config {
-        config.resolve_paths(base);
-    }
+    let config = reading.read(root, root.place);
     (config, reading.findings)
 }
 

@@ -44,7 +44,9 @@ pub use document::MAX_BYTES;
 pub use finding::{Finding, Findings};
 pub use interpolation::Environment;
 pub use load::{text_of_bytes, too_large};
-pub use service::{Configuration, FirstSight, Github, GithubApp, Pull, ServiceConfig, Submodules};
+pub use service::{
+    ClientConfig, Configuration, FirstSight, Github, GithubApp, Pull, ServiceConfig, Submodules,
+};
 pub use values::HttpUrl;
 
 /// The environment of this process, for [`ServiceConfig::load`]. A variable that is not UTF-8

@@ -7,6 +7,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
 use super::values::VariableName;
+use crate::domain::token::{self, TokenHash};
 
 /// A token, password or key: never empty, and shown by no `Debug` or `Display`. In a file, a
 /// secret `x` may be given as `x_file: PATH`.
@@ -34,6 +35,45 @@ impl fmt::Debug for Secret {
 impl fmt::Display for Secret {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("[secret]")
+    }
+}
+
+/// The API token as a service file gives it: itself, or its hash. A token that looks like a hash
+/// is taken for one.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename = "Secret")]
+pub struct ApiToken(#[serde(deserialize_with = "token_or_hash")] Given);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Given {
+    Token(Secret),
+    Hash(TokenHash),
+}
+
+impl ApiToken {
+    /// The token itself, where the file holds it.
+    pub fn token(&self) -> Option<&str> {
+        match &self.0 {
+            Given::Token(token) => Some(token.expose()),
+            Given::Hash(_) => None,
+        }
+    }
+}
+
+impl From<ApiToken> for TokenHash {
+    fn from(token: ApiToken) -> Self {
+        match token.0 {
+            Given::Token(token) => Self::of(token.expose()),
+            Given::Hash(hash) => hash,
+        }
+    }
+}
+
+fn token_or_hash<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Given, D::Error> {
+    let value = not_empty(deserializer)?;
+    match value.starts_with(token::PREFIX) {
+        true => value.parse().map(Given::Hash).map_err(D::Error::custom),
+        false => Ok(Given::Token(Secret(value))),
     }
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::Deserialize;
 
-use super::secret::{Secret, Secrets};
+use super::secret::{ApiToken, Secret, Secrets};
 use super::values::{
     Capability, Cores, Count, DockerHost, DockerName, FilePath, GitBase, Grace, HostAddress,
     HostAndPort, HostName, HttpUrl, Image, Line, Listen, Memory, Network, Period, Size,
@@ -21,6 +21,7 @@ use crate::domain::images::AllowedImages;
 use crate::domain::kernel::{self, Kernel};
 use crate::domain::names::{BranchName, BuildId, RepositoryName, ScriptPath};
 use crate::domain::recipe::{Catalog, Format, Recipe, Supersede};
+use crate::domain::token::TokenHash;
 use crate::domain::tracking::{ConfigurationBranch, Tracking};
 
 /// Everything that an operator decides. Paths are already relative to the process, not to the
@@ -39,7 +40,9 @@ pub struct ServiceConfig {
     /// Bytes.
     #[serde(deserialize_with = "via::<Size, _, _>")]
     pub min_free_disk: u64,
-    pub api_token: Option<Secret>,
+    /// `None`: of the token in the data directory.
+    #[serde(deserialize_with = "optional::<ApiToken, _, _>")]
+    pub api_token: Option<TokenHash>,
     #[serde(deserialize_with = "list::<Network, _, _>")]
     pub trusted_proxies: Vec<IpNet>,
     #[serde(deserialize_with = "via::<Grace, _, _>")]
@@ -54,6 +57,42 @@ pub struct ServiceConfig {
     pub hub: Option<Hub>,
     pub artifacts: Artifacts,
     pub kernels: Kernels,
+}
+
+/// What of the service file a client on the same machine needs to reach the service.
+#[derive(Debug, Deserialize)]
+#[serde(default)]
+pub struct ClientConfig {
+    #[serde(deserialize_with = "via::<Listen, _, _>")]
+    pub listen: SocketAddr,
+    #[serde(deserialize_with = "via::<FilePath, _, _>")]
+    pub data_directory: PathBuf,
+    pub api_token: Option<ApiToken>,
+}
+
+impl Default for ClientConfig {
+    fn default() -> Self {
+        let ServiceConfig {
+            listen,
+            data_directory,
+            ..
+        } = ServiceConfig::default();
+        Self {
+            listen,
+            data_directory,
+            api_token: None,
+        }
+    }
+}
+
+impl ClientConfig {
+    /// The keys of its fields.
+    pub(super) const KEYS: [&str; 4] = ["listen", "data_directory", "api_token", "api_token_file"];
+
+    /// Makes relative paths relative to `base`, the folder of the file.
+    pub(super) fn resolve_paths(&mut self, base: &Path) {
+        self.data_directory = below(base, &self.data_directory);
+    }
 }
 
 /// Where the build configuration comes from.

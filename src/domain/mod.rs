@@ -18,5 +18,6 @@ pub mod push;
 pub mod recipe;
 pub mod restart;
 pub mod time;
+pub mod token;
 pub mod tracking;
 pub mod webhooks;

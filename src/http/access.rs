@@ -4,8 +4,6 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
 use url::Url;
 use warp::filters::path::FullPath;
 use warp::http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, HOST, ORIGIN};
@@ -14,9 +12,10 @@ use warp::{Filter, Rejection};
 
 use super::client::{self, Peer};
 use super::failure::Failure;
-use super::session::{self, Session};
+use super::session::{self, Seal, Session};
 use super::{Web, filters, hosts};
 use crate::config::ServiceConfig;
+use crate::domain::token::TokenHash;
 use crate::service::Service;
 
 /// What a request proves its right with.
@@ -122,21 +121,22 @@ fn refusal(headers: &HeaderMap) -> Failure {
     Failure::new(
         StatusCode::UNAUTHORIZED,
         error,
-        "sign in at /monitor, or send `Authorization: Bearer <api_token>`; where the service file \
-         names no token, it is in the file api-token of the data directory",
+        "sign in at /monitor, or send `Authorization: Bearer <token>`; `api_token` of the service \
+         file is the token or its hash, and where there is none, the token is in the file api-token \
+         of the data directory",
     )
 }
 
 /// What a request proves its right with. A token that is wrong is not made good by a cookie.
 pub fn credential(service: &Service, headers: &HeaderMap) -> Result<Option<Credential>, Failure> {
     if let Some(given) = bearer(headers) {
-        let is_right = is_api_token(&api_token(service)?, given);
+        let is_right = api_token(service)?.is_of(given);
         return Ok(is_right.then_some(Credential::Token));
     }
     if !Session::is_named_in(headers) {
         return Ok(None);
     }
-    let is_valid = Session::is_valid_in(headers, &api_token(service)?);
+    let is_valid = Session::is_valid_in(headers, &seal(service)?);
     Ok(is_valid.then_some(Credential::Session))
 }
 
@@ -166,25 +166,31 @@ impl Pass {
 }
 
 /// Whether this is the API token, if whoever asks may still try.
-pub fn try_token(web: &Web, from: IpAddr, token: &str, given: &str) -> Result<bool, Failure> {
-    let tried = web.tries.attempt(from, || is_api_token(token, given));
+pub fn try_token(web: &Web, from: IpAddr, token: &TokenHash, given: &str) -> Result<bool, Failure> {
+    let tried = web.tries.attempt(from, || token.is_of(given));
     tried.map_err(|wait| Failure::too_many("too many wrong tokens came from this address", wait))
 }
 
-/// The comparison takes the same time wherever two tokens differ, and however long they are.
-fn is_api_token(token: &str, given: &str) -> bool {
-    let [token, given] = [token, given].map(Sha256::digest);
-    given.ct_eq(&token).into()
-}
-
-pub fn api_token(service: &Service) -> Result<String, Failure> {
-    match &service.config.borrow().api_token {
-        Some(token) => Ok(token.expose().to_owned()),
+pub fn api_token(service: &Service) -> Result<TokenHash, Failure> {
+    match service.config.borrow().api_token {
+        Some(token) => Ok(token),
         None => service
             .directory
             .api_token()
             .map_err(|error| Failure::internal("the API token could not be read", &error)),
     }
+}
+
+/// What the sessions of this token are sealed with.
+pub fn seal(service: &Service) -> Result<Seal, Failure> {
+    let key = service
+        .directory
+        .session_key()
+        .map_err(|error| Failure::internal("the key of sessions could not be read", &error))?;
+    Ok(Seal {
+        key,
+        token: api_token(service)?,
+    })
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {
@@ -264,7 +270,7 @@ pub fn check_own_page(headers: &HeaderMap, config: &ServiceConfig) -> Result<(),
         StatusCode::FORBIDDEN,
         "a change that a session permits has to come from the monitor's own page",
         "open the monitor at `public_url`, or set that key of the service file to the address \
-         the monitor is opened at; a program sends `Authorization: Bearer <api_token>`",
+         the monitor is opened at; a program sends `Authorization: Bearer <token>`",
     ))
 }
 

@@ -89,7 +89,9 @@ impl Modify for Token {
         }
         let bearer = HttpBuilder::new()
             .scheme(HttpAuthScheme::Bearer)
-            .description(Some("`api_token` of the service file"))
+            .description(Some(
+                "the API token: `api_token` of the service file is it, or its hash",
+            ))
             .build();
         if let Some(components) = &mut document.components {
             components.add_security_scheme("token", SecurityScheme::Http(bearer));

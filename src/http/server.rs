@@ -53,6 +53,9 @@ pub async fn serve_web(listener: TcpListener, web: Arc<Web>, shutdown: impl Futu
     {
         tracing::error!(%error, "cannot write the API token; nothing can be changed over HTTP");
     }
+    if let Err(error) = web.service.directory.session_key() {
+        tracing::error!(%error, "cannot write the key of sessions; nobody can sign in");
+    }
     let service = warp::service(routes(&web));
     let mut shutdown = std::pin::pin!(shutdown);
     let places = Places::new(open_files());

@@ -1,7 +1,8 @@
 //! `/api/v1/session`: a browser signs in with the API token once, and has a cookie from then on.
 //!
-//! The cookie says until when it holds, sealed with the token. So the service keeps no sessions,
-//! they outlive its restarts, and all of them end when the token is another.
+//! The cookie says until when it holds, sealed with the token's hash and a key of the data
+//! directory. So the service keeps no sessions, they outlive its restarts, and all of them end when
+//! the token is another. Who has read the hash in a service file cannot make one without the key.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -16,13 +17,14 @@ use warp::http::header::{COOKIE, ORIGIN, SET_COOKIE};
 use warp::http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::Web;
-use super::access::{api_token, check_own_page, credential, expect_json, try_token};
+use super::access::{api_token, check_own_page, credential, expect_json, seal, try_token};
 use super::answer::{self, Answer, Response, respond};
 use super::body::{self, Body};
 use super::client::{self, Peer};
 use super::failure::{ErrorView, Failure};
 use super::filters;
 use crate::config::HttpUrl;
+use crate::domain::token::TokenHash;
 
 pub const PATH: &str = "/api/v1/session";
 const ALLOWED: &str = "GET, HEAD, POST, DELETE";
@@ -127,7 +129,7 @@ fn sign_in(
     let asked: SignIn = serde_json::from_slice(&body).map_err(|_| {
         Failure::bad_request(
             "the body cannot be read",
-            "send {\"token\": \"<api_token>\"}",
+            "send {\"token\": \"<the API token>\"}",
         )
     })?;
     let is_secure = is_secure(headers, &config.public_url)?;
@@ -138,12 +140,12 @@ fn sign_in(
         return Err(Failure::new(
             StatusCode::UNAUTHORIZED,
             "this is not the API token",
-            "it is `api_token` of the service file; where that names none, it is in the file \
-             api-token of the data directory",
+            "`api_token` of the service file is the token or its hash; where there is none, the \
+             token is in the file api-token of the data directory",
         ));
     }
     let mut response = view(web, true)?;
-    let value = Session::until(now() + LIFETIME).sealed(&token);
+    let value = Session::until(now() + LIFETIME).sealed(&seal(&web.service)?);
     set_cookie(&mut response, is_secure, &value, LIFETIME);
     Ok(response)
 }
@@ -167,6 +169,13 @@ fn sign_out(web: &Web, headers: &HeaderMap) -> Answer {
     Ok(response)
 }
 
+/// What makes a session that of this service and this token.
+pub struct Seal {
+    /// Random, and known to this service only.
+    pub key: String,
+    pub token: TokenHash,
+}
+
 /// A browser that was signed in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Session {
@@ -182,28 +191,29 @@ impl Session {
     }
 
     /// As it stands in the cookie.
-    fn sealed(self, token: &str) -> String {
-        let seal = self.mac(token).finalize().into_bytes();
-        format!("{}.{}", self.until, hex::encode(seal))
+    fn sealed(self, seal: &Seal) -> String {
+        let mac = self.mac(seal).finalize().into_bytes();
+        format!("{}.{}", self.until, hex::encode(mac))
     }
 
-    fn mac(self, token: &str) -> Hmac<Sha256> {
-        let mut mac = Hmac::<Sha256>::new_from_slice(token.as_bytes())
+    fn mac(self, seal: &Seal) -> Hmac<Sha256> {
+        let mut mac = Hmac::<Sha256>::new_from_slice(seal.key.as_bytes())
             .expect("HMAC takes a key of any length");
         mac.update(PURPOSE);
+        mac.update(seal.token.as_bytes());
         mac.update(self.until.to_string().as_bytes());
         mac
     }
 
-    /// The session of a cookie, if this token sealed it. The comparison takes the same time
-    /// wherever a seal differs.
-    fn open(cookie: &str, token: &str) -> Option<Self> {
-        let (until, seal) = cookie.split_once('.')?;
+    /// The session of a cookie, if it bears this seal. The comparison takes the same time wherever
+    /// one differs.
+    fn open(cookie: &str, seal: &Seal) -> Option<Self> {
+        let (until, mac) = cookie.split_once('.')?;
         let session = Self {
             until: until.parse().ok()?,
         };
-        let seal = hex::decode(seal).ok()?;
-        session.mac(token).verify_slice(&seal).ok()?;
+        let mac = hex::decode(mac).ok()?;
+        session.mac(seal).verify_slice(&mac).ok()?;
         Some(session)
     }
 
@@ -216,8 +226,8 @@ impl Session {
         cookies(headers).next().is_some()
     }
 
-    pub fn is_valid_in(headers: &HeaderMap, token: &str) -> bool {
-        let mut sessions = cookies(headers).filter_map(|cookie| Self::open(cookie, token));
+    pub fn is_valid_in(headers: &HeaderMap, seal: &Seal) -> bool {
+        let mut sessions = cookies(headers).filter_map(|cookie| Self::open(cookie, seal));
         sessions.any(|session| session.holds_at(now()))
     }
 }
@@ -278,13 +288,27 @@ mod tests {
 
     const TOKEN: &str = "open sesame";
 
+    fn seal(key: &str, token: &str) -> Seal {
+        Seal {
+            key: key.to_owned(),
+            token: TokenHash::of(token),
+        }
+    }
+
     #[test]
-    fn a_session_is_opened_by_the_token_that_sealed_it_and_by_no_other() {
+    fn a_session_is_opened_by_the_key_and_token_that_sealed_it_and_by_no_other() {
         let session = Session::until(Duration::from_secs(1_800_000_000));
-        let cookie = session.sealed(TOKEN);
+        let ours = seal("key", TOKEN);
+        let cookie = session.sealed(&ours);
         assert_eq!(cookie.len(), "1800000000.".len() + 64);
-        assert_eq!(Session::open(&cookie, TOKEN), Some(session));
-        assert_eq!(Session::open(&cookie, "another"), None);
+        assert_eq!(Session::open(&cookie, &ours), Some(session));
+        for other in [
+            seal("key", "another"),
+            seal("another", TOKEN),
+            seal("", TOKEN),
+        ] {
+            assert_eq!(Session::open(&cookie, &other), None);
+        }
         let prolonged = cookie.replacen("1800000000", "1900000000", 1);
         for other in [
             prolonged.as_str(),
@@ -296,7 +320,7 @@ mod tests {
             "",
             TOKEN,
         ] {
-            assert_eq!(Session::open(other, TOKEN), None, "{other}");
+            assert_eq!(Session::open(other, &ours), None, "{other}");
         }
     }
 
@@ -305,15 +329,16 @@ mod tests {
         let session = Session::until(Duration::from_secs(1_800_000_000));
         assert!(session.holds_at(Duration::from_secs(1_799_999_999)));
         assert!(!session.holds_at(Duration::from_secs(1_800_000_000)));
+        let seal = seal("key", TOKEN);
         let cookie_of = |session: Session| {
             let mut headers = HeaderMap::new();
-            let cookie = format!("{SECURE_NAME}={}", session.sealed(TOKEN));
+            let cookie = format!("{SECURE_NAME}={}", session.sealed(&seal));
             headers.insert(COOKIE, cookie.parse().unwrap());
             headers
         };
         let old = cookie_of(Session::until(now()));
-        assert!(Session::is_named_in(&old) && !Session::is_valid_in(&old, TOKEN));
+        assert!(Session::is_named_in(&old) && !Session::is_valid_in(&old, &seal));
         let new = cookie_of(Session::until(now() + LIFETIME));
-        assert!(Session::is_valid_in(&new, TOKEN));
+        assert!(Session::is_valid_in(&new, &seal));
     }
 }

@@ -6,6 +6,7 @@
 //! mirrors/             git
 //! tmp/                 what is on its way; emptied at the start
 //! api-token            where the service file names none
+//! session-key          seals the sessions of browsers, together with the token
 //! hub-token            the hub's token, renewed
 //! lock                 held by the running service
 //! ```
@@ -17,6 +18,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::domain::names::BuildId;
+use crate::domain::token::TokenHash;
+use crate::store::{Store, StoreError};
 
 const DATABASE: &str = "autobuilder.sqlite";
 
@@ -58,6 +61,8 @@ pub enum DirectoryError {
     Unused(PathBuf),
     #[error("data directory {0}: {1}")]
     Io(PathBuf, io::Error),
+    #[error("data directory {0}: {1}")]
+    Database(PathBuf, StoreError),
 }
 
 /// Our folder among others' temporary files.
@@ -92,11 +97,13 @@ impl DataDirectory {
     /// Makes the folders that are missing and empties the temporary one.
     ///
     /// # Errors
-    /// [`DirectoryError::InUse`] while another process holds it.
+    /// [`DirectoryError::InUse`] while another process holds it; [`DirectoryError::Database`] of a
+    /// newer release, in whose directory nothing is changed.
     pub fn open(root: &Path, temporary: &Path) -> Result<Self, DirectoryError> {
         let failed = |error| DirectoryError::Io(root.to_owned(), error);
         fs::create_dir_all(root).map_err(failed)?;
         let lock = lock(root, LOCK_PATIENCE)?;
+        refuse_newer(root)?;
         fs::create_dir_all(temporary).map_err(failed)?;
         put_aside(temporary).map_err(failed)?;
         let temporary = temporary.join(TEMPORARY);
@@ -118,15 +125,17 @@ impl DataDirectory {
     /// Holds a directory that a service has used, and leaves everything in it as it is.
     ///
     /// # Errors
-    /// [`DirectoryError::InUse`] while another process holds it; [`DirectoryError::Unused`].
+    /// As [`Self::open`]; [`DirectoryError::Unused`].
     pub fn open_as_it_is(root: &Path, temporary: &Path) -> Result<Self, DirectoryError> {
         if !root.join(DATABASE).exists() {
             return Err(DirectoryError::Unused(root.to_owned()));
         }
+        let lock = lock(root, LOCK_PATIENCE)?;
+        refuse_newer(root)?;
         Ok(Self {
             root: root.to_owned(),
-            temporary: temporary.join("autobuilder"),
-            _lock: lock(root, LOCK_PATIENCE)?,
+            temporary: temporary.join(TEMPORARY),
+            _lock: lock,
         })
     }
 
@@ -165,23 +174,40 @@ impl DataDirectory {
         self.root.join("hub-token")
     }
 
-    /// The token that lets the local CLI change things; made at the first start.
-    pub fn api_token(&self) -> io::Result<String> {
-        let file = self.root.join("api-token");
+    /// Of the token that lets the local CLI change things; made at the first start.
+    pub fn api_token(&self) -> io::Result<TokenHash> {
+        self.made_once("api-token")
+            .map(|token| TokenHash::of(&token))
+    }
+
+    /// What sessions are sealed with, together with the token; made at the first start. The hash of
+    /// a token may lie where others read it.
+    pub fn session_key(&self) -> io::Result<String> {
+        self.made_once("session-key")
+    }
+
+    /// What a file holds; without one, it is made of random bits.
+    fn made_once(&self, name: &str) -> io::Result<String> {
+        let file = self.root.join(name);
         match fs::read_to_string(&file) {
-            Ok(token) if !token.trim().is_empty() => return Ok(token.trim().to_owned()),
+            Ok(text) if !text.trim().is_empty() => return Ok(text.trim().to_owned()),
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
-        let mut bits = [0_u8; 24];
-        getrandom::fill(&mut bits).map_err(io::Error::other)?;
-        let token = hex::encode(bits);
+        let text = random_token()?;
         let mut options = File::options();
         options.create(true).truncate(true).write(true).mode(0o600);
-        writeln!(options.open(&file)?, "{token}")?;
-        Ok(token)
+        writeln!(options.open(&file)?, "{text}")?;
+        Ok(text)
     }
+}
+
+/// 48 hexadecimal digits that nobody guesses.
+pub fn random_token() -> io::Result<String> {
+    let mut bits = [0_u8; 24];
+    getrandom::fill(&mut bits).map_err(io::Error::other)?;
+    Ok(hex::encode(bits))
 }
 
 /// Takes from a file or folder whatever others on this machine may do with it: logs, sources and
@@ -193,6 +219,11 @@ fn close_to_others(path: &Path, most: u32) -> io::Result<()> {
         same if same == mode => Ok(()),
         less => fs::set_permissions(path, PermissionsExt::from_mode(less)),
     }
+}
+
+fn refuse_newer(root: &Path) -> Result<(), DirectoryError> {
+    Store::refuse_newer(&root.join(DATABASE))
+        .map_err(|error| DirectoryError::Database(root.to_owned(), error))
 }
 
 fn lock(root: &Path, patience: Duration) -> Result<File, DirectoryError> {
@@ -356,13 +387,20 @@ mod tests {
     fn the_token_is_made_once_and_for_its_owner_only() {
         let folder = tempfile::tempdir().unwrap();
         let directory = DataDirectory::open(folder.path(), &folder.path().join("tmp")).unwrap();
-        let token = directory.api_token().unwrap();
-        assert_eq!(token.len(), 48);
-        assert_eq!(directory.api_token().unwrap(), token);
-        let mode = fs::metadata(folder.path().join("api-token"))
-            .unwrap()
-            .permissions()
-            .mode();
-        assert_eq!(mode & 0o777, 0o600);
+        let hash = directory.api_token().unwrap();
+        assert_eq!(directory.api_token().unwrap(), hash);
+        let key = directory.session_key().unwrap();
+        assert_eq!(directory.session_key().unwrap(), key);
+        let read = |name: &str| {
+            let file = folder.path().join(name);
+            let mode = fs::metadata(&file).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{name}");
+            fs::read_to_string(file).unwrap()
+        };
+        let token = read("api-token");
+        assert_eq!(token.trim().len(), 48);
+        assert!(hash.is_of(token.trim()));
+        assert_eq!(read("session-key").trim(), key);
+        assert_ne!(token.trim(), key);
     }
 }

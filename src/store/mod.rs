@@ -33,6 +33,7 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::{Semaphore, watch};
 
@@ -119,6 +120,19 @@ impl Store {
         configure(&connection)?;
         schema::migrate(&mut connection)?;
         Self::on(connection, file)
+    }
+
+    /// Refuses the database of a newer release, and changes nothing in it. There need not be one.
+    pub fn refuse_newer(file: &Path) -> Result<()> {
+        if !file.exists() {
+            return Ok(());
+        }
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(file, flags)?;
+        // What a crash has left beside it stays there, too, for whoever may open it.
+        let is_left = file.with_extension("sqlite-wal").exists();
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, is_left)?;
+        schema::refuse_newer(&connection)
     }
 
     /// Opens a database that a service of this release has used.

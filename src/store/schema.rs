@@ -55,6 +55,10 @@ pub fn check(connection: &Connection) -> Result<()> {
     }
 }
 
+pub fn refuse_newer(connection: &Connection) -> Result<()> {
+    versions(connection).map(drop)
+}
+
 /// The database's, and this release's, which is no older.
 fn versions(connection: &Connection) -> Result<(i64, i64)> {
     let found = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;

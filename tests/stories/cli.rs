@@ -1,10 +1,14 @@
 //! The command line, as a person and as a script use it.
 
 use std::fs::{self, File};
+use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::support::{HOLD, Output, RESULT, SOON, Service, end, run, script_output, until};
+use crate::support::{
+    HOLD, Output, RESULT, SOON, Service, command, end, run, script_output, sha256, story_folder,
+    until,
+};
 
 fn json_of(output: &Output) -> Value {
     match serde_json::from_str(&output.stdout) {
@@ -206,4 +210,47 @@ async fn on_the_services_machine_the_service_file_is_enough() {
     let output = run(command);
     assert_eq!(output.code, 0, "{output:?}");
     assert!(output.stdout.contains("local\n"), "{output:?}");
+}
+
+#[tokio::test]
+async fn a_service_that_knows_the_hash_of_its_token_holds_the_token_nowhere() {
+    let story = story_folder();
+    let mut make = command();
+    make.args(["token", "--json"]);
+    let made: Value = serde_json::from_str(&run(make).stdout).unwrap();
+    let (token, hash) = (made["token"].as_str().unwrap(), &made["api_token"]);
+    let hash = hash.as_str().unwrap();
+    assert_eq!(hash, format!("sha256:{}", sha256(token.as_bytes())));
+
+    // The service file has to name a port here, so one is looked for that is free right now.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let listen = listener.local_addr().unwrap().to_string();
+    drop(listener);
+    let service = Service::start_in(story, json!({"listen": listen, "api_token": hash}));
+    let app = service.tracked("acme/app").await;
+    app.commit(&[("build.sh", &format!("#!/bin/sh\n{RESULT}"))]);
+    app.push("main");
+    let build = |token: Option<&str>| {
+        let mut command = service.offline_command();
+        command.args(["build", "acme/app", "main", "--follow"]);
+        command.envs(token.map(|token| ("AUTOBUILDER_TOKEN", token)));
+        run(command)
+    };
+    for wrong in [None, Some(hash), hash.strip_prefix("sha256:")] {
+        let refused = build(wrong);
+        assert_eq!(refused.code, 2, "{refused:?}");
+        let hint = "set AUTOBUILDER_TOKEN to the API token; the service file holds only its hash";
+        assert!(refused.stderr.contains(hint), "{refused:?}");
+    }
+    let built = build(Some(token));
+    assert_eq!(built.code, 0, "{built:?}");
+
+    assert!(!service.path("data/api-token").exists());
+    let found = Command::new("grep")
+        .args(["-rlaF", token])
+        .arg(service.folder())
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8_lossy(&found.stdout), "");
+    assert_eq!(found.status.code(), Some(1), "{found:?}");
 }

@@ -34,6 +34,7 @@ mod publication;
 mod push;
 mod queue;
 mod reconcile;
+mod releases;
 mod restart;
 mod secrets;
 mod session;

@@ -1,5 +1,6 @@
 //! Out of a container, as tar streams.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::io::{self, Read};
 use std::ops::Range;
@@ -20,6 +21,10 @@ const PIECES_AHEAD: usize = 8;
 
 /// An outcome is ten short lines.
 const MOST_OUTCOME: u64 = 4096;
+
+/// What may stand before a file's bytes: its header and, where its name is long, what extends that.
+/// It is kept in memory, and says by itself how long it is.
+pub(super) const MOST_HEADERS: u64 = 64 * 1024;
 
 impl Docker {
     /// The rest of the log of a container that was killed, and its outcome if the runner still got
@@ -87,12 +92,14 @@ impl Docker {
     ) -> Result<T, DockerError> {
         let name = path.to_owned();
         self.read_archive(id, path, move |stream| {
-            let mut archive = tar::Archive::new(stream);
+            let left = Cell::new(MOST_HEADERS);
+            let mut archive = tar::Archive::new(Bounded::new(stream, &left));
             let mut entries = archive.entries().map_err(broken)?;
             let Some(entry) = entries.next() else {
                 return Err(DockerError::NotFound(name));
             };
             let mut entry = entry.map_err(broken)?;
+            left.set(u64::MAX);
             if !entry.header().entry_type().is_file() {
                 return Err(DockerError::Nonsense(format!("{name} is no file")));
             }
@@ -196,6 +203,31 @@ impl Read for Pieces {
         }
         let length = self.piece.len().min(buffer.len());
         self.piece.copy_to_slice(&mut buffer[..length]);
+        Ok(length)
+    }
+}
+
+/// A stream of which no more than `left` is read; then it fails.
+pub(super) struct Bounded<'a, R> {
+    stream: R,
+    left: &'a Cell<u64>,
+}
+
+impl<'a, R> Bounded<'a, R> {
+    pub(super) fn new(stream: R, left: &'a Cell<u64>) -> Self {
+        Self { stream, left }
+    }
+}
+
+impl<R: Read> Read for Bounded<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = self.left.get();
+        if left == 0 && !buffer.is_empty() {
+            return Err(io::Error::other("it is longer than it may be"));
+        }
+        let most = usize::try_from(left).map_or(buffer.len(), |left| left.min(buffer.len()));
+        let length = self.stream.read(&mut buffer[..most])?;
+        self.left.set(left - length as u64);
         Ok(length)
     }
 }

@@ -1,6 +1,7 @@
 //! What a build leaves behind: one plain file, out of a container whose script may have made
 //! anything of that name.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -10,6 +11,7 @@ use sha2::{Digest, Sha256};
 use tar::EntryType;
 
 use super::STALL;
+use super::archive::{Bounded, MOST_HEADERS};
 use super::connection::Docker;
 use super::error::DockerError;
 
@@ -186,8 +188,13 @@ fn kind(mode: u32) -> &'static str {
         .map_or(FILE, |(_, kind)| kind)
 }
 
+/// A file is followed by what fills its last block, and two blocks of zeros.
+const BLOCK: u64 = 512;
+/// Some programs fill up more than that.
+const MOST_END: u64 = 64 * 1024;
+
 /// Takes one plain file out of a tar stream. Nothing that the stream says about names reaches our
-/// file system.
+/// file system, and none of its extensions but the file's name and size is heeded.
 pub(super) fn take(
     stream: impl Read,
     path: &str,
@@ -199,7 +206,8 @@ pub(super) fn take(
         reason,
     };
     let unreadable = |error: std::io::Error| malformed(format!("a tar stream: {error}"));
-    let mut archive = tar::Archive::new(stream);
+    let left = Cell::new(MOST_HEADERS);
+    let mut archive = tar::Archive::new(Bounded::new(stream, &left));
     let mut entries = archive.entries().map_err(unreadable)?;
     let Some(entry) = entries.next() else {
         return Err(malformed("the stream is empty".to_owned()));
@@ -228,14 +236,23 @@ pub(super) fn take(
     {
         return Err(malformed("the stream holds another name".to_owned()));
     }
-    let sparse = |key: Result<&str, _>| key.is_ok_and(|key: &str| key.starts_with("GNU.sparse"));
-    let extensions = entry.pax_extensions().map_err(unreadable)?;
-    if extensions.is_some_and(|mut all| {
-        all.any(|one| one.is_err() || one.is_ok_and(|one| sparse(one.key())))
-    }) {
-        return Err(malformed("the stream holds a file with holes".to_owned()));
+    for extension in entry
+        .pax_extensions()
+        .map_err(unreadable)?
+        .into_iter()
+        .flatten()
+    {
+        let extension = extension.map_err(unreadable)?;
+        if extension.key_bytes().starts_with(b"GNU.sparse") {
+            return Err(malformed("the stream holds a file with holes".to_owned()));
+        }
     }
-    let size = entry.size();
+    // An extension says the size where the header has no room for it, and then that says 0.
+    let (size, own_size) = (entry.size(), entry.header().entry_size());
+    let own_size = own_size.map_err(unreadable)?;
+    if own_size != size && own_size != 0 {
+        return Err(malformed("the stream tells two sizes of it".to_owned()));
+    }
     if size > max {
         return Err(ArtifactError::TooLarge {
             path: path.to_owned(),
@@ -243,6 +260,7 @@ pub(super) fn take(
         });
     }
 
+    left.set(size);
     let folder = into.parent().map_or_else(PathBuf::new, Path::to_owned);
     let draft = tempfile::Builder::new()
         .prefix(".fetching-")
@@ -265,14 +283,32 @@ pub(super) fn take(
     if taken != size {
         return Err(malformed(format!("it ends after {taken} of {size} bytes")));
     }
-    if entries.next().is_some() {
-        return Err(malformed("the stream holds more than one file".to_owned()));
+    left.set(MOST_END);
+    let filler = size.next_multiple_of(BLOCK) - size;
+    if zeros(archive.into_inner()).map_err(unreadable)? < filler + 2 * BLOCK {
+        return Err(malformed("the stream ends too early".to_owned()));
     }
     keep(draft, into, &folder).map_err(ArtifactError::Disk)?;
     Ok(Fetched {
         size,
         sha256: hex::encode(hash.finalize()),
     })
+}
+
+/// How many zeros there are until the end.
+fn zeros(mut stream: impl Read) -> std::io::Result<u64> {
+    let mut buffer = [0; 4096];
+    let mut count = 0;
+    loop {
+        let length = stream.read(&mut buffer)?;
+        if buffer[..length].iter().any(|byte| *byte != 0) {
+            return Err(std::io::Error::other("it goes on after the file"));
+        }
+        if length == 0 {
+            return Ok(count);
+        }
+        count += length as u64;
+    }
 }
 
 /// Durable, under its name: the file first, then the folder that names it.

@@ -4,8 +4,9 @@ use std::path::Path;
 
 use insta::assert_snapshot;
 
-use super::super::{ServiceConfig, check};
+use super::super::{ClientConfig, ServiceConfig, check};
 use super::{nothing, read, told};
+use crate::domain::token::TokenHash;
 
 /// The part of a file that is not about the error in question.
 const SOURCE: &str = "configuration: {path: .}\n";
@@ -111,6 +112,9 @@ fn each_kind_of_value_says_what_it_expects() {
         "shutdown_grace: 9999999999999999999999d",
         "api_token: ''",
         "api_token: {a: b}",
+        "api_token: sha256:0123456789abcdef",
+        "api_token: sha256:hunter2",
+        "api_token: sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
         "github: yes",
         "github: {manage_webhooks: yes}",
         "github: {manage_webhooks: 'true'}",
@@ -198,6 +202,12 @@ fn each_kind_of_value_says_what_it_expects() {
         api_token: the secret is empty | -
     api_token: {a: b}
         api_token: found a section | a text
+    api_token: sha256:0123456789abcdef
+        api_token: found 16 hexadecimal digits after `sha256:` | the 64 of a SHA-256
+    api_token: sha256:hunter2
+        api_token: found something else than hexadecimal digits after `sha256:` | the 64 of a SHA-256
+    api_token: sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+        fine
     github: yes
         github: found a single value | a section
     github: {manage_webhooks: yes}
@@ -537,15 +547,15 @@ fn a_secret_may_come_from_a_file() {
     };
 
     let (config, _) = load("api_token_file: token\nbuilds: {secrets: {KEY_file: two}}\n").unwrap();
-    assert_eq!(config.api_token.unwrap().expose(), "from a file");
+    assert_eq!(config.api_token, Some(TokenHash::of("from a file")));
     let secrets: Vec<_> = config.builds.secrets.iter().collect();
     assert_eq!((secrets[0].0, secrets[0].1.expose()), ("KEY", "one\ntwo"));
 
     // Null is the same as leaving the key out, on either side.
     let (config, _) = load("api_token: null\napi_token_file: token\n").unwrap();
-    assert_eq!(config.api_token.unwrap().expose(), "from a file");
+    assert_eq!(config.api_token, Some(TokenHash::of("from a file")));
     let (config, _) = load("api_token: direct\napi_token_file: null\n").unwrap();
-    assert_eq!(config.api_token.unwrap().expose(), "direct");
+    assert_eq!(config.api_token, Some(TokenHash::of("direct")));
 
     let text = "\
 api_token: x
@@ -600,7 +610,7 @@ fn variables_come_from_the_environment() {
     assert_eq!(config.builds.concurrency, 7);
     assert_eq!(config.builds.environment["A"], "x7y");
     assert_eq!(config.builds.environment["B"], "${N}");
-    assert_eq!(config.api_token.unwrap().expose(), "# {not: [yaml");
+    assert_eq!(config.api_token, Some(TokenHash::of("# {not: [yaml")));
 
     let text = "api_token: ${UNSET}\nhub:\n  username: ${ALSO\n  token: ${EMPTY}\n";
     assert_snapshot!(parse(text).unwrap_err().render(false), @r#"
@@ -624,13 +634,13 @@ fn a_client_needs_none_of_the_services_variables() {
     let file = folder.path().join("config.yaml");
     let text = "listen: 127.0.0.1:1\ndata_directory: ./d\ngithub: {token: '${TOKEN}', x: y}\n";
     std::fs::write(&file, text).unwrap();
-    let config = ServiceConfig::load_for_client(&file, &nothing).unwrap();
+    let config = ClientConfig::load(&file, &nothing).unwrap();
     assert_eq!(config.listen.port(), 1);
     assert_eq!(config.data_directory, folder.path().join("d"));
-    assert_eq!(config.github, ServiceConfig::default().github);
+    assert_eq!(config.api_token, None);
 
     std::fs::write(&file, "listen: x\napi_token: ${TOKEN}\n").unwrap();
-    let findings = ServiceConfig::load_for_client(&file, &nothing).unwrap_err();
+    let findings = ClientConfig::load(&file, &nothing).unwrap_err();
     assert_eq!(findings.errors(), 2);
 }
 

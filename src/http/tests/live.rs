@@ -533,7 +533,7 @@ async fn a_connection_ends_with_the_token_it_was_opened_with() {
     }
     served
         .fixture
-        .configure(|config| config.api_token = Some(Secret::new("another")));
+        .configure(|config| config.api_token = Some(TokenHash::of("another")));
     for client in [&mut by_token, &mut by_session] {
         assert_eq!(refused(client).await, 1008);
     }

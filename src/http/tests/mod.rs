@@ -36,6 +36,7 @@ use crate::domain::mask::Masker;
 use crate::domain::names::{BuildId, CommitSha};
 use crate::domain::push::{Commit, Push};
 use crate::domain::recipe::{Catalog, Recipe};
+use crate::domain::token::TokenHash;
 use crate::log::LogWriter;
 use crate::service::DataDirectory;
 use crate::service::quiet::Inputs;
@@ -60,7 +61,7 @@ impl Fixture {
         let folder = tempfile::tempdir().unwrap();
         let directory = DataDirectory::open(folder.path(), &folder.path().join("tmp")).unwrap();
         let config = ServiceConfig {
-            api_token: Some(Secret::new(TOKEN)),
+            api_token: Some(TokenHash::of(TOKEN)),
             ..ServiceConfig::default()
         };
         let inputs = Inputs::new(config, catalog());

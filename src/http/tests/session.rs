@@ -126,17 +126,17 @@ async fn a_session_stands_for_the_token_until_it_is_signed_out_or_the_token_is_a
         ]
     );
 
-    fixture.configure(|config| config.api_token = Some(Secret::new("another")));
+    fixture.configure(|config| config.api_token = Some(TokenHash::of("another")));
     assert_eq!(session().await["signed_in"], false);
     let headers = [("cookie", cookie.as_str())];
     let refused = ask(&fixture, ("GET", "/api/v1/builds"), &headers, None).await;
-    insta::assert_snapshot!(failure(&refused), @"401: the session has ended; sign in at /monitor, or send `Authorization: Bearer <api_token>`; where the service file names no token, it is in the file api-token of the data directory");
+    insta::assert_snapshot!(failure(&refused), @"401: the session has ended; sign in at /monitor, or send `Authorization: Bearer <token>`; `api_token` of the service file is the token or its hash, and where there is none, the token is in the file api-token of the data directory");
 }
 
 #[tokio::test]
 async fn only_the_token_signs_in_and_only_at_our_own_page() {
     let fixture = Fixture::new();
-    insta::assert_snapshot!(failure(&sign_in(&fixture, OURS, "open").await), @"401: this is not the API token; it is `api_token` of the service file; where that names none, it is in the file api-token of the data directory");
+    insta::assert_snapshot!(failure(&sign_in(&fixture, OURS, "open").await), @"401: this is not the API token; `api_token` of the service file is the token or its hash; where there is none, the token is in the file api-token of the data directory");
     let refused = sign_in(&fixture, "https://evil.example.org", TOKEN).await;
     assert_eq!(refused.status(), 403);
     assert!(!refused.headers().contains_key("set-cookie"));

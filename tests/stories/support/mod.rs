@@ -29,7 +29,7 @@ pub use engine::Engine;
 pub use github::{APP_ID, GITHUB_TOKEN, with_app, with_github, with_github_in};
 pub use live::From;
 pub use nest::Nest;
-pub use process::{Output, command_lines, end, output, run};
+pub use process::{Output, command, command_lines, end, output, run};
 pub use redis::{PASSWORD as REDIS_PASSWORD, Redis};
 pub use repository::{Push, Repository, git};
 pub use service::{Service, merge, story_folder};

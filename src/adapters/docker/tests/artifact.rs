@@ -40,6 +40,17 @@ async fn a_file_arrives_with_its_size_and_hash() {
 }
 
 #[tokio::test]
+async fn holes_and_names_that_need_more_than_a_header_arrive() {
+    let long = format!("{}-größer", "n".repeat(200));
+    let script = format!("printf x | dd of={long} bs=1 seek=8388607");
+    let (fetched, bytes, _) = fetch(&script, &long, 8 << 20).await;
+    assert_eq!(fetched.unwrap().size, 8 << 20);
+    let bytes = bytes.unwrap();
+    let (last, zeros) = bytes.split_last().unwrap();
+    assert!(*last == b'x' && zeros.iter().all(|byte| *byte == 0));
+}
+
+#[tokio::test]
 async fn an_empty_file_is_a_file() {
     let (fetched, bytes, _) = fetch("touch result", "result", 0).await;
     assert_eq!((fetched.unwrap().size, bytes), (0, Some(Vec::new())));
@@ -67,6 +78,12 @@ async fn what_is_no_file_is_refused_and_leaves_nothing_behind() {
             "mknod result c 1 3",
             "result",
             "/target/result is a device, not a regular file",
+        ),
+        (
+            // A daemon that makes its socket where this leads.
+            "ln -s /target/result /dev/log; syslogd; until [ -S result ]; do sleep 0.05; done",
+            "result",
+            "/target/result is a socket, not a regular file",
         ),
         (
             "ln -s /etc sub",
