@@ -12,11 +12,12 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::domain::names::BuildId;
+use crate::domain::room;
 
 const DATABASE: &str = "autobuilder.sqlite";
 
@@ -56,8 +57,8 @@ pub enum DirectoryError {
     InUse(PathBuf, String),
     #[error("data directory {0}: no service has used it yet; there is nothing in it")]
     Unused(PathBuf),
-    #[error("data directory {0}: {1}")]
-    Io(PathBuf, io::Error),
+    #[error("data directory {}: {}", folder.display(), room::in_words(source, folder))]
+    Io { folder: PathBuf, source: io::Error },
 }
 
 /// Our folder among others' temporary files.
@@ -94,7 +95,10 @@ impl DataDirectory {
     /// # Errors
     /// [`DirectoryError::InUse`] while another process holds it.
     pub fn open(root: &Path, temporary: &Path) -> Result<Self, DirectoryError> {
-        let failed = |error| DirectoryError::Io(root.to_owned(), error);
+        let failed = |source| DirectoryError::Io {
+            folder: root.to_owned(),
+            source,
+        };
         fs::create_dir_all(root).map_err(failed)?;
         let lock = lock(root, LOCK_PATIENCE)?;
         fs::create_dir_all(temporary).map_err(failed)?;
@@ -106,7 +110,10 @@ impl DataDirectory {
                 .mode(0o700)
                 .create(folder);
             made.and_then(|()| close_to_others(folder, 0o700))
-                .map_err(|error| DirectoryError::Io(folder.clone(), error))?;
+                .map_err(|source| DirectoryError::Io {
+                    folder: folder.clone(),
+                    source,
+                })?;
         }
         Ok(Self {
             root: root.to_owned(),
@@ -177,9 +184,11 @@ impl DataDirectory {
         let mut bits = [0_u8; 24];
         getrandom::fill(&mut bits).map_err(io::Error::other)?;
         let token = hex::encode(bits);
-        let mut options = File::options();
-        options.create(true).truncate(true).write(true).mode(0o600);
-        writeln!(options.open(&file)?, "{token}")?;
+        // For this user only, and whole or not at all.
+        let mut fresh = tempfile::NamedTempFile::new_in(&self.root)?;
+        writeln!(fresh, "{token}")?;
+        fresh.as_file().sync_all()?;
+        fresh.persist(&file)?;
         Ok(token)
     }
 }
@@ -196,7 +205,10 @@ fn close_to_others(path: &Path, most: u32) -> io::Result<()> {
 }
 
 fn lock(root: &Path, patience: Duration) -> Result<File, DirectoryError> {
-    let failed = |error| DirectoryError::Io(root.to_owned(), error);
+    let failed = |source| DirectoryError::Io {
+        folder: root.to_owned(),
+        source,
+    };
     let mut lock = File::options()
         .create(true)
         .truncate(false)
