@@ -50,7 +50,7 @@ fn processes() -> Vec<Process> {
         .collect()
 }
 
-/// What the script left behind: every process but us and those that came in by `docker exec`. They
+/// The script's: every process but us and those that came in by `docker exec`. They
 /// have their parent outside of the container, shown as 0; orphans of the script have us.
 fn leftovers() -> Vec<u32> {
     let ours = |process: &Process| process.pid != 1 && process.parent != 0 && !process.zombie;
@@ -82,6 +82,13 @@ pub fn end_leftovers() -> usize {
             }
         }
         thread::sleep(LOOK_EVERY);
+    }
+}
+
+/// Kills the script and what it has started, without waiting for their end.
+pub fn kill_all() {
+    for pid in leftovers() {
+        let _ = sys::kill(pid, SIGKILL);
     }
 }
 

@@ -68,15 +68,15 @@ impl<W: Write> Spool<W> {
         }
         self.so_far.bytes += written as u64;
         let lost = (bytes.len() - written) as u64;
-        if lost > 0 && !dropping {
+        if lost > 0 && !dropping && self.so_far.error.is_none() {
             (self.on_limit)();
         }
         self.so_far.dropped += lost;
     }
 
     /// Copies until every writer of `pipe` is gone, or until the other end of `ended` is closed and
-    /// what had been written by then is taken. A background process that holds the pipe open and
-    /// goes on writing does not keep us.
+    /// what had been written by then is taken, or until the spool cannot be written. A background
+    /// process that holds the pipe open and goes on writing does not keep us.
     pub fn copy(mut self, mut pipe: PipeReader, ended: &PipeReader) -> Spooled {
         let mut buffer = vec![0; PIPE_SIZE];
         let mut left_after_end = PIPE_SIZE;
@@ -100,7 +100,7 @@ impl<W: Write> Spool<W> {
             } else if over {
                 return self.so_far;
             }
-            if left_after_end == 0 {
+            if left_after_end == 0 || self.so_far.error.is_some() {
                 return self.so_far;
             }
         }
@@ -171,8 +171,8 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_ends_the_spool_and_not_the_script() {
-        let mut spool = Spool::new(FullDisk(5), 100, || ());
+    fn after_a_full_disk_nothing_follows() {
+        let mut spool = Spool::new(FullDisk(5), 100, || panic!("that is no limit"));
         spool.take(b"1234567");
         spool.file.0 = 100;
         spool.take(b"89");
@@ -184,6 +184,16 @@ mod tests {
                 error: Some(28)
             }
         );
+    }
+
+    #[test]
+    fn a_full_disk_is_told_at_once() {
+        let (pipe, mut script) = io::pipe().unwrap();
+        let (ended, _still_running) = io::pipe().unwrap();
+        script.write_all(b"1234567").unwrap();
+        let spooled = Spool::new(FullDisk(5), 100, || ()).copy(pipe, &ended);
+        assert_eq!((spooled.bytes, spooled.error), (5, Some(28)));
+        assert!(script.write_all(b"89").is_err(), "nobody reads");
     }
 
     #[test]

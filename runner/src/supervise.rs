@@ -34,7 +34,14 @@ pub fn supervise() -> io::Result<()> {
     let (output, script_writes) = io::pipe()?;
     sys::enlarge_pipe(&output, PIPE_SIZE as i32);
     let (ended, still_running) = io::pipe()?;
-    let copier = thread::spawn(move || spool.copy(output, &ended));
+    let copier = thread::spawn(move || {
+        let spooled = spool.copy(output, &ended);
+        if spooled.error.is_some() {
+            // Nobody will see what the script says from here on, and its build has errored.
+            processes::kill_all();
+        }
+        spooled
+    });
 
     let started = now();
     let exit = match start(&job, &script_writes) {

@@ -8,11 +8,12 @@
 //!   runtime serve everyone.
 //! - When the disk fails, the write says so and all later ones fail as well. A build cannot go on
 //!   without its log, but its end needs none: what [`Log::finish`] and [`Log::pause`] cannot
-//!   write is reported and lost.
+//!   write is reported and lost. Only where the disk is full, the end waits until there is room.
 //! - The log counts as being written until the build's end is stored; whoever has stored it tells
 //!   [`Logs::closed`](crate::service::Logs::closed).
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::OwnedMutexGuard;
@@ -20,12 +21,18 @@ use tokio::sync::OwnedMutexGuard;
 use super::build::{plan, verdict};
 use crate::domain::build::{Build, State};
 use crate::domain::names::BuildId;
+use crate::domain::room;
 use crate::domain::time::Timestamp;
 use crate::log::LogWriter;
 use crate::service::Service;
+use crate::store::Store;
 
 pub struct Log {
     build: BuildId,
+    /// Of all logs, for people.
+    folder: PathBuf,
+    /// A write has failed for want of room.
+    lacks_room: bool,
     /// `None` while a blocking thread writes.
     held: Option<Held>,
 }
@@ -42,6 +49,7 @@ impl Log {
     pub async fn open(service: &Arc<Service>, build: &Build) -> anyhow::Result<Self> {
         let id = build.id.clone();
         let (service, build) = (Arc::clone(service), build.clone());
+        let folder = service.directory.builds();
         let turn = service.logs.turn(&id).await;
         let held = tokio::task::spawn_blocking(move || {
             let masker = plan::masker(&service.config.borrow(), Some(&build));
@@ -51,9 +59,15 @@ impl Log {
                 _turn: turn,
             })
         });
+        let held = held.await?.map_err(|error| {
+            let words = room::in_words(&error, &folder);
+            anyhow::Error::new(error).context(format!("cannot open the log: {words}"))
+        })?;
         Ok(Self {
             build: id,
-            held: Some(held.await??),
+            folder,
+            lacks_room: false,
+            held: Some(held),
         })
     }
 
@@ -77,12 +91,17 @@ impl Log {
         })
         .await?;
         self.held = Some(held);
-        result.map_err(|error| anyhow::anyhow!("cannot write the log: {error}"))
+        result.map_err(|error| {
+            self.lacks_room |= room::is_lacking(&error);
+            let words = room::in_words(&error, &self.folder);
+            anyhow::anyhow!("cannot write the log: {words}")
+        })
     }
 
     /// Writes how the build ended as the last line. Then all of the log is on the disk, and its
-    /// readers know that nothing follows.
-    pub async fn finish(&mut self, end: State, reason: Option<&str>, took: &str) {
+    /// readers know that nothing follows. On a full disk it waits for the room that the end of the
+    /// build needs in the store as well.
+    pub async fn finish(&mut self, store: &Store, end: State, reason: Option<&str>, took: &str) {
         let line = match reason {
             Some(reason) => format!("{end}: {reason}"),
             None => format!("{end} after {took}"),
@@ -91,7 +110,18 @@ impl Log {
             writer.note(&line)?;
             writer.finish()
         };
-        if let Err(error) = self.write(finish).await {
+        let mut finished = match self.lacks_room {
+            true => Ok(()),
+            false => self.write(finish.clone()).await,
+        };
+        if self.lacks_room && store.wait_for_room().await.is_ok() {
+            let mended = move |writer: &mut LogWriter| {
+                writer.mend()?;
+                finish(writer)
+            };
+            finished = self.write(mended).await;
+        }
+        if let Err(error) = finished {
             tracing::error!(build = %self.build, %error, "cannot write the end of a log");
         }
     }
@@ -148,7 +178,13 @@ pub async fn leave(
     if build.state.is_end() || !has_begun {
         return None;
     }
-    let mut log = match Log::open(service, build).await {
+    let mut opened = Log::open(service, build).await;
+    if opened.as_ref().is_err_and(is_for_want_of_room)
+        && service.store.wait_for_room().await.is_ok()
+    {
+        opened = Log::open(service, build).await;
+    }
+    let mut log = match opened {
         Ok(log) => log,
         Err(error) => {
             tracing::warn!(build = %build.id, "cannot write the end of a log: {error:#}");
@@ -159,7 +195,8 @@ pub async fn leave(
         // All but the transition was done.
     } else if to.is_end() {
         let took = Timestamp::now().since(build.started.unwrap_or(build.queued));
-        log.finish(to, reason, &verdict::span(took)).await;
+        log.finish(&service.store, to, reason, &verdict::span(took))
+            .await;
     } else {
         let line = reason.unwrap_or("it is built once more");
         if let Err(error) = log.note(line).await {
@@ -168,6 +205,10 @@ pub async fn leave(
         log.pause().await;
     }
     Some(log.summary())
+}
+
+fn is_for_want_of_room(error: &anyhow::Error) -> bool {
+    error.downcast_ref().is_some_and(room::is_lacking)
 }
 
 #[cfg(test)]
@@ -183,7 +224,7 @@ mod tests {
     use crate::domain::recipe::{Catalog, Recipe};
     use crate::service::DataDirectory;
     use crate::service::quiet::Inputs;
-    use crate::store::{Facts, NewBuilds, Store, Transition};
+    use crate::store::{Facts, NewBuilds, Transition};
 
     /// A log that has just been begun, and what is needed to open it again.
     async fn begun(folder: &TempDir) -> (Arc<Service>, Build, Log) {
@@ -228,7 +269,8 @@ mod tests {
         assert!(!log.is_empty());
         let written = service.logs.watch(&build.id).unwrap();
         let reason = Some("exit code 2");
-        log.finish(State::Failed, reason, "3 s").await;
+        log.finish(&service.store, State::Failed, reason, "3 s")
+            .await;
         assert!(written.borrow().finished);
         let lines = ["==> begun", "==> failed: exit code 2"];
         let (bytes, count, tail) = log.summary();
@@ -272,12 +314,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (service, build, mut log) = begun(&folder).await;
         std::fs::remove_dir_all(service.logs.folder(&build.id)).unwrap();
-        log.finish(State::Succeeded, None, "3 s").await;
+        log.finish(&service.store, State::Succeeded, None, "3 s")
+            .await;
         assert_eq!(log.summary().2, ["==> succeeded after 3 s"]);
         assert!(!service.logs.watch(&build.id).unwrap().borrow().finished);
         let error = log.note("more").await.unwrap_err().to_string();
         assert!(error.starts_with("cannot write the log: "), "{error}");
-        log.finish(State::Errored, Some("no log"), "3 s").await;
+        log.finish(&service.store, State::Errored, Some("no log"), "3 s")
+            .await;
         log.pause().await;
         assert_eq!(log.summary().1, 1);
     }

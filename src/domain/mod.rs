@@ -17,6 +17,7 @@ pub mod publication;
 pub mod push;
 pub mod recipe;
 pub mod restart;
+pub mod room;
 pub mod time;
 pub mod token;
 pub mod tracking;

@@ -13,6 +13,9 @@ use warp::http::{HeaderValue, StatusCode};
 use super::answer::{self, Response};
 use crate::store::StoreError;
 
+/// Somebody has to make room.
+const ROOM_AFTER: Duration = Duration::from_secs(60);
+
 /// A request that cannot be carried out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
@@ -62,6 +65,12 @@ impl Failure {
 
     pub fn unavailable(error: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, error, hint)
+    }
+
+    /// Nothing was stored, as there is too little room for it.
+    pub fn no_room(why: impl Into<String>) -> Self {
+        let hint = "try again when there is room; /readyz says whether there is";
+        Self::unavailable(why, hint).again_after(ROOM_AFTER)
     }
 
     /// Too much of what there is an allowance for; there is more after this time.
@@ -116,6 +125,7 @@ impl From<StoreError> for Failure {
                 format!("there is no build {build}"),
                 "old builds are removed as `retention` in the service file says",
             ),
+            StoreError::NoRoom(why) => Self::no_room(why),
             StoreError::Closed => Self::unavailable("the service is stopping", "try again soon"),
             error => Self::internal("the database could not answer", &error),
         }

@@ -47,16 +47,25 @@ pub fn compress(folder: &Path) -> io::Result<()> {
     };
 
     let unfinished_path = folder.join(UNFINISHED);
-    let unfinished = File::create(&unfinished_path)?;
-    let length = write_frames(&plain, &unfinished)?;
-    unfinished.sync_all()?;
-    // The plain file goes for ever: what replaces it is first seen to be whole.
-    if Frames::open(File::open(&unfinished_path)?)?.len() != length {
-        return Err(io::Error::other("the log changed while it was compressed"));
+    if let Err(error) = write_compressed(&plain, &unfinished_path) {
+        // It may have taken the last room there was.
+        let _ = fs::remove_file(&unfinished_path);
+        return Err(error);
     }
     fs::rename(&unfinished_path, &compressed_path)?;
     sync_folder(folder)?;
     fs::remove_file(&plain_path)
+}
+
+fn write_compressed(plain: &File, path: &Path) -> io::Result<()> {
+    let file = File::create(path)?;
+    let length = write_frames(plain, &file)?;
+    file.sync_all()?;
+    // The plain file goes for ever: what replaces it is first seen to be whole.
+    match Frames::open(File::open(path)?)?.len() == length {
+        true => Ok(()),
+        false => Err(io::Error::other("the log changed while it was compressed")),
+    }
 }
 
 /// Returns how long the log is.

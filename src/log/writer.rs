@@ -40,7 +40,7 @@ pub struct Watermark {
 
 /// Appends to a build's log. All methods write to the file before they return; none waits for
 /// a reader. After an error the writer refuses to go on: what it holds and what is in the file
-/// may differ, and [`LogWriter::reopen`] is what makes them agree again.
+/// may differ, and [`LogWriter::reopen`] or [`LogWriter::mend`] is what makes them agree again.
 #[derive(Debug)]
 pub struct LogWriter {
     folder: PathBuf,
@@ -233,6 +233,22 @@ impl LogWriter {
     pub fn checkpoint(&mut self) -> io::Result<()> {
         self.check_open()?;
         self.write(&[], true)
+    }
+
+    /// Goes on after a write that failed, from the last record: what came after that is cut off, and
+    /// so is what is held back for masking.
+    pub fn mend(&mut self) -> io::Result<()> {
+        let mut masker = self.masker.clone();
+        masker.finish();
+        let (mended, _) = Self::reopen(&self.folder, masker)?;
+        // Who follows the log goes on as well.
+        let watermark = std::mem::take(&mut self.watermark);
+        *self = Self {
+            watermark,
+            ..mended
+        };
+        self.announce();
+        Ok(())
     }
 
     /// Waits until the log and its index, as far as they are written, are on the disk.

@@ -8,6 +8,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use super::Service;
 use crate::domain::time::Timestamp;
+use crate::store::StoreError;
 
 /// Which start of the machine this is. Source: random(4).
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
@@ -30,6 +31,8 @@ impl Service {
                 let seconds = jump.unsigned_abs() as f64 / 1000.0;
                 tracing::warn!(seconds, "the machine's clock was set {direction}");
             }
+            // It is looked again, and said by the database itself.
+            Err(StoreError::NoRoom(_)) => {}
             Err(error) => tracing::warn!(%error, "cannot note how the machine's clock is set"),
         }
     }

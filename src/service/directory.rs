@@ -13,11 +13,12 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::domain::names::BuildId;
+use crate::domain::room;
 use crate::domain::token::TokenHash;
 use crate::store::{Store, StoreError};
 
@@ -59,8 +60,8 @@ pub enum DirectoryError {
     InUse(PathBuf, String),
     #[error("data directory {0}: no service has used it yet; there is nothing in it")]
     Unused(PathBuf),
-    #[error("data directory {0}: {1}")]
-    Io(PathBuf, io::Error),
+    #[error("data directory {}: {}", folder.display(), room::in_words(source, folder))]
+    Io { folder: PathBuf, source: io::Error },
     #[error("data directory {0}: {1}")]
     Database(PathBuf, StoreError),
 }
@@ -100,7 +101,10 @@ impl DataDirectory {
     /// [`DirectoryError::InUse`] while another process holds it; [`DirectoryError::Database`] of a
     /// newer release, in whose directory nothing is changed.
     pub fn open(root: &Path, temporary: &Path) -> Result<Self, DirectoryError> {
-        let failed = |error| DirectoryError::Io(root.to_owned(), error);
+        let failed = |source| DirectoryError::Io {
+            folder: root.to_owned(),
+            source,
+        };
         fs::create_dir_all(root).map_err(failed)?;
         let lock = lock(root, LOCK_PATIENCE)?;
         refuse_newer(root)?;
@@ -113,7 +117,10 @@ impl DataDirectory {
                 .mode(0o700)
                 .create(folder);
             made.and_then(|()| close_to_others(folder, 0o700))
-                .map_err(|error| DirectoryError::Io(folder.clone(), error))?;
+                .map_err(|source| DirectoryError::Io {
+                    folder: folder.clone(),
+                    source,
+                })?;
         }
         Ok(Self {
             root: root.to_owned(),
@@ -196,9 +203,11 @@ impl DataDirectory {
             Err(error) => return Err(error),
         }
         let text = random_token()?;
-        let mut options = File::options();
-        options.create(true).truncate(true).write(true).mode(0o600);
-        writeln!(options.open(&file)?, "{text}")?;
+        // For this user only, and whole or not at all.
+        let mut fresh = tempfile::NamedTempFile::new_in(&self.root)?;
+        writeln!(fresh, "{text}")?;
+        fresh.as_file().sync_all()?;
+        fresh.persist(&file)?;
         Ok(text)
     }
 }
@@ -227,7 +236,10 @@ fn refuse_newer(root: &Path) -> Result<(), DirectoryError> {
 }
 
 fn lock(root: &Path, patience: Duration) -> Result<File, DirectoryError> {
-    let failed = |error| DirectoryError::Io(root.to_owned(), error);
+    let failed = |source| DirectoryError::Io {
+        folder: root.to_owned(),
+        source,
+    };
     let mut lock = File::options()
         .create(true)
         .truncate(false)

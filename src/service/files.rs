@@ -74,7 +74,10 @@ pub fn swap_link(target: &str, name: &Path) -> io::Result<()> {
         return Err(error);
     }
     symlink(target, &fresh)?;
-    fs::rename(&fresh, name)?;
+    if let Err(error) = fs::rename(&fresh, name) {
+        let _ = fs::remove_file(&fresh);
+        return Err(error);
+    }
     sync_folder(folder_of(name))
 }
 

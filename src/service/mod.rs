@@ -80,13 +80,20 @@ pub fn missing_for_builds(disk: &Disk, components: &[Component]) -> Option<Strin
     if let Some(full) = &disk.full {
         return Some(format!("waits for room on the disk: {full}"));
     }
-    let docker = components.iter().find(|each| each.name == DOCKER)?;
-    let problem = docker.problem.as_ref()?;
-    Some(format!("waits for Docker: {problem}"))
+    components.iter().find_map(|component| {
+        let what = match component.name {
+            DOCKER => "Docker",
+            DATABASE => "the database",
+            _ => return None,
+        };
+        let problem = component.problem.as_ref()?;
+        Some(format!("waits for {what}: {problem}"))
+    })
 }
 
-/// The component without which builds do not begin.
+/// The components without which builds do not begin.
 pub const DOCKER: &str = "docker";
+pub const DATABASE: &str = "database";
 
 /// Something without which the service does not do all of its work.
 #[derive(Debug, Clone, PartialEq, Eq)]

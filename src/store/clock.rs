@@ -4,7 +4,7 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::transitions::next_revision;
-use super::{Result, Store};
+use super::{Result, Store, WithoutRoom};
 
 /// What is less is the inaccuracy of reading two clocks one after the other, or a leap second. NTP
 /// does not jump but for more than 128 ms, and a build is not measured that closely.
@@ -22,7 +22,7 @@ impl Store {
         if jump.is_some_and(|jump| jump.abs() < NO_JUMP_MS) {
             return Ok(None);
         }
-        self.write(move |connection| {
+        self.write_or(WithoutRoom::Refuse, move |connection| {
             if let Some(jump) = jump {
                 move_times(connection, jump)?;
             }

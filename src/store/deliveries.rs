@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::heads::{self, KnownHead};
 use super::outbox::report;
 use super::transitions::next_revision;
-use super::{Result, Store, StoreError, rows};
+use super::{Result, Store, StoreError, WithoutRoom, rows};
 use crate::domain::build::{Build, Cause, State, Work, skip_mark};
 use crate::domain::names::{BranchName, BuildId, CommitSha, GitRef, RepositoryName};
 use crate::domain::push::Push;
@@ -55,7 +55,7 @@ impl Store {
     /// A push that was found by comparing heads begins where its ref was known to stand; if that
     /// has changed meanwhile, nothing is recorded.
     pub async fn hear_push(&self, delivery: Option<String>, new: NewBuilds) -> Result<Heard> {
-        self.write(move |connection| {
+        self.write_or(WithoutRoom::Refuse, move |connection| {
             let found_by_git = new.cause == Cause::Reconcile;
             let Push {
                 repository,
@@ -136,8 +136,20 @@ impl Store {
         commit: CommitSha,
         interval: Duration,
     ) -> Result<Option<BuildId>> {
+        let reference = GitRef::Branch(branch);
+        let new = NewBuilds {
+            push: Push::unheard(repository, reference, commit),
+            work: vec![Work::Configuration],
+            dependents: Vec::new(),
+            cause: Cause::Reconcile,
+        };
         self.write(move |connection| {
-            let reference = GitRef::Branch(branch);
+            let Push {
+                repository,
+                reference,
+                after: commit,
+                ..
+            } = &new.push;
             let is_unfinished = connection
                 .prepare_cached(
                     "SELECT 1 FROM builds INDEXED BY builds_unfinished \
@@ -145,22 +157,15 @@ impl Store {
                      AND repository = ?1 AND ref = ?2",
                 )?
                 .exists(params![repository.as_str(), reference.to_string()])?;
-            let head = heads::head(connection, &repository, &reference)?;
-            let is_late = head.as_ref().is_some_and(|head| head.commit != commit);
+            let head = heads::head(connection, repository, reference)?;
+            let is_late = head.as_ref().is_some_and(|head| head.commit != *commit);
             if is_unfinished
                 || is_late
-                || rests(connection, &repository, &reference, &commit, interval)?
+                || rests(connection, repository, reference, commit, interval)?
             {
                 return Ok(None);
             }
-            let push = Push::unheard(repository, reference, commit);
-            let number = known_or_asked(connection, head.and_then(|head| head.push), &push)?;
-            let new = NewBuilds {
-                push,
-                work: vec![Work::Configuration],
-                dependents: Vec::new(),
-                cause: Cause::Reconcile,
-            };
+            let number = known_or_asked(connection, head.and_then(|head| head.push), &new.push)?;
             Ok(insert_builds(connection, number, &new)?.pop())
         })
         .await
@@ -169,7 +174,7 @@ impl Store {
     /// Builds that a person asked for. A commit that was pushed to this ref keeps the place of
     /// that push in the order of pushes; another gets the newest place.
     pub async fn ask_for_builds(&self, new: NewBuilds) -> Result<Vec<BuildId>> {
-        self.write(move |connection| {
+        self.write_or(WithoutRoom::Refuse, move |connection| {
             let pushed: Option<u64> = connection
                 .prepare_cached(
                     "SELECT max(sequence) FROM pushes WHERE repository = ?1 AND ref = ?2 AND after_sha = ?3",
@@ -190,9 +195,9 @@ impl Store {
 
     /// The same script of the same commit once more, after the recipe given.
     pub async fn rebuild(&self, of: BuildId, work: Work) -> Result<BuildId> {
-        self.write(move |connection| {
+        self.write_or(WithoutRoom::Refuse, move |connection| {
             let old = super::builds::load(connection, &of)?;
-            let cause = Cause::Rebuild { of };
+            let cause = Cause::Rebuild { of: of.clone() };
             let build = BuildRow {
                 work: &work,
                 cause: &cause,
@@ -215,16 +220,23 @@ impl Store {
     /// to be or git says that it is, else a new one. Of an older push it would not do: a newer one
     /// may take its place, and it gives its names to nothing newer.
     pub async fn need_base(&self, of: BuildId, push: Push, recipe: Recipe) -> Result<BuildId> {
+        let work = Work::from(recipe);
+        let new = NewBuilds {
+            push,
+            work: vec![work.clone()],
+            dependents: Vec::new(),
+            cause: Cause::Base { of },
+        };
         self.write(move |connection| {
             let Push {
                 repository,
                 reference,
+                after,
                 ..
-            } = &push;
-            let work = Work::from(recipe);
+            } = &new.push;
             let head = heads::head(connection, repository, reference)?;
             let newest = head.as_ref().and_then(|head| head.push).unwrap_or(0);
-            let heard = head.as_ref().map_or(&push.after, |head| &head.commit);
+            let heard = head.as_ref().map_or(after, |head| &head.commit);
             let unfinished: Option<BuildId> = connection
                 .prepare_cached(
                     "SELECT id FROM builds INDEXED BY builds_unfinished \
@@ -239,7 +251,7 @@ impl Store {
                         work.script(),
                         work.kind().as_str(),
                         newest,
-                        push.after.as_str(),
+                        after.as_str(),
                         heard.as_str()
                     ],
                     |row| rows::parsed(row, 0),
@@ -248,14 +260,8 @@ impl Store {
             if let Some(build) = unfinished {
                 return Ok(build);
             }
-            let head = head.filter(|head| head.commit == push.after);
-            let number = known_or_asked(connection, head.and_then(|head| head.push), &push)?;
-            let new = NewBuilds {
-                push,
-                work: vec![work],
-                dependents: Vec::new(),
-                cause: Cause::Base { of },
-            };
+            let head = head.filter(|head| head.commit == *after);
+            let number = known_or_asked(connection, head.and_then(|head| head.push), &new.push)?;
             let build = insert_builds(connection, number, &new)?.pop();
             build.ok_or_else(|| StoreError::Value("a build that was not inserted".to_owned()))
         })

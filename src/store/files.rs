@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, params};
 
-use super::{Place, Result, Store};
+use super::{Place, Result, Store, WithoutRoom};
 use crate::domain::names::BuildId;
 use crate::domain::time::Timestamp;
 
@@ -64,7 +64,7 @@ impl Store {
 
     /// The file is gone, unless it was published again.
     pub async fn forget_file(&self, file: PublishedFile) -> Result<()> {
-        self.write(move |connection| {
+        self.write_or(WithoutRoom::Write, move |connection| {
             if is_still(connection, &file)? {
                 connection
                     .prepare_cached("DELETE FROM published_files WHERE place = ?1 AND name = ?2")?

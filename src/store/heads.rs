@@ -69,7 +69,7 @@ impl Store {
         all_seen: bool,
     ) -> Result<()> {
         self.write(move |connection| {
-            for note in notes {
+            for note in &notes {
                 let head = head(connection, &repository, &note.reference)?;
                 if head.as_ref().map(|head| &head.commit) != note.before.as_ref() {
                     continue;

@@ -28,7 +28,7 @@ impl Store {
         digest: Option<String>,
     ) -> Result<()> {
         self.write(move |connection| {
-            match digest {
+            match &digest {
                 Some(digest) => connection
                     .prepare_cached(
                         "INSERT OR REPLACE INTO hooks (repository, id, digest) VALUES (?1, ?2, ?3)",

@@ -12,7 +12,7 @@ use std::path::Path;
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 
-use super::{Result, Store, StoreError, rows};
+use super::{Result, Store, StoreError, WithoutRoom, rows};
 use crate::domain::build::{Cause, State, Work};
 use crate::domain::names::{BuildId, CommitSha, GitRef, RepositoryName};
 use crate::domain::push::Commit;
@@ -139,7 +139,7 @@ impl Store {
     /// Adds builds of the old service; of one that is there already, only what its row says of its
     /// log and its import is replaced.
     pub async fn import(&self, builds: Vec<ImportedBuild>) -> Result<()> {
-        self.write(move |connection| {
+        self.write_or(WithoutRoom::Refuse, move |connection| {
             connection
                 .prepare_cached(
                     "INSERT OR IGNORE INTO pushes (sequence, repository, ref, before_sha, after_sha, forced, heard, asked) \

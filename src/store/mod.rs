@@ -19,6 +19,7 @@ mod outbox;
 mod publications;
 mod repositories;
 mod retention;
+mod room;
 mod rows;
 mod schema;
 mod shown;
@@ -52,6 +53,8 @@ pub use transitions::{Facts, Transition};
 pub use usual::Usual;
 pub use waiting::Waiting;
 
+use self::room::Room;
+use self::writer::WithoutRoom;
 use crate::domain::build::State;
 use crate::domain::names::BuildId;
 use crate::domain::panic;
@@ -106,6 +109,9 @@ pub enum StoreError {
     /// The transaction in which it was to be written failed.
     #[error("{0}")]
     NotWritten(String),
+    /// Nothing was written, as its disk has too little room.
+    #[error("{0}")]
+    NoRoom(String),
     #[error("the database is closed")]
     Closed,
 }
@@ -155,7 +161,7 @@ impl Store {
         let (revision, _) = watch::channel(revision);
         Ok(Self {
             shared: Arc::new(Shared {
-                writer: writer::Writer::start(connection, revision.clone()),
+                writer: writer::Writer::start(connection, Room::of(file), revision.clone()),
                 readers: Mutex::new(readers),
                 free_readers: Arc::new(Semaphore::new(READERS)),
                 revision,
@@ -176,24 +182,40 @@ impl Store {
 
     /// What keeps the database from being written, if anything does.
     pub fn problem(&self) -> Option<String> {
-        self.shared.writer.problem()
+        self.lacks_room().or_else(|| self.shared.writer.problem())
+    }
+
+    /// Whether its disk has too little room for what is to be written, which waits then; says what to
+    /// do.
+    pub fn lacks_room(&self) -> Option<String> {
+        self.shared.writer.room().lacking()
+    }
+
+    /// Answers once something can be written.
+    pub async fn wait_for_room(&self) -> Result<()> {
+        self.write(write_nothing).await
     }
 
     /// Whether it can be written again, when nothing else has tried since it could not.
     pub async fn try_to_write(&self) -> Result<()> {
-        self.write(|connection| {
-            connection.execute("UPDATE instance SET revision = revision", [])?;
-            Ok(())
-        })
-        .await
+        self.write_or(WithoutRoom::Refuse, write_nothing).await
     }
 
-    /// Answers when what `change` did is on disk, or with its error and nothing done.
+    /// Answers when what `change` did is on disk, or with its error and nothing done. It is called
+    /// again where what it did was undone for want of room.
     async fn write<T: Send + 'static>(
         &self,
-        change: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
+        change: impl FnMut(&Connection) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        self.shared.writer.run(change).await
+        self.write_or(WithoutRoom::Wait, change).await
+    }
+
+    async fn write_or<T: Send + 'static>(
+        &self,
+        without_room: WithoutRoom,
+        change: impl FnMut(&Connection) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.shared.writer.run(without_room, change).await
     }
 
     async fn read<T: Send + 'static>(
@@ -223,6 +245,11 @@ impl Store {
             Err(_) => StoreError::Closed,
         })?
     }
+}
+
+fn write_nothing(connection: &Connection) -> Result<()> {
+    connection.execute("UPDATE instance SET revision = revision", [])?;
+    Ok(())
 }
 
 /// Gives the connection back when it is dropped, by a panic as well.
@@ -268,6 +295,8 @@ fn configure(connection: &Connection) -> Result<()> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
+    // What a write may have to undo; else in a file below /tmp, which may be full.
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.busy_timeout(std::time::Duration::from_secs(10))?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(())

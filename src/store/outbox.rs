@@ -152,9 +152,9 @@ impl Store {
                 status.commit.as_str(),
                 status.context
             ];
-            let may_be_shown = match outcome {
+            let may_be_shown = match &outcome {
                 Outcome::Reported => true,
-                Outcome::Waits { may_be_shown, .. } => may_be_shown,
+                Outcome::Waits { may_be_shown, .. } => *may_be_shown,
                 Outcome::GivenUp { .. } => false,
             };
             if may_be_shown {
@@ -165,7 +165,7 @@ impl Store {
                     )?
                     .execute(key)?;
             }
-            let (reported, not_before, problem, given_up) = match outcome {
+            let (reported, not_before, problem, given_up) = match &outcome {
                 Outcome::Reported => (Some(now.as_millis()), 0, None, false),
                 Outcome::Waits {
                     problem,

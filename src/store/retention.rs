@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rusqlite::params;
 
-use super::{Result, Store, rows};
+use super::{Result, Store, WithoutRoom, rows};
 use crate::domain::names::{BuildId, RepositoryName};
 use crate::domain::time::Timestamp;
 
@@ -60,7 +60,7 @@ impl Store {
         self.write(move |connection| {
             let query = format!("DELETE FROM pushes AS p WHERE p.sequence = ?1 AND {UNUSED}");
             let mut delete = connection.prepare_cached(&query)?;
-            for push in pushes {
+            for push in &pushes {
                 delete.execute([push])?;
             }
             Ok(())
@@ -83,7 +83,7 @@ impl Store {
                 )?
                 .query_map([], |row| rows::parsed(row, 0))?
                 .collect::<rusqlite::Result<_>>()?;
-            known.extend(mirrored);
+            known.extend(mirrored.iter().cloned());
             let mut note = connection.prepare_cached(
                 "INSERT OR IGNORE INTO unwatched (repository, since) VALUES (?1, ?2)",
             )?;
@@ -168,7 +168,7 @@ impl Store {
     /// Removes builds and what hangs on them. A push stays known, so that a late redelivery of it
     /// does not build again.
     pub async fn forget_builds(&self, builds: Vec<BuildId>) -> Result<()> {
-        self.write(move |connection| {
+        self.write_or(WithoutRoom::Write, move |connection| {
             let mut delete_status =
                 connection.prepare_cached("DELETE FROM outbox WHERE build = ?1")?;
             let mut delete = connection
@@ -198,7 +198,7 @@ impl Store {
     }
 
     pub async fn forget_artifacts(&self, build: BuildId) -> Result<()> {
-        self.write(move |connection| {
+        self.write_or(WithoutRoom::Write, move |connection| {
             connection
                 .prepare_cached("DELETE FROM artifacts WHERE build = (SELECT sequence FROM builds WHERE id = ?1)")?
                 .execute([build.as_str()])?;
@@ -225,7 +225,7 @@ impl Store {
     }
 
     pub async fn forget_log(&self, build: BuildId) -> Result<()> {
-        self.write(move |connection| {
+        self.write_or(WithoutRoom::Write, move |connection| {
             connection
                 .prepare_cached(
                     "UPDATE builds SET log_bytes = 0, log_lines = 0, tail = '[]' WHERE id = ?1",

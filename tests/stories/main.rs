@@ -16,6 +16,7 @@ mod engine;
 mod failures;
 #[cfg(feature = "faults")]
 mod faults;
+mod full;
 mod history;
 mod hooks;
 mod hostile_names;

@@ -1,5 +1,7 @@
 //! From the container to a durable artifact.
 
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +11,7 @@ use super::{Failure, Message, plan};
 use crate::adapters::docker::{ArtifactError, DockerError};
 use crate::domain::build::{Artifact, Build};
 use crate::domain::recipe::Recipe;
+use crate::domain::room;
 use crate::service::Service;
 use crate::service::files::move_durably;
 
@@ -28,7 +31,7 @@ pub async fn collect(
 async fn fetch(service: &Service, build: &Build, recipe: &Recipe) -> Result<Artifact, Failure> {
     let container = plan::container_name(&service.config.borrow(), &build.id);
     let folder = service.logs.artifacts(&build.id);
-    std::fs::create_dir_all(&folder).map_err(Failure::errored)?;
+    std::fs::create_dir_all(&folder).map_err(|error| cannot_keep(&error, &folder))?;
     let spool = service.directory.temporary_file(&build.id);
     let limit = service.config.borrow().builds.max_artifact;
     let mut pause = FIRST_PAUSE;
@@ -56,9 +59,7 @@ async fn fetch(service: &Service, build: &Build, recipe: &Recipe) -> Result<Arti
                 service.metrics.docker_failed("artifact");
                 Failure::errored(error)
             }
-            ArtifactError::Disk(error) => {
-                Failure::errored(format!("the artifact cannot be kept: {error}"))
-            }
+            ArtifactError::Disk(error) => cannot_keep(&error, service.directory.temporary()),
             // What the script left is not what the recipe names.
             error => Failure::failed(error),
         }
@@ -66,11 +67,16 @@ async fn fetch(service: &Service, build: &Build, recipe: &Recipe) -> Result<Arti
     let file = folder.join(recipe.artifact.as_str());
     let moved = tokio::task::spawn_blocking(move || move_durably(&spool, &file)).await;
     moved
-        .unwrap_or_else(|stopped| Err(std::io::Error::other(stopped)))
-        .map_err(|error| Failure::errored(format!("cannot keep the artifact: {error}")))?;
+        .unwrap_or_else(|stopped| Err(io::Error::other(stopped)))
+        .map_err(|error| cannot_keep(&error, &folder))?;
     Ok(Artifact {
         name: recipe.artifact.clone(),
         size: fetched.size,
         sha256: fetched.sha256,
     })
+}
+
+fn cannot_keep(error: &io::Error, folder: &Path) -> Failure {
+    let words = room::in_words(error, folder);
+    Failure::errored(format!("cannot keep the artifact: {words}"))
 }

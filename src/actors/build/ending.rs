@@ -179,7 +179,14 @@ impl Machine {
         // As it is kept: the clock may have been set meanwhile.
         let kept = self.service.store.build(self.build.id.clone()).await?;
         let took = Timestamp::now().since(kept.started.unwrap_or(kept.queued));
-        self.log.finish(state, reason.as_deref(), &span(took)).await;
+        if self.service.store.lacks_room().is_some() {
+            // The end cannot be stored before there is room, and the container may take it.
+            self.remove_container().await;
+        }
+        let store = &self.service.store;
+        self.log
+            .finish(store, state, reason.as_deref(), &span(took))
+            .await;
         let known = Facts {
             exit_code: self.build.exit_code,
             ..Facts::default()

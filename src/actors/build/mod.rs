@@ -301,19 +301,16 @@ impl Machine {
             return self.end_interrupted(myself, interruption).await;
         }
         self.watchdogs.clear();
-        if end.dropped > 0 && end.spool_error.is_none() {
+        if let Some(error) = end.spool_error {
+            // Whatever the script came to, nobody could see how.
+            let reason = verdict::without_output(error, self.build.script());
+            return self.end(myself, State::Errored, reason).await;
+        }
+        if end.dropped > 0 {
             self.log
                 .note(format!(
                     "max_log was reached: {} of the script's output are not kept",
                     bytesize::ByteSize(end.dropped)
-                ))
-                .await?;
-        }
-        if let Some(error) = end.spool_error {
-            let error = std::io::Error::from_raw_os_error(error);
-            self.log
-                .note(format!(
-                    "the container could not keep all of the output: {error}"
                 ))
                 .await?;
         }

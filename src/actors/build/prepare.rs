@@ -16,6 +16,7 @@ use crate::domain::build::Build;
 use crate::domain::kernel::{Base, Kernel};
 use crate::domain::names::{CommitSha, RepositoryName};
 use crate::domain::recipe::{Format, Recipe};
+use crate::domain::room;
 use crate::service::{Disk, Full, Service, TemporaryFolder};
 use crate::store::StoreError;
 
@@ -181,7 +182,10 @@ impl Preparation<'_> {
             .service
             .directory
             .temporary_folder(&self.build.id)
-            .map_err(Failure::errored)?;
+            .map_err(|error| {
+                let words = room::in_words(&error, self.service.directory.temporary());
+                Failure::errored(format!("cannot make a folder for the source: {words}"))
+            })?;
         let progress = |line: &str| self.note(line.to_owned());
         let (git, max_source) = (&self.service.git, self.config.builds.max_source);
         let checkout = async {

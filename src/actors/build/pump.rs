@@ -116,7 +116,9 @@ impl Pump {
             // Also after a crash between the transition to `building` and the start.
             if let Err(error) = self.service.docker.start(&self.name).await {
                 return match error {
-                    DockerError::Refused { .. } | DockerError::Conflict(_) => {
+                    DockerError::Refused { .. }
+                    | DockerError::Conflict(_)
+                    | DockerError::Full(_) => {
                         let failure = super::Failure::errored(error);
                         Ok(Message::Prepared(Err(failure)))
                     }

@@ -1,10 +1,12 @@
 //! What the end of a script means, in words for people.
 
+use std::io;
 use std::time::Duration;
 
 use super::plan;
 use crate::adapters::docker::{Exit, Outcome};
 use crate::domain::build::{Build, State};
+use crate::domain::room;
 
 /// As a shell would say it.
 pub fn exit_code(exit: Exit) -> i32 {
@@ -31,6 +33,21 @@ pub fn of(end: &Outcome, limits: &plan::Limits) -> Result<(), String> {
         ));
     }
     Err(end.exit.to_string())
+}
+
+/// Of a script that was ended as its output could not be kept, with the error of the container's
+/// system.
+pub fn without_output(error: i32, script: &str) -> String {
+    let error = io::Error::from_raw_os_error(error);
+    match room::is_lacking(&error) {
+        true => format!(
+            "Docker's disk is full, so that the output of {script} could not be kept, and it was ended: \
+             free some of it, see `docker system df`"
+        ),
+        false => {
+            format!("the container could not keep the output of {script}, which was ended: {error}")
+        }
+    }
 }
 
 /// A build that lost its container gets one more chance.
@@ -112,6 +129,14 @@ mod tests {
             of(&outcome(Exit::Code(2)), &LIMITS).unwrap_err(),
             "exit code 2"
         );
+    }
+
+    #[test]
+    fn output_that_could_not_be_kept_is_told_with_what_to_do() {
+        let full = without_output(28, "build.sh");
+        assert!(full.starts_with("Docker's disk is full, ") && full.contains("docker system df"));
+        let broken = without_output(5, "build.sh");
+        assert!(broken.contains("Input/output error"), "{broken}");
     }
 
     #[test]

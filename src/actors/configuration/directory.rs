@@ -33,6 +33,12 @@ impl State {
                     self.replace_catalog(loaded.catalog);
                     return Ok(());
                 }
+                // Nobody is kept waiting for what is looked at again.
+                if let Some(why) = self.service.store.lacks_room() {
+                    let text = format!("what it said before stays in force: {why}");
+                    self.report("configuration", text);
+                    return Ok(());
+                }
                 self.put_in_force(loaded, source).await
             }
             Err(findings) => {

@@ -375,7 +375,8 @@ pub async fn end(
     let took = Timestamp::now().since(build.started.unwrap_or(build.queued));
     if let Some(log) = &mut log {
         let seconds = format!("{:.1} s", took.as_secs_f64());
-        log.finish(state, reason.as_deref(), &seconds).await;
+        log.finish(&service.store, state, reason.as_deref(), &seconds)
+            .await;
     }
     build::transition(service, build, state, reason, facts(log.as_ref())).await?;
     service.metrics.build_ended(state, took.as_secs_f64());

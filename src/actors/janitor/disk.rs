@@ -8,7 +8,8 @@ use std::time::Duration;
 use bytesize::ByteSize;
 
 use super::{Readiness, tell};
-use crate::service::{Component, Disk, Full, Service};
+use crate::service::{Component, DATABASE, Disk, Full, Service};
+use crate::store::StoreError;
 
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
@@ -40,7 +41,7 @@ pub async fn watch(service: Arc<Service>, readiness: Readiness) -> Infallible {
         tell(
             &readiness,
             Component {
-                name: "database",
+                name: DATABASE,
                 problem,
             },
         );
@@ -68,6 +69,8 @@ async fn look_at_database(service: &Service) -> Option<String> {
     service.store.problem()?;
     match service.store.try_to_write().await {
         Ok(()) => tracing::info!("the database can be written again"),
+        // Which it has said.
+        Err(StoreError::NoRoom(_)) => {}
         Err(error) => tracing::warn!(%error, "the database cannot be written"),
     }
     service.store.problem()

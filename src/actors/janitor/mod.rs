@@ -19,6 +19,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 pub use self::gc::{Found, gc};
 use super::supervision::{self, Task};
+use crate::domain::room;
 use crate::log;
 use crate::service::{Component, DOCKER, Service};
 
@@ -281,6 +282,10 @@ async fn compress_logs(service: &Arc<Service>, mut revision: i64) -> anyhow::Res
             let folder = service.logs.folder(&build.id);
             let compressed = tokio::task::spawn_blocking(move || log::compress(&folder)).await?;
             if let Err(error) = compressed.or_else(not_found_is_fine) {
+                if room::is_lacking(&error) {
+                    // Done when there is some again.
+                    return Ok(revision);
+                }
                 tracing::warn!(build = %build.id, %error, "cannot compress a log");
             }
         }

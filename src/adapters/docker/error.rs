@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use bollard::errors::Error as Engine;
 
+use crate::domain::room;
+
 /// One sentence each, without secrets: the engine is never told one except for a registry's
 /// password, which it does not repeat.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +38,9 @@ pub enum DockerError {
     /// The engine understood and refused, or failed to carry it out.
     #[error("docker refused (status {status}): {message}")]
     Refused { status: u16, message: String },
+    /// Where the engine keeps its own there is no room.
+    #[error("Docker's disk is full: {0}; free some of it, see `docker system df`")]
+    Full(String),
     /// The image cannot be had.
     #[error("image {image}: {problem}")]
     Image {
@@ -95,8 +100,12 @@ impl From<Engine> for DockerError {
                     404 => Self::NotFound(message),
                     409 if message.contains("is not running") => Self::NotRunning(message),
                     409 => Self::Conflict(message),
+                    _ if room::says_lacking(&message) => Self::Full(message),
                     status => Self::Refused { status, message },
                 }
+            }
+            Engine::DockerStreamError { error } if room::says_lacking(&error) => {
+                Self::Full(one_line(&error))
             }
             Engine::DockerStreamError { error } => Self::Refused {
                 status: 200,
@@ -177,6 +186,11 @@ mod unit {
         assert_eq!(
             from_status(500, "it\nbroke. ").to_string(),
             "docker refused (status 500): it broke"
+        );
+        assert_eq!(
+            from_status(500, "write /app/x: no space left on device").to_string(),
+            "Docker's disk is full: write /app/x: no space left on device; free some of it, see \
+             `docker system df`"
         );
         let gone = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
         let gone = DockerError::from(Engine::from(gone));

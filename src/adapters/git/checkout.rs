@@ -97,11 +97,12 @@ impl Git {
         let (held, found) = self
             .hold_with(repository, &mirror, commit, Some(git_ref), progress)
             .await?;
-        // No branch and no work tree yet; --local links objects where it can and copies them
-        // where it cannot, and never refers to them where they are.
+        // No branch and no work tree yet. Of a path, git links objects where it can, copies them
+        // where it cannot, and never refers to them where they are; told --local, it only links.
         self.local("clone")
             .may_read_paths()
-            .args(["--local", "--no-checkout", "--quiet", "--template="])
+            .making(into)
+            .args(["--no-checkout", "--quiet", "--template="])
             .arg("--end-of-options")
             .arg(held.folder)
             .arg(into)
@@ -163,6 +164,7 @@ impl Git {
                 let output = command.output().await?;
                 match output.code {
                     Some(0) => Ok(()),
+                    _ if output.lacks_room() => Err(output.into_failure()),
                     // Git's words name the submodule; the repository's own URL would mislead.
                     _ if is_unreachable(&output.stderr) => Err(GitError::Unreachable {
                         url: format!("a submodule of {repository}"),

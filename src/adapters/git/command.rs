@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use tokio::process::Command;
 use tokio::sync::Semaphore;
 
 use super::{Access, Git, GitError, NoCredential};
+use crate::domain::room;
 
 /// What git writes to its standard output is kept up to here, unless a command says otherwise:
 /// the refs of a repository with 200,000 of them.
@@ -70,6 +71,8 @@ const CONFIGURATION: [(&str, &str); 17] = [
 pub(super) struct GitCommand<'a> {
     git: &'a Git,
     arguments: Vec<OsString>,
+    /// Where it works, or what it makes.
+    folder: PathBuf,
     configuration: Vec<(String, String)>,
     protocols: &'a str,
     access: Access,
@@ -86,6 +89,7 @@ pub(super) struct GitCommand<'a> {
 #[derive(Debug)]
 pub(super) struct Output {
     command: String,
+    folder: PathBuf,
     /// `None` when it was killed by a signal.
     pub code: Option<i32>,
     pub stdout: Vec<u8>,
@@ -107,6 +111,7 @@ impl Git {
         GitCommand {
             git: self,
             arguments: vec![subcommand.into()],
+            folder: self.shared.settings.mirrors.clone(),
             configuration: Vec::new(),
             protocols: &self.shared.protocols,
             access: Access::default(),
@@ -135,6 +140,12 @@ impl GitCommand<'_> {
     pub fn inside(mut self, folder: &Path) -> Self {
         self.arguments.insert(0, folder.into());
         self.arguments.insert(0, "-C".into());
+        self.making(folder)
+    }
+
+    /// Writes to this folder.
+    pub fn making(mut self, folder: &Path) -> Self {
+        self.folder = folder.to_owned();
         self
     }
 
@@ -204,7 +215,7 @@ impl GitCommand<'_> {
             Some(places) => places.acquire().await.ok(),
             None => None,
         };
-        let name = self.name();
+        let (name, folder) = (self.name(), std::mem::take(&mut self.folder));
         let with_credential = self.access.credential.is_some();
         let anonymous_because = self.access.anonymous_because.take();
         let running = |source| GitError::Io {
@@ -237,6 +248,7 @@ impl GitCommand<'_> {
         group.disarm();
         Ok(Output {
             command: name,
+            folder,
             code: status.code(),
             stdout,
             is_cut,
@@ -330,7 +342,18 @@ impl GitCommand<'_> {
 }
 
 impl Output {
+    /// It came to the end of a disk.
+    pub fn lacks_room(&self) -> bool {
+        self.code != Some(0) && room::says_lacking(&self.stderr)
+    }
+
     pub fn into_failure(self) -> GitError {
+        if self.lacks_room() {
+            return GitError::Full {
+                command: self.command,
+                folder: self.folder,
+            };
+        }
         let stderr = match self.code {
             Some(_) => self.stderr,
             None => format!("{}\nit was killed by a signal", self.stderr),

@@ -276,7 +276,7 @@ impl Git {
 }
 
 impl Held<'_> {
-    /// Removes what a git that was killed left behind.
+    /// Removes what a git left behind that was killed, or came to the end of the disk.
     async fn tidy(&self) -> Result<(), GitError> {
         let folder = self.folder.to_owned();
         let cleared = tokio::task::spawn_blocking(move || clear_leftovers(&folder, false)).await;
@@ -353,6 +353,9 @@ impl Held<'_> {
     async fn write(&mut self, command: GitCommand<'_>) -> Result<Output, GitError> {
         self.state.is_clean = false;
         let output = command.stdin(self.inherited_lock()?).output().await?;
+        if output.lacks_room() {
+            self.tidy().await?;
+        }
         // Git removes its own locks whenever it ends by itself.
         self.state.is_clean = output.code.is_some();
         Ok(output)
@@ -429,6 +432,10 @@ impl Held<'_> {
             self.state.is_clean = false;
             let result = self.git.ask(self.repository, command).await;
             self.state.is_clean = result.is_ok();
+            if let Err(GitError::Full { .. }) = result {
+                // What git began to write takes the last room there is.
+                self.tidy().await?;
+            }
             match result {
                 Err(error) if attempts.again(&error).await => {}
                 result => return result,

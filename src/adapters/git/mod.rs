@@ -33,6 +33,7 @@ use tokio::sync::Semaphore;
 pub use tree::{Content, TreeLimits};
 
 use crate::domain::names::{BranchName, CommitSha, GitRef, RepositoryName};
+use crate::domain::room;
 
 /// Told what git does, in whole lines for people: a few for each checkout.
 pub type Progress<'a> = &'a (dyn Fn(&str) + Send + Sync);
@@ -176,6 +177,8 @@ pub enum GitError {
     Unreachable { url: String, reason: String },
     #[error("{command} took longer than {} s", after.as_secs_f64())]
     TimedOut { command: String, after: Duration },
+    #[error("{command} failed: {}", room::full(folder))]
+    Full { command: String, folder: PathBuf },
     /// `stderr` is the end of what git said.
     #[error("{command} failed: {}", command::gist(stderr))]
     Failed { command: String, stderr: String },

@@ -66,8 +66,11 @@ impl Git {
         if output.code == Some(0) {
             return Ok(output);
         }
-        // In this order: a host that is not found is no repository that is not found.
-        if is_unreachable(&output.stderr) {
+        // In this order: whoever cannot write what arrives hangs up, and a host that is not found is
+        // no repository that is not found.
+        if output.lacks_room() {
+            Err(output.into_failure())
+        } else if is_unreachable(&output.stderr) {
             Err(GitError::Unreachable {
                 url: self.url(repository),
                 reason: gist(&output.stderr).to_owned(),

@@ -128,6 +128,7 @@ impl TryFrom<String> for AskedRef {
         (status = 404, description = "the branch or script is not in the configuration", body = ErrorView),
         (status = 415, description = "the body is not JSON", body = ErrorView),
         (status = 502, description = "git could not tell the head of the branch", body = ErrorView),
+        (status = 503, description = "there is too little room on the disk to store them; see `Retry-After`", body = ErrorView),
     )
 )]
 async fn ask(web: &Web, headers: &HeaderMap, body: Result<Body, Failure>) -> Answer {
@@ -240,7 +241,7 @@ async fn head(
         (status = 401, description = "the token is missing or wrong", body = ErrorView),
         (status = 404, description = "there is no such build", body = ErrorView),
         (status = 409, description = "it has ended, is being published, or is a load of the configuration", body = ErrorView),
-        (status = 503, description = "the service starts or stops", body = ErrorView),
+        (status = 503, description = "the service starts or stops, or there is too little room on the disk to store it; see `Retry-After`", body = ErrorView),
     )
 )]
 async fn cancel(web: &Web, id: &str, headers: &HeaderMap, body: Result<Body, Failure>) -> Answer {
@@ -254,6 +255,9 @@ async fn cancel(web: &Web, id: &str, headers: &HeaderMap, body: Result<Body, Fai
             "a load of the configuration cannot be cancelled",
             "it ends by itself; a newer push to its branch replaces one that waits",
         ));
+    }
+    if let Some(why) = web.service.store.lacks_room() {
+        return Err(Failure::no_room(why));
     }
     if let Err(error) = web.projects.cancel(&build.repository, &build.id).await {
         return Err(match error {
@@ -299,6 +303,7 @@ fn ended_how(state: State) -> &'static str {
         (status = 401, description = "the token is missing or wrong", body = ErrorView),
         (status = 404, description = "there is no such build", body = ErrorView),
         (status = 409, description = "it is a load of the configuration, or was imported", body = ErrorView),
+        (status = 503, description = "there is too little room on the disk to store it; see `Retry-After`", body = ErrorView),
     )
 )]
 async fn rebuild(web: &Web, id: &str, headers: &HeaderMap, body: Result<Body, Failure>) -> Answer {

@@ -109,7 +109,7 @@ pub fn routes(web: &Arc<Web>) -> BoxedFilter<(Response,)> {
         (status = 413, description = "over 25 MiB", body = ErrorView),
         (status = 415, description = "neither JSON nor a form, compressed, or not in UTF-8", body = ErrorView),
         (status = 429, description = "too many of this address were refused; `Retry-After` says when there is one more", body = ErrorView),
-        (status = 503, description = "too many large bodies arrive at the same time; see `Retry-After`", body = ErrorView),
+        (status = 503, description = "too many large bodies arrive at the same time, or there is too little room on the disk to store the push; see `Retry-After`", body = ErrorView),
     )
 )]
 async fn hook(web: &Web, headers: HeaderMap, incoming: Incoming) -> Answer {

@@ -110,3 +110,30 @@ fn a_crash_between_creating_the_two_files_is_survived() {
     let (_, spool_offset) = LogWriter::reopen(folder.path(), masker()).unwrap();
     assert_eq!(spool_offset, 2);
 }
+
+#[test]
+fn after_a_write_that_failed_halfway_the_log_goes_on_from_its_last_record() {
+    let folder = folder();
+    let mut writer = LogWriter::create(folder.path(), masker()).unwrap();
+    writer.append(1_000, 0, b"kept\n").unwrap();
+    let follower = writer.watermark();
+    let announced = *follower.borrow();
+    // As a disk takes the first bytes of a write, and not the rest.
+    for (file, torn) in [(LOG, &b"half of a li"[..]), (INDEX, &[7; 20])] {
+        use std::io::Write;
+        let mut file = fs::OpenOptions::new()
+            .append(true)
+            .open(folder.path().join(file))
+            .unwrap();
+        file.write_all(torn).unwrap();
+    }
+    writer.append(1_001, 5, b"hunter").unwrap();
+    writer.mend().unwrap();
+    writer.note("errored: no room").unwrap();
+    writer.finish().unwrap();
+    assert_eq!(content(folder.path()), b"kept\n==> errored: no room\n");
+    assert!(follower.borrow().finished && follower.borrow().bytes > announced.bytes);
+    let reader = LogReader::open(folder.path()).unwrap();
+    assert_eq!(reader.lines().unwrap(), 2);
+    assert_eq!(reader.offset_of_line(2).unwrap(), Some(5));
+}

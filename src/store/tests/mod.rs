@@ -3,6 +3,7 @@ mod history;
 mod publications;
 mod pushes;
 mod readers;
+mod room;
 mod statuses;
 
 use super::deliveries::Heard;

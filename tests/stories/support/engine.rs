@@ -1,13 +1,15 @@
 //! A second Docker engine on this machine, which shares nothing with the first.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::process::{end, output};
+use super::disk::SmallDisk;
+use super::process::{as_root, end, output};
 use super::{SOON, docker, within};
 
 pub struct Engine {
@@ -31,6 +33,13 @@ impl Engine {
         Self::start_with(|_| vec!["--tls=false".to_owned(), "--live-restore".to_owned()]).await
     }
 
+    /// One that keeps its own on this disk.
+    pub async fn start_on(disk: &SmallDisk) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        symlink(disk.path(), folder.path().join("data")).unwrap();
+        Self::start_in(folder, |_| vec!["--tls=false".to_owned()]).await
+    }
+
     /// One that wants to see a certificate; those for its clients are in [`Self::certificates`].
     pub async fn start_with_tls() -> Self {
         Self::start_with(|certificates| {
@@ -47,7 +56,10 @@ impl Engine {
     }
 
     async fn start_with(further: impl FnOnce(&Path) -> Vec<String>) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::start_in(tempfile::tempdir().unwrap(), further).await
+    }
+
+    async fn start_in(folder: TempDir, further: impl FnOnce(&Path) -> Vec<String>) -> Self {
         let port = std::net::TcpListener::bind("127.0.0.1:0")
             .unwrap()
             .local_addr()
@@ -209,15 +221,6 @@ fn dockerd(folder: &Path, arguments: &[String]) -> Child {
         .stderr(log)
         .spawn()
         .expect("dockerd can be run")
-}
-
-fn as_root(program: &str) -> Command {
-    if rustix::process::geteuid().is_root() {
-        return Command::new(program);
-    }
-    let mut command = Command::new("sudo");
-    command.args(["--non-interactive", program]);
-    command
 }
 
 /// An authority, and a certificate of it that serves both sides.

@@ -8,6 +8,7 @@
 mod api;
 pub mod clock;
 mod containers;
+mod disk;
 mod engine;
 mod github;
 mod live;
@@ -25,6 +26,7 @@ use std::time::{Duration, Instant};
 
 pub use api::{Answer, HOLD, RECIPE, RESULT};
 pub use containers::{Creations, docker, docker_answers, inspect};
+pub use disk::SmallDisk;
 pub use engine::Engine;
 pub use github::{APP_ID, GITHUB_TOKEN, with_app, with_github, with_github_in};
 pub use live::From;

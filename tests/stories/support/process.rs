@@ -196,6 +196,16 @@ pub fn run(mut command: Command) -> Output {
     }
 }
 
+/// A command of root, who this may be already.
+pub fn as_root(program: &str) -> Command {
+    if rustix::process::geteuid().is_root() {
+        return Command::new(program);
+    }
+    let mut command = Command::new("sudo");
+    command.args(["--non-interactive", program]);
+    command
+}
+
 /// Runs any command to its end, which has to come.
 pub fn output(command: &mut Command) -> process::Output {
     let child = command

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::{Failure, Publication, cannot_publish};
 use crate::domain::names::CommitSha;
 use crate::domain::publication::{self, Names};
+use crate::domain::room;
 use crate::service::files::{copy_durably, swap_link};
 use crate::store::Place;
 
@@ -44,7 +45,7 @@ impl Publication<'_> {
         }
         blocking(move || copy_durably(&from, &to))
             .await
-            .map_err(|error| cannot_publish(file, error))?;
+            .map_err(|error| cannot_publish(file, room::in_words(&error, folder)))?;
         let store = &self.service.store;
         let recorded = store
             .record_file(place, file.to_owned(), &self.build.id)
@@ -85,7 +86,7 @@ impl Publication<'_> {
 
     async fn link(&self, place: Place, folder: &Path, names: &Names) -> Result<(), Failure> {
         let Names { file, link } = names;
-        let failed = |error| cannot_publish(link, error);
+        let failed = |error: io::Error| cannot_publish(link, room::in_words(&error, folder));
         let name = folder.join(link);
         let there = Found::at(&name).map_err(failed)?;
         match &there {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::{Failure, Publication, cannot_publish};
 use crate::adapters::hub::{HubSettings, Local, pack_kernel};
 use crate::domain::publication::{Names, hub_name};
+use crate::domain::room;
 use crate::store::Place;
 
 impl Publication<'_> {
@@ -28,11 +29,15 @@ impl Publication<'_> {
         self.publish_on_hub(settings, names, async {
             let directory = &self.service.directory;
             let folder = directory.temporary_folder(&self.build.id);
-            let folder = folder.map_err(|error| cannot_publish(&names.file, error))?;
+            let failed = |error: std::io::Error| {
+                let words = room::in_words(&error, directory.temporary());
+                cannot_publish(&names.file, words)
+            };
+            let folder = folder.map_err(failed)?;
             let archive = folder.path().join("kernel.tar.gz");
             pack(self.artifact(), archive.clone())
                 .await
-                .map_err(|error| cannot_publish(&names.file, error))?;
+                .map_err(failed)?;
             self.upload_archive(settings, &names.file, &archive).await
         })
         .await

@@ -1,0 +1,56 @@
+//! How much room the disk of the database has, and whether that is too little to write.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytesize::ByteSize;
+
+use crate::domain::room;
+
+/// With less than this left nothing is written, so that SQLite never comes to the end of the disk in
+/// the middle of something. Many times what a transaction and the checkpoint after it need, which
+/// copies a thousand pages from the log to the database (sqlite.org/wal.html).
+const RESERVE: u64 = 16 * bytesize::MIB;
+
+pub struct Room {
+    folder: PathBuf,
+    reserve: AtomicU64,
+}
+
+impl Room {
+    pub fn of(database: &Path) -> Self {
+        let folder = database
+            .parent()
+            .filter(|path| !path.as_os_str().is_empty());
+        Self {
+            folder: folder.unwrap_or(Path::new(".")).to_owned(),
+            reserve: AtomicU64::new(RESERVE),
+        }
+    }
+
+    /// What is missing, and what to do. Where it cannot be told how much there is, nothing is.
+    pub fn lacking(&self) -> Option<String> {
+        let found = rustix::fs::statvfs(&self.folder).ok()?;
+        let free = found.f_bavail.saturating_mul(found.f_frsize);
+        let reserve = self.reserve.load(Ordering::Relaxed);
+        (free < reserve).then(|| {
+            format!(
+                "the disk of {} has {} left, and the last {} of it are kept for the database: \
+                 free some of it, see `autobuilder gc`",
+                self.folder.display(),
+                ByteSize(free),
+                ByteSize(reserve)
+            )
+        })
+    }
+
+    /// What to say where SQLite came to the end of the disk all the same.
+    pub fn full(&self) -> String {
+        room::full(&self.folder)
+    }
+
+    #[cfg(test)]
+    pub fn keep(&self, bytes: u64) {
+        self.reserve.store(bytes, Ordering::Relaxed);
+    }
+}
