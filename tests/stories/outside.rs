@@ -11,7 +11,8 @@ use hub_model::Model as Hub;
 use serde_json::json;
 
 use crate::support::{
-    Engine, GITHUB_TOKEN, RECIPE, REDIS_PASSWORD, RESULT, Redis, Repository, Service, story_folder, until,
+    Engine, GITHUB_TOKEN, Pulled, RECIPE, REDIS_PASSWORD, RESULT, Redis, Registry, Repository,
+    Service, story_folder, until,
 };
 
 /// The most that the service may take whatever is sent to it, in MiB.
@@ -422,9 +423,64 @@ async fn redis_fails(fault: Fault) {
 
 // ---- A registry
 
+/// Not among them is an answer without an end, which Docker 20.10 keeps in its memory.
 #[tokio::test]
 async fn whatever_a_registry_does_the_build_names_it_and_the_next_one_pulls() {
-    // below
+    let elsewhere = Faulty::alone();
+    elsewhere.fail(Fault::page());
+    let registry = Registry::start(&noise(3_000_000));
+    let service = Service::start_with(json!({"builds": {"concurrency": 20}}));
+    let rows = [
+        (Fault::refuses(), "cannot be reached: connection refused"),
+        (
+            Fault::says("").resets(),
+            "cannot be reached: connection reset by peer",
+        ),
+        (Fault::garbage(), "gives an answer that is not understood: "),
+        (Fault::page(), "gives an answer that is not understood: "),
+        (
+            Fault::http("503 Service Unavailable", "text/plain", "later"),
+            "cannot be reached: ",
+        ),
+        (
+            Fault::redirects(&elsewhere.url()),
+            "gives an answer that is not understood: ",
+        ),
+        // Amid a layer, which Docker tries again.
+        (Fault::passes(1_000_000).resets(), ""),
+        (Fault::passes(1_000_000).hangs(), ""),
+    ];
+    let mut pulled = Vec::new();
+    let mut builds = Vec::new();
+    for (number, (fault, problem)) in rows.into_iter().enumerate() {
+        let proxy = Faulty::before(registry.address());
+        let what = format!("{fault:?}");
+        proxy.fail(fault);
+        let image = Pulled(registry.image(proxy.address()));
+        let app = service.repository(&format!("acme/app-{number}"));
+        let recipe = format!("{RECIPE}  baseimage: {}\n", image.0);
+        service.configure(&app.name, "main", &recipe).await;
+        let build = service.push_script(&app, &script("test -e /layer")).await;
+        pulled.push(image);
+        builds.push((what, proxy, problem, build));
+    }
+    for (what, proxy, problem, build) in &builds {
+        if problem.is_empty() {
+            is_met(what, proxy).await;
+            assert_eq!(service.state(build).await, "preparing", "{what}");
+            proxy.heal();
+            service.wait_for(build, "succeeded").await;
+            continue;
+        }
+        let ended = service.wait_for(build, "errored").await;
+        let reason = ended["reason"].as_str().unwrap();
+        let image = registry.image(proxy.address());
+        let expected = format!("image {image}: {} {problem}", proxy.address());
+        assert!(reason.starts_with(&expected), "{what}: {reason}");
+        proxy.heal();
+        let again = service.rebuild(build).await;
+        service.wait_for(&again, "succeeded").await;
+    }
 }
 
 // ---- Docker

@@ -91,6 +91,8 @@ pub enum ImageProblem {
     },
     #[error("{registry} cannot be reached: {reason}")]
     Unreachable { registry: String, reason: String },
+    #[error("{registry} gives an answer that is not understood: {reason}")]
+    NotUnderstood { registry: String, reason: String },
     #[error("{0}")]
     Other(String),
 }

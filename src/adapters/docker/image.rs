@@ -133,7 +133,10 @@ impl Docker {
         let mut said = Instant::now();
         loop {
             let stall = self.patience().pull_stall;
-            let next = within(stall, "pull an image", news.next()).await?;
+            let next = match within(stall, "pull an image", news.next()).await {
+                Err(_) if self.ping().await.is_ok() => return Err(reference.stood_still(stall)),
+                next => next?,
+            };
             let Some(piece) = next else { return Ok(()) };
             let piece =
                 piece.map_err(|error| reference.explain(error.into(), credentials.is_some()))?;

@@ -28,7 +28,7 @@ const REFUSED: [&str; 3] = [
 ];
 
 /// What git and the libraries under it say where the network or the server is at fault.
-const UNREACHABLE: [&str; 21] = [
+const UNREACHABLE: [&str; 28] = [
     "Could not resolve",
     "unable to look up",
     "Name or service not known",
@@ -40,6 +40,13 @@ const UNREACHABLE: [&str; 21] = [
     "Connection timed out",
     "Connection reset",
     "Connection closed",
+    "Empty reply from server",
+    "transfer closed",
+    "Recv failure",
+    "Send failure",
+    "unexpected eof",
+    "SSL_ERROR_SYSCALL",
+    "GnuTLS recv error",
     "No route to host",
     "Network is unreachable",
     "hung up unexpectedly",

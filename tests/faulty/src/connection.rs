@@ -41,19 +41,17 @@ async fn serve_to_its_end(mut client: TcpStream, shared: &Shared) -> io::Result<
             copy_bidirectional(&mut client, &mut server).await?;
             Ok(())
         }
-        (Some(fault), server) => fail(client, words, fault, server).await,
+        (Some(fault), server) => fail(client, words, fault, server, shared).await,
     }
 }
 
 /// The fault that is for a connection whose first words are these.
 fn meet(shared: &Shared, words: &[u8]) -> Option<Fault> {
     let words = String::from_utf8_lossy(words);
-    let mut state = shared.state();
+    let state = shared.state();
     let mut faults = state.faults.iter();
     let (_, fault) = faults.find(|(text, _)| words.contains(text.as_str()))?;
-    let fault = fault.clone();
-    state.met += 1;
-    Some(fault)
+    Some(fault.clone())
 }
 
 async fn fail(
@@ -61,6 +59,7 @@ async fn fail(
     words: Vec<u8>,
     fault: Fault,
     server: Option<SocketAddr>,
+    shared: &Shared,
 ) -> io::Result<()> {
     let (mut reader, mut writer) = client.into_split();
     match (fault.first, server) {
@@ -78,9 +77,14 @@ async fn fail(
                 } => sent?,
                 passed = copy(&mut from, &mut writer) => drop(passed?),
             }
+            if from.limit() > 0 {
+                // The server has said less, and ended.
+                return Ok(());
+            }
         }
         (First::Passes(_), None) => {}
     }
+    shared.state().met += 1;
     let then = async {
         match &fault.then {
             Then::Ends => writer.shutdown().await,

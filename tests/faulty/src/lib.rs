@@ -251,7 +251,7 @@ impl Faulty {
         self.set(Vec::new());
     }
 
-    /// How many connections have failed as they were told to, since that was said last.
+    /// How many connections have come to where they fail, since that was said last.
     pub fn met(&self) -> usize {
         self.shared.state().met
     }
