@@ -58,9 +58,12 @@ impl Redis {
         })
     }
 
-    /// Returns when Redis has it.
+    /// Returns when Redis has it, as it says by a number.
     pub async fn publish(&self, topic: &'static str, message: Bytes) -> Result<(), RedisError> {
-        within(self.client.publish(topic, Value::Bytes(message))).await
+        let heard = self
+            .client
+            .publish::<u64, _, _>(topic, Value::Bytes(message));
+        within(heard).await.map(drop)
     }
 
     pub async fn ping(&self) -> Result<(), RedisError> {

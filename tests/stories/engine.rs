@@ -125,3 +125,43 @@ async fn an_engine_that_hangs_is_waited_for() {
     assert_eq!(output, format!("{expected}holding\nthrough\n"));
     assert_eq!(service.wait_for(&waiting, "succeeded").await["attempt"], 1);
 }
+
+#[tokio::test]
+async fn an_image_is_published_once_docker_is_back() {
+    let mut engine = Engine::start().await;
+    engine.take_image("autobuilder/busybox:test");
+    let service = Service::start_with(json!({
+        "docker": {"host": engine.host, "network": "none"},
+        "kernels": {
+            "directory": "./kernels",
+            "repositories": {"acme/base": {"script": "build.sh", "commit": true}},
+        },
+    }));
+    let base = service.repository("acme/base");
+    // So much that Docker takes a while for it.
+    let script = "#!/bin/sh\nhead -c 300000000 /dev/zero > /large\n\
+                  echo a kernel > /target/vmlinuz.efi\n";
+    base.commit(&[("build.sh", script)]);
+    let build = service.pushed(&base.push("main")).await;
+    service
+        .wait_for_log(&build, "committing the container")
+        .await;
+
+    engine.kill();
+    service
+        .wait_for_log(&build, "this is done again when Docker is back")
+        .await;
+    assert_eq!(service.state(&build).await, "publishing");
+    engine.start_again().await;
+
+    let ended = service.wait_for(&build, "succeeded").await;
+    assert_eq!(ended["attempt"], 1);
+    let of_a_container = ["run", "--rm", "--network", "none", "acme/base:main"];
+    let size = engine.docker(&[&of_a_container[..], &["wc", "-c", "/large"]].concat());
+    assert_eq!(size.trim(), "300000000 /large");
+    assert!(service.path("kernels/zero-os-main-generic.efi").exists());
+    until("no container is left", async || {
+        engine.containers().is_empty().then_some(())
+    })
+    .await;
+}

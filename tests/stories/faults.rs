@@ -15,13 +15,14 @@ use serde_json::{Value, json};
 
 use self::Always::{Ends, Stays};
 use self::By::{
-    Cancel, Catalog, Disorder, Full, Late, Lost, Push, Redis as WithRedis, Supersede, Verbose,
+    Cancel, Catalog, Disorder, Full, Kernels, Late, Lost, Push, Redis as WithRedis, Supersede,
+    Verbose,
 };
 use self::Once::{Again, Errored, Unreached, Whole};
 use crate::chaos::files_below;
 use crate::support::{
-    GITHUB_TOKEN, HOLD, RESULT, Redis, Repository, Service, docker, notes, script_output,
-    story_folder, until, within,
+    GITHUB_TOKEN, HOLD, RESULT, Redis, Repository, Service, docker, docker_answers, notes,
+    script_output, story_folder, until, within,
 };
 
 /// What brings a fault about, beside the pushes of every story here.
@@ -38,6 +39,8 @@ enum By {
     Disorder,
     /// There is no room on the disk for a moment.
     Full,
+    /// A kernel is to be built upon one whose image is gone.
+    Kernels,
     /// A build's container is removed.
     Lost,
     /// A newer push comes while a build runs.
@@ -69,8 +72,6 @@ enum Always {
     /// It ends, and names what failed.
     Ends(&'static str),
 }
-
-const KERNELS: Once = Unreached("needs kernels of which one is built upon the other");
 
 /// What fails; what fails once before it, where it is not reached otherwise.
 type Row = (&'static str, &'static str, By, Once, Always);
@@ -160,7 +161,7 @@ const TABLE: &[Row] = &[
         Whole,
         Ends("projects fails"),
     ),
-    ("projects.Awaits", "", Push, KERNELS, Stays),
+    ("projects.Awaits", "", Kernels, Whole, Stays),
     ("projects.Gone", "", Push, Whole, Stays),
     ("projects.Cancel", "", Cancel, Whole, Ends("projects fails")),
     ("projects.ConfigurationChanged", "", Push, Whole, Stays),
@@ -174,14 +175,14 @@ const TABLE: &[Row] = &[
     ("project.CatalogChanged", "", Catalog, Whole, Stays),
     ("project.Decided", "", Push, Whole, Stays),
     ("project.Compared", "", Supersede, Whole, Stays),
-    ("project.AwaitedLeft", "", Push, KERNELS, Stays),
+    ("project.AwaitedLeft", "", Kernels, Whole, Stays),
     ("project.Left", "", Push, Whole, Stays),
     ("project.GivenUp", "build.Note", Push, Again, Stays),
     ("project.supervise", "build.Note", Push, Whole, Stays),
     ("build.start", "", Push, Errored, Stays),
     ("build.Note", "", Push, Again, Stays),
     ("build.Prepared", "", Push, Again, Stays),
-    ("build.NoBase", "", Push, KERNELS, Stays),
+    ("build.NoBase", "", Kernels, Again, Stays),
     ("build.Chunk", "", Push, Again, Stays),
     ("build.LimitReached", "", Verbose, Again, Stays),
     ("build.ScriptEnded", "", Push, Again, Stays),
@@ -338,6 +339,8 @@ struct Story {
     by: By,
     app: Repository,
     filtered: Repository,
+    /// A base kernel and what is built upon it.
+    kernels: [Repository; 2],
     /// By build: what its script writes, if that is looked at.
     pushed: HashMap<String, (String, Option<&'static str>)>,
 }
@@ -352,7 +355,12 @@ impl Story {
         let redis = (by == WithRedis).then(Redis::start);
         let app = Repository::create(folder.path(), "acme/app");
         let filtered = Repository::create(folder.path(), "acme/filtered");
-        for repository in [&app, &filtered] {
+        // Docker's images, which base kernels become, are everybody's.
+        let owner = folder.path().file_name().unwrap().to_str().unwrap();
+        let owner = owner.to_lowercase().replace('.', "");
+        let kernels = ["base", "core"]
+            .map(|name| Repository::create(folder.path(), &format!("{owner}/{name}")));
+        for repository in [&app, &filtered].into_iter().chain(&kernels) {
             github.repository(&repository.name).await;
         }
         let settings = json!({
@@ -364,6 +372,15 @@ impl Story {
                 "supersede": by == Supersede,
                 "max_log": (by == Verbose).then_some("10KiB"),
             },
+            "kernels": (by == Kernels).then(|| json!({
+                "directory": "./kernels",
+                "repositories": {
+                    &kernels[0].name: {"script": "build.sh", "commit": true},
+                    &kernels[1].name: {
+                        "script": "core.sh", "base": kernels[0].name, "rebuild_base": true,
+                    },
+                },
+            })),
             "redis": redis.as_ref().map(|redis| json!({"url": redis.url(), "legacy_topics": true})),
         });
         let mut service = Service::start_in(folder, settings);
@@ -375,6 +392,7 @@ impl Story {
             by,
             app,
             filtered,
+            kernels,
             pushed: HashMap::new(),
         }
     }
@@ -459,6 +477,21 @@ impl Story {
                     .await;
                 }
             }
+            Kernels => {
+                let [base, core] = &self.kernels;
+                let script = "#!/bin/sh\necho a kernel > /target/vmlinuz.efi\n";
+                let mut push = async |of: &Repository, path| {
+                    of.commit(&[(path, script)]);
+                    let build = self.service.pushed(&of.push("main")).await;
+                    self.pushed.insert(build.clone(), (of.head(), None));
+                    build
+                };
+                base.commit(&[("core.sh", script)]);
+                let made = push(base, "build.sh").await;
+                self.service.wait_for(&made, "succeeded").await;
+                docker(&["rmi", &format!("{}:main", base.name)]);
+                push(core, "core.c").await;
+            }
             Lost => {
                 let held = self.hold().await;
                 docker(&[
@@ -510,8 +543,18 @@ impl Story {
     }
 
     /// Each build has ended once and well, but for what this outcome says.
-    async fn check(&self, once: Once) {
+    async fn check(&mut self, once: Once) {
         let builds = self.all_over().await;
+        if self.by == Kernels {
+            // The base once more, which nobody pushed.
+            let base = (self.kernels[0].head(), None);
+            let builds = builds.iter().map(|build| build["id"].as_str().unwrap());
+            let unheard = builds.filter(|build| !self.pushed.contains_key(*build));
+            let unheard: Vec<String> = unheard.map(str::to_owned).collect();
+            assert_eq!(unheard.len(), 1, "{unheard:?}");
+            let unheard = unheard.into_iter().map(|build| (build, base.clone()));
+            self.pushed.extend(unheard);
+        }
         assert_eq!(builds.len(), self.pushed.len(), "{builds:#?}");
         let (mut again, mut errored) = (0, 0);
         for build in &builds {
@@ -520,7 +563,7 @@ impl Story {
             let log = self.service.log(id).await;
             again += usize::from(build["attempt"] == 2);
             let last = notes(&log).last().copied().unwrap_or_default().to_owned();
-            let context = "autobuilder/build.sh";
+            let context = format!("autobuilder/{}", build["script"].as_str().unwrap());
             let (ended_well, shown) = match build["state"].as_str().unwrap() {
                 "succeeded" => (true, "success"),
                 "cancelled" if self.by == Cancel => (false, "error"),
@@ -549,7 +592,7 @@ impl Story {
             }
             let repository = build["repository"].as_str().unwrap();
             until(&format!("GitHub shows {shown} for {id}"), async || {
-                let status = self.github.status(repository, commit, context)?;
+                let status = self.github.status(repository, commit, &context)?;
                 (status.state == shown).then_some(())
             })
             .await;
@@ -566,6 +609,18 @@ impl Story {
             files_below(&tmp).is_empty().then_some(())
         })
         .await;
+    }
+}
+
+impl Drop for Story {
+    fn drop(&mut self) {
+        if self.by != Kernels {
+            return;
+        }
+        let images = docker(&["images", "--quiet", "--no-trunc", &self.kernels[0].name]);
+        for image in images.lines() {
+            docker_answers(&["rmi", "--force", image]);
+        }
     }
 }
 

@@ -30,6 +30,7 @@ mod maintenance;
 mod nested;
 mod openapi;
 mod operations;
+mod outside;
 mod paths;
 mod publication;
 mod push;

@@ -2,7 +2,7 @@
 //! matches best.
 
 use super::Failure;
-use super::prepare::Obstacle;
+use super::prepare::{Obstacle, docker_failed};
 use crate::adapters::docker::TaggedImage;
 use crate::domain::build::Build;
 use crate::domain::kernel::{
@@ -40,10 +40,7 @@ pub async fn choose(
         .docker
         .images_of(&image_repository(repository))
         .await
-        .map_err(|error| {
-            service.metrics.docker_failed("image");
-            Failure::errored(error)
-        })?
+        .map_err(|error| docker_failed(service, "image", &error))?
         .into_iter()
         .filter_map(|image| {
             let branch = branch_of(repository, &image)?;

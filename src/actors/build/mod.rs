@@ -16,6 +16,7 @@
 //! The actor is never restarted. What it has done is in the store, the log and the container, and
 //! [`go_on`](Machine::go_on) begins from there, after a restart of the service as well.
 
+mod away;
 mod base;
 mod collect;
 mod ending;

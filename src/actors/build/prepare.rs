@@ -109,7 +109,7 @@ impl Preparation<'_> {
                 Err(DockerError::NotFound(_)) if tries < IMAGE_TRIES => tries += 1,
                 created => {
                     let container =
-                        created.map_err(|error| self.docker_failed("create", &error))?;
+                        created.map_err(|error| docker_failed(self.service, "create", &error))?;
                     break (image, base, container);
                 }
             }
@@ -243,7 +243,7 @@ impl Preparation<'_> {
             .await;
         image
             .map(|image| image.id)
-            .map_err(|error| self.docker_failed("image", &error))
+            .map_err(|error| docker_failed(self.service, "image", &error))
     }
 
     async fn create(&self, image: String) -> Result<String, DockerError> {
@@ -303,21 +303,21 @@ impl Preparation<'_> {
         docker
             .upload(container, source.into_iter().chain([job]).collect())
             .await
-            .map_err(|error| self.docker_failed("upload", &error))?;
+            .map_err(|error| docker_failed(self.service, "upload", &error))?;
         tracing::debug!(build = %self.build.id, seconds = begun.elapsed().as_secs_f64(), "source uploaded");
         Ok(())
     }
 
-    fn docker_failed(&self, operation: &'static str, error: &DockerError) -> Obstacle {
-        self.service.metrics.docker_failed(operation);
-        match error.is_away() {
-            true => Obstacle::Lost(error.to_string()),
-            false => Failure::errored(error).into(),
-        }
-    }
-
     fn note(&self, line: String) {
         let _ = self.myself.cast(Message::Note(line));
+    }
+}
+
+pub fn docker_failed(service: &Service, operation: &'static str, error: &DockerError) -> Obstacle {
+    service.metrics.docker_failed(operation);
+    match error.is_away() {
+        true => Obstacle::Lost(error.to_string()),
+        false => Failure::errored(error).into(),
     }
 }
 

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::future::Future;
 use std::io::{self, Read};
 use std::ops::Range;
+use std::time::Duration;
 
 use autobuilder_runner::protocol::{MAX_PAYLOAD, Outcome, RESULT, SPOOL};
 use bollard::query_parameters::DownloadFromContainerOptionsBuilder;
@@ -11,7 +12,6 @@ use bytes::{Buf, Bytes, BytesMut};
 use futures_util::{Stream, StreamExt, stream};
 use tokio::sync::mpsc;
 
-use super::STALL;
 use super::connection::Docker;
 use super::error::{DockerError, within};
 use super::follow::Frame;
@@ -120,14 +120,14 @@ impl Docker {
         T: Send + 'static,
         E: From<DockerError> + Send + 'static,
     {
-        // bollard's time limit covers a download only up to its first byte.
+        let stall = self.patience().stall;
         let engine = self.engine()?;
         let options = DownloadFromContainerOptionsBuilder::new()
             .path(path)
             .build();
         let mut download = Box::pin(engine.download_from_container(id, Some(options)));
         // The first piece tells whether there is anything; its error is the engine's own answer.
-        let first = next_piece(&mut download).await?;
+        let first = next_piece(&mut download, stall).await?;
 
         let (pieces, received) = mpsc::channel(PIECES_AHEAD);
         let worker = tokio::task::spawn_blocking(move || {
@@ -144,7 +144,7 @@ impl Docker {
                 if pieces.send(piece).await.is_err() || last {
                     return Ok(());
                 }
-                piece = next_piece(&mut download).await?;
+                piece = next_piece(&mut download, stall).await?;
             }
         };
         finish(pass_on, worker).await
@@ -169,12 +169,12 @@ pub(super) enum Piece {
     End,
 }
 
-async fn next_piece<S, E>(download: &mut S) -> Result<Piece, DockerError>
+async fn next_piece<S, E>(download: &mut S, stall: Duration) -> Result<Piece, DockerError>
 where
     S: Stream<Item = Result<Bytes, E>> + Unpin,
     DockerError: From<E>,
 {
-    match within(STALL, "sending a file", download.next()).await? {
+    match within(stall, "send a file", download.next()).await? {
         Some(bytes) => Ok(Piece::Bytes(bytes?)),
         None => Ok(Piece::End),
     }

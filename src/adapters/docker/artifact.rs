@@ -10,7 +10,6 @@ use bollard::query_parameters::ContainerArchiveInfoOptionsBuilder;
 use sha2::{Digest, Sha256};
 use tar::EntryType;
 
-use super::STALL;
 use super::archive::{Bounded, MOST_HEADERS};
 use super::connection::Docker;
 use super::error::DockerError;
@@ -99,16 +98,11 @@ impl Docker {
             let options = ContainerArchiveInfoOptionsBuilder::new()
                 .path(&path)
                 .build();
-            let stat = match self
-                .engine()?
-                .get_container_archive_info(id, Some(options))
-                .await
-            {
+            let engine = self.engine()?;
+            let stat = engine.get_container_archive_info(id, Some(options));
+            let stat = match self.answer("tell of a file in a container", stat).await {
                 Ok(stat) => stat,
-                Err(error) => {
-                    let error = DockerError::from(error);
-                    return Err(self.missing(id, &folder, &path, error).await);
-                }
+                Err(error) => return Err(self.missing(id, &folder, &path, error).await),
             };
             match (kind(stat.file_mode), parts.peek().is_some()) {
                 (FOLDER, true) => {}
@@ -149,7 +143,7 @@ impl Docker {
         }
         // The names are a help, not the answer; a container that was killed cannot say them.
         let listed = self
-            .ask_runner(id, &["list", folder], STALL)
+            .ask_runner(id, &["list", folder], self.patience().stall)
             .await
             .unwrap_or_default();
         let listed = String::from_utf8_lossy(&listed);

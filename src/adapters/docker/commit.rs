@@ -37,7 +37,7 @@ impl Docker {
     ///
     /// # Errors
     /// `NotFound` if the container, or the image it was made of, is gone; `Refused` with what the
-    /// engine said; `Unreachable`.
+    /// engine said; `Unreachable`, `Late`.
     pub async fn commit(
         &self,
         container: &str,
@@ -45,30 +45,34 @@ impl Docker {
         tag: &str,
         labels: BTreeMap<String, String>,
     ) -> Result<String, DockerError> {
-        let inspected = self.engine()?.inspect_container(container, None).await?;
+        let engine = self.engine()?;
+        let inspected = engine.inspect_container(container, None);
+        let inspected = self.answer("tell of a container", inspected).await?;
         let image = inspected.image.ok_or_else(|| {
             DockerError::Nonsense("a container that was made of no image".to_owned())
         })?;
-        let original = self.engine()?.inspect_image(&image).await?;
+        let original = engine.inspect_image(&image);
+        let original = self.answer("tell of an image", original).await?;
         let options = CommitContainerOptionsBuilder::new()
             .container(container)
             .repo(repository)
             .tag(tag)
             .build();
         let config = config_of(original.config.unwrap_or_default(), labels);
-        // Copying gigabytes is silent; the engine is known to be well from the answers before.
-        let made = self.transfers()?.commit_container(options, config).await?;
-        Ok(made.id)
+        let made = engine.commit_container(options, config);
+        Ok(self.labour("commit a container", made).await?.id)
     }
 
     /// The images of one name, one for each of its tags.
     ///
     /// # Errors
-    /// `Unreachable`, `Stalled`, `Refused`.
+    /// `Unreachable`, `Late`, `Refused`.
     pub async fn images_of(&self, repository: &str) -> Result<Vec<TaggedImage>, DockerError> {
         let filters = HashMap::from([("reference".to_owned(), vec![repository.to_owned()])]);
         let options = ListImagesOptionsBuilder::new().filters(&filters).build();
-        let images = self.engine()?.list_images(Some(options)).await?;
+        let engine = self.engine()?;
+        let images = engine.list_images(Some(options));
+        let images = self.answer("list images", images).await?;
         let tags = images.into_iter().flat_map(|image| {
             let ImageSummary {
                 id,
@@ -91,13 +95,16 @@ impl Docker {
     /// Removes images that have no name and of which no container is made.
     ///
     /// # Errors
-    /// `Unreachable`, `Refused`; `Conflict` while somebody else does the same.
+    /// `Unreachable`, `Late`, `Refused`; `Conflict` while somebody else does the same.
     pub async fn remove_dangling_images(&self) -> Result<Pruned, DockerError> {
         let filters = HashMap::from([("dangling".to_owned(), vec!["true".to_owned()])]);
         let options = ListImagesOptionsBuilder::new().filters(&filters).build();
-        let dangling = self.engine()?.list_images(Some(options)).await?;
+        let engine = self.engine()?;
+        let dangling = engine.list_images(Some(options));
+        let dangling = self.answer("list images", dangling).await?;
         let options = PruneImagesOptionsBuilder::new().filters(&filters).build();
-        let answer = self.transfers()?.prune_images(Some(options)).await?;
+        let pruned = engine.prune_images(Some(options));
+        let answer = self.labour("remove images without a name", pruned).await?;
         let deleted = answer.images_deleted.unwrap_or_default();
         // With an image go layers, which have ids too.
         let is_image = |id: &String| dangling.iter().any(|image| image.id == *id);

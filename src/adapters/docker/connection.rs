@@ -2,21 +2,24 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use bollard::errors::Error as EngineError;
 use bollard::{API_DEFAULT_VERSION, Docker as Engine};
 use tokio::sync::Mutex;
 
-use super::ANSWER;
-use super::error::{DockerError, within};
+use super::Patience;
+use super::error::{DockerError, in_time, one_line};
 
 const LOCAL_SOCKET: &str = "unix:///var/run/docker.sock";
 
-/// How long a question about health may take: what asks `/readyz` does not wait longer.
-pub(super) const HEALTH: Duration = Duration::from_secs(3);
-
-/// For transfers, which our own stall timers watch. bollard's timeout covers a whole upload.
+/// Every request has a limit of ours. bollard's own covers a whole upload, and of an answer no more
+/// than its beginning.
 const NO_LIMIT: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
+/// How often an engine at silent work is asked whether it still answers, in the time after which it
+/// is given up.
+const PINGS: u32 = 6;
 
 /// Where the engine is.
 #[derive(Debug, Clone, Default)]
@@ -48,6 +51,7 @@ pub struct Docker(Arc<Inner>);
 
 struct Inner {
     host: Host,
+    patience: Patience,
     engine: OnceLock<Engine>,
     network_turn: Mutex<()>,
 }
@@ -68,11 +72,19 @@ impl Docker {
     /// # Errors
     /// `Settings`: a host of another kind, certificates that cannot be read.
     pub fn connect(settings: &DockerSettings) -> Result<Self, DockerError> {
+        Self::with_patience(settings, Patience::default())
+    }
+
+    pub(super) fn with_patience(
+        settings: &DockerSettings,
+        patience: Patience,
+    ) -> Result<Self, DockerError> {
         let host = Host::find(settings, |name| {
             std::env::var(name).ok().filter(|value| !value.is_empty())
         })?;
         let docker = Self(Arc::new(Inner {
             host,
+            patience,
             engine: OnceLock::new(),
             network_turn: Mutex::default(),
         }));
@@ -83,13 +95,17 @@ impl Docker {
         }
     }
 
-    /// For requests with a short answer.
+    /// For requests, each of which needs a limit.
     pub(super) fn engine(&self) -> Result<Engine, DockerError> {
         if let Some(engine) = self.0.engine.get() {
             return Ok(engine.clone());
         }
-        let engine = self.0.host.open()?.with_timeout(ANSWER);
+        let engine = self.0.host.open()?;
         Ok(self.0.engine.get_or_init(|| engine).clone())
+    }
+
+    pub(super) fn patience(&self) -> &Patience {
+        &self.0.patience
     }
 
     pub(super) fn host(&self) -> &Host {
@@ -101,18 +117,53 @@ impl Docker {
         &self.0.network_turn
     }
 
-    /// For transfers.
-    pub(super) fn transfers(&self) -> Result<Engine, DockerError> {
-        Ok(self.engine()?.with_timeout(NO_LIMIT))
+    /// Waits for a short answer, whole. `doing`: what the engine was asked to do.
+    pub(super) async fn answer<T>(
+        &self,
+        doing: &'static str,
+        answer: impl Future<Output = Result<T, EngineError>>,
+    ) -> Result<T, DockerError> {
+        Ok(in_time(self.0.patience.answer, doing, answer).await??)
+    }
+
+    /// The same of a question about health.
+    pub(super) async fn health<T>(
+        &self,
+        doing: &'static str,
+        answer: impl Future<Output = Result<T, EngineError>>,
+    ) -> Result<T, DockerError> {
+        Ok(in_time(self.0.patience.health, doing, answer).await??)
+    }
+
+    /// Waits for work that may take long and says nothing before it is done.
+    pub(super) async fn labour<T>(
+        &self,
+        doing: &'static str,
+        work: impl Future<Output = Result<T, EngineError>>,
+    ) -> Result<T, DockerError> {
+        let Patience { stall, labour, .. } = self.0.patience;
+        let stands_still = async {
+            let mut heard = Instant::now();
+            while heard.elapsed() < stall {
+                tokio::time::sleep(stall / PINGS).await;
+                if self.ping().await.is_ok() {
+                    heard = Instant::now();
+                }
+            }
+        };
+        tokio::select! {
+            done = in_time(labour, doing, work) => Ok(done??),
+            () = stands_still => Err(DockerError::Stalled { doing, after: stall }),
+        }
     }
 
     /// Asks the engine what it is, within three seconds.
     ///
     /// # Errors
-    /// `Unreachable`, `Stalled`.
+    /// `Unreachable`, `Late`.
     pub async fn version(&self) -> Result<EngineVersion, DockerError> {
         let engine = self.engine()?;
-        let answer = within(HEALTH, "it was to say its version", engine.version()).await??;
+        let answer = self.health("say its version", engine.version()).await?;
         let or_unknown = |text: Option<String>| text.unwrap_or_else(|| "unknown".to_owned());
         Ok(EngineVersion {
             version: or_unknown(answer.version),
@@ -124,21 +175,23 @@ impl Docker {
     /// Whether the engine denies containers the system calls that have harmed hosts before.
     ///
     /// # Errors
-    /// `Unreachable`, `Stalled`.
+    /// `Unreachable`, `Late`.
     pub async fn has_seccomp(&self) -> Result<bool, DockerError> {
         let engine = self.engine()?;
-        let about = within(HEALTH, "it was to tell about itself", engine.info()).await??;
+        let about = self.health("tell about itself", engine.info()).await?;
         Ok(is_seccomp_on(&about.security_options.unwrap_or_default()))
     }
 
     /// Whether the engine answers at all, within three seconds.
     ///
     /// # Errors
-    /// `Unreachable`, `Stalled`.
+    /// `Unreachable`, `Late`, `Nonsense`.
     pub async fn ping(&self) -> Result<(), DockerError> {
         let engine = self.engine()?;
-        within(HEALTH, "it was to answer a ping", engine.ping()).await??;
-        Ok(())
+        match self.health("answer a ping", engine.ping()).await?.trim() {
+            "OK" => Ok(()),
+            other => Err(DockerError::Nonsense(one_line(other))),
+        }
     }
 }
 
@@ -200,7 +253,7 @@ impl Host {
     }
 
     fn open(&self) -> Result<Engine, DockerError> {
-        let seconds = ANSWER.as_secs();
+        let seconds = NO_LIMIT.as_secs();
         let opened = match self {
             Self::Unix(path) => Engine::connect_with_unix(path, seconds, API_DEFAULT_VERSION),
             Self::Http(address) => Engine::connect_with_http(address, seconds, API_DEFAULT_VERSION),
@@ -364,10 +417,7 @@ mod unit {
             certificates: None,
         })
         .unwrap();
-        assert!(matches!(
-            docker.ping().await,
-            Err(DockerError::Stalled { .. })
-        ));
+        assert!(matches!(docker.ping().await, Err(DockerError::Late { .. })));
     }
 
     #[tokio::test]

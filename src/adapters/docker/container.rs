@@ -82,7 +82,7 @@ impl Docker {
     ///
     /// # Errors
     /// `NameTaken` by a left-over; `NotFound` if image or network are gone; `Refused` for a limit
-    /// that Docker cannot hold; `Unreachable`, `Stalled`.
+    /// that Docker cannot hold; `Unreachable`, `Late`.
     pub async fn create(&self, spec: &ContainerSpec) -> Result<Created, DockerError> {
         let limited = self.create_with(spec, spec.disk).await;
         match limited {
@@ -105,11 +105,9 @@ impl Docker {
         let options = CreateContainerOptionsBuilder::new()
             .name(&spec.name)
             .build();
-        let answer = self
-            .engine()?
-            .create_container(Some(options), body(spec, disk))
-            .await;
-        match answer.map_err(DockerError::from) {
+        let engine = self.engine()?;
+        let created = engine.create_container(Some(options), body(spec, disk));
+        match self.answer("create a container", created).await {
             Ok(answer) => Ok(Created {
                 id: answer.id,
                 disk_enforced: disk.is_some(),
@@ -129,22 +127,21 @@ impl Docker {
     /// Starts a container. One that runs already is no error.
     ///
     /// # Errors
-    /// `NotFound`; `Refused` with what the runtime said; `Unreachable`, `Stalled`.
+    /// `NotFound`; `Refused` with what the runtime said; `Unreachable`, `Late`.
     pub async fn start(&self, id: &str) -> Result<(), DockerError> {
-        Ok(self.engine()?.start_container(id, None).await?)
+        let engine = self.engine()?;
+        let started = engine.start_container(id, None);
+        self.answer("start a container", started).await
     }
 
     /// Kills everything in a container. One that does not run is no error.
     ///
     /// # Errors
-    /// `NotFound`, `Unreachable`, `Stalled`, `Refused`.
+    /// `NotFound`, `Unreachable`, `Late`, `Refused`.
     pub async fn kill(&self, id: &str) -> Result<(), DockerError> {
-        match self
-            .engine()?
-            .kill_container(id, None::<KillContainerOptions>)
-            .await
-            .map_err(DockerError::from)
-        {
+        let engine = self.engine()?;
+        let killed = engine.kill_container(id, None::<KillContainerOptions>);
+        match self.answer("kill a container", killed).await {
             Err(DockerError::NotRunning(_)) => Ok(()),
             other => other,
         }
@@ -154,18 +151,15 @@ impl Docker {
     /// removed by somebody else, is no error.
     ///
     /// # Errors
-    /// `Unreachable`, `Stalled`, `Refused`.
+    /// `Unreachable`, `Late`, `Refused`.
     pub async fn remove(&self, id: &str) -> Result<(), DockerError> {
         let options = RemoveContainerOptionsBuilder::new()
             .force(true)
             .v(true)
             .build();
-        match self
-            .engine()?
-            .remove_container(id, Some(options))
-            .await
-            .map_err(DockerError::from)
-        {
+        let engine = self.engine()?;
+        let removed = engine.remove_container(id, Some(options));
+        match self.answer("remove a container", removed).await {
             Err(DockerError::NotFound(_)) => Ok(()),
             Err(DockerError::Conflict(message)) if message.contains("already in progress") => {
                 Ok(())
@@ -177,14 +171,11 @@ impl Docker {
     /// Looks at one container, by name or id. `None`: there is none.
     ///
     /// # Errors
-    /// `Unreachable`, `Stalled`, `Refused`.
+    /// `Unreachable`, `Late`, `Refused`.
     pub async fn inspect(&self, name_or_id: &str) -> Result<Option<ContainerState>, DockerError> {
-        let answer = match self
-            .engine()?
-            .inspect_container(name_or_id, None)
-            .await
-            .map_err(DockerError::from)
-        {
+        let engine = self.engine()?;
+        let inspected = engine.inspect_container(name_or_id, None);
+        let answer = match self.answer("tell of a container", inspected).await {
             Ok(answer) => answer,
             Err(DockerError::NotFound(_)) => return Ok(None),
             Err(error) => return Err(error),
@@ -209,7 +200,7 @@ impl Docker {
     /// else on that engine is ours.
     ///
     /// # Errors
-    /// `Unreachable`, `Stalled`, `Refused`.
+    /// `Unreachable`, `Late`, `Refused`.
     pub async fn list_ours(&self, instance: &str) -> Result<Vec<OurContainer>, DockerError> {
         let filters = HashMap::from([("label", vec![format!("{LABEL_INSTANCE}={instance}")])]);
         let filters: HashMap<String, Vec<String>> = filters
@@ -220,7 +211,9 @@ impl Docker {
             .all(true)
             .filters(&filters)
             .build();
-        let containers = self.engine()?.list_containers(Some(options)).await?;
+        let engine = self.engine()?;
+        let containers = engine.list_containers(Some(options));
+        let containers = self.answer("list containers", containers).await?;
         let ours = containers.into_iter().filter_map(|container| {
             let labels = container.labels.unwrap_or_default();
             let name = container

@@ -30,10 +30,12 @@ impl Docker {
     /// tree.
     ///
     /// # Errors
-    /// `NotFound`, `Unreachable`, `Stalled`, `Refused`.
+    /// `NotFound`, `Unreachable`, `Late`, `Refused`.
     pub async fn disk_usage(&self, id: &str) -> Result<DiskUsage, DockerError> {
         let options = InspectContainerOptionsBuilder::new().size(true).build();
-        let container = self.engine()?.inspect_container(id, Some(options)).await?;
+        let engine = self.engine()?;
+        let measured = engine.inspect_container(id, Some(options));
+        let container = self.answer("measure a container", measured).await?;
         let layer = match container.size_rw.map_or(Ok(0), u64::try_from) {
             Ok(layer) => Ok(layer),
             // Its way to say that it failed, as it does where a path is too long for it.

@@ -7,6 +7,9 @@ use bollard::errors::Error as Engine;
 
 use crate::domain::room;
 
+/// How many characters of Docker's own words are kept.
+const MOST_WORDS: usize = 1000;
+
 /// One sentence each, without secrets: the engine is never told one except for a registry's
 /// password, which it does not repeat.
 #[derive(Debug, thiserror::Error)]
@@ -18,8 +21,14 @@ pub enum DockerError {
     #[error("docker does not answer: {0}")]
     Unreachable(String),
     /// An engine that was there stood still in the middle of something.
-    #[error("docker stood still while {doing}, for {} seconds", .after.as_secs())]
+    #[error("docker stood still for {} seconds when it was to {doing}", .after.as_secs_f64())]
     Stalled {
+        doing: &'static str,
+        after: Duration,
+    },
+    /// An engine that was there did not answer in time, or not to the end.
+    #[error("docker did not {doing} within {} seconds", .after.as_secs_f64())]
+    Late {
         doing: &'static str,
         after: Duration,
     },
@@ -64,7 +73,10 @@ pub enum DockerError {
 impl DockerError {
     /// No engine answers, or none goes on: what was asked may be asked again when one does.
     pub fn is_away(&self) -> bool {
-        matches!(self, Self::Unreachable(_) | Self::Stalled { .. })
+        matches!(
+            self,
+            Self::Unreachable(_) | Self::Stalled { .. } | Self::Late { .. }
+        )
     }
 }
 
@@ -84,6 +96,8 @@ pub enum ImageProblem {
     },
     #[error("{registry} cannot be reached: {reason}")]
     Unreachable { registry: String, reason: String },
+    #[error("{registry} gives an answer that is not understood: {reason}")]
+    NotUnderstood { registry: String, reason: String },
     #[error("{0}")]
     Other(String),
 }
@@ -111,10 +125,6 @@ impl From<Engine> for DockerError {
                 status: 200,
                 message: one_line(&error),
             },
-            Engine::RequestTimeoutError => Self::Stalled {
-                doing: "it was to answer a request",
-                after: super::ANSWER,
-            },
             Engine::SocketNotFoundError(path) => {
                 Self::Unreachable(format!("there is no socket {path}"))
             }
@@ -136,17 +146,32 @@ fn root_cause(error: &Engine) -> String {
     one_line(&cause.to_string())
 }
 
-/// Docker's own words, fit for the end of a sentence.
+/// Docker's own words, fit for the end of a sentence: what stands between it and us may answer with
+/// a page.
 pub fn one_line(message: &str) -> String {
-    message
-        .split_whitespace()
-        .collect::<Vec<_>>()
-        .join(" ")
-        .trim_end_matches('.')
-        .to_owned()
+    let words: Vec<_> = message.split_whitespace().collect();
+    let line = words.join(" ");
+    match line.char_indices().nth(MOST_WORDS) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line.trim_end_matches('.').to_owned(),
+    }
 }
 
-/// Waits for what the engine does; `Stalled` where that takes longer than `limit`.
+/// Waits for what the engine was asked to do; `Late` where that takes longer than `limit`.
+pub(super) async fn in_time<T>(
+    limit: Duration,
+    doing: &'static str,
+    work: impl Future<Output = T>,
+) -> Result<T, DockerError> {
+    tokio::time::timeout(limit, work)
+        .await
+        .map_err(|_| DockerError::Late {
+            doing,
+            after: limit,
+        })
+}
+
+/// Waits for the next piece of a transfer; `Stalled` where that takes longer than `limit`.
 pub(super) async fn within<T>(
     limit: Duration,
     doing: &'static str,

@@ -11,7 +11,7 @@ use bollard::models::ExecConfig;
 use futures_util::{Stream, StreamExt};
 
 use super::connection::Docker;
-use super::error::{DockerError, one_line, within};
+use super::error::{DockerError, in_time, one_line};
 
 /// An answer of the runner is a number or twenty names.
 const MOST_ANSWER: usize = 64 * 1024;
@@ -39,12 +39,14 @@ impl Docker {
             tty: Some(false),
             ..Default::default()
         };
-        let exec = engine.create_exec(id, config).await?.id;
+        let created = engine.create_exec(id, config);
+        let exec = self.answer("prepare a command", created).await?.id;
         let options = StartExecOptions {
             output_capacity: Some(READ_AT_ONCE),
             ..Default::default()
         };
-        match engine.start_exec(&exec, Some(options)).await? {
+        let started = engine.start_exec(&exec, Some(options));
+        match self.answer("start a command", started).await? {
             StartExecResults::Attached { output, .. } => Ok((exec, output)),
             StartExecResults::Detached => {
                 Err(DockerError::Nonsense("an exec without output".to_owned()))
@@ -54,7 +56,10 @@ impl Docker {
 
     /// The exit code of an exec that has ended.
     pub(super) async fn exec_exit_code(&self, exec: &str) -> Option<i64> {
-        self.engine().ok()?.inspect_exec(exec).await.ok()?.exit_code
+        let engine = self.engine().ok()?;
+        let inspected = engine.inspect_exec(exec);
+        let inspected = self.answer("tell how a command ended", inspected).await;
+        inspected.ok()?.exit_code
     }
 
     /// Runs `runner <arguments>` to its end, for `limit` at most. Returns what it wrote to stdout.
@@ -102,7 +107,7 @@ async fn read_to_end(mut output: Output, limit: Duration) -> Result<Said, Docker
         }
         Ok(())
     };
-    within(limit, "the runner was asked", reading).await??;
+    in_time(limit, "pass on what the runner says", reading).await??;
     Ok(said)
 }
 
@@ -123,10 +128,7 @@ mod unit {
     async fn an_answer_that_does_not_end_is_given_up() {
         let limit = Duration::from_millis(50);
         let error = read_to_end(endless(b"1"), limit).await.err();
-        assert!(
-            matches!(error, Some(DockerError::Stalled { .. })),
-            "{error:?}"
-        );
+        assert!(matches!(error, Some(DockerError::Late { .. })), "{error:?}");
         let limit = Duration::from_secs(60);
         let error = read_to_end(endless(&[b'1'; 8192]), limit).await.err();
         assert!(matches!(error, Some(DockerError::Nonsense(_))), "{error:?}");

@@ -40,10 +40,6 @@ pub struct Image {
 /// How often a pull says how far it is: a log is no progress bar.
 const SAY_EVERY: Duration = Duration::from_secs(5);
 
-/// How long a pull may say nothing. Docker tries a registry that does not answer several times, and
-/// unpacks without a word a layer that it has.
-const PULL_STALL: Duration = Duration::from_secs(300);
-
 impl Docker {
     /// Makes sure of an image. `progress` gets a few lines for the build's log: the first and the
     /// last, and one each five seconds.
@@ -101,12 +97,9 @@ impl Docker {
     }
 
     async fn find_image(&self, image: &str) -> Result<Option<Image>, DockerError> {
-        match self
-            .engine()?
-            .inspect_image(image)
-            .await
-            .map_err(DockerError::from)
-        {
+        let engine = self.engine()?;
+        let inspected = engine.inspect_image(image);
+        match self.answer("tell of an image", inspected).await {
             Ok(found) => Ok(Some(Image {
                 id: found.id.unwrap_or_default(),
                 size: found
@@ -134,12 +127,16 @@ impl Docker {
             serveraddress: Some(reference.registry.clone()),
             ..Default::default()
         });
-        let engine = self.transfers()?;
+        let engine = self.engine()?;
         let mut news = engine.create_image(Some(options), None, login);
         let mut layers = Layers::default();
         let mut said = Instant::now();
         loop {
-            let next = within(PULL_STALL, "pulling an image", news.next()).await?;
+            let stall = self.patience().pull_stall;
+            let next = match within(stall, "pull an image", news.next()).await {
+                Err(_) if self.ping().await.is_ok() => return Err(reference.stood_still(stall)),
+                next => next?,
+            };
             let Some(piece) = next else { return Ok(()) };
             let piece =
                 piece.map_err(|error| reference.explain(error.into(), credentials.is_some()))?;

@@ -10,9 +10,9 @@ use bollard::query_parameters::{
     ListVolumesOptionsBuilder, RemoveImageOptionsBuilder, RemoveVolumeOptions,
 };
 
-use super::connection::{Docker, HEALTH, Host};
+use super::connection::{Docker, Host};
 use super::container::{LABEL_BUILD, LABEL_INSTANCE};
-use super::error::{DockerError, within};
+use super::error::DockerError;
 
 /// A volume that no container has.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,12 +45,14 @@ impl Docker {
     /// The volumes of one instance that no container has.
     ///
     /// # Errors
-    /// `Unreachable`, `Stalled`, `Refused`.
+    /// `Unreachable`, `Late`, `Refused`.
     pub async fn unused_volumes(&self, instance: &str) -> Result<Vec<OurVolume>, DockerError> {
         let mut filters = labelled(&format!("{LABEL_INSTANCE}={instance}"));
         filters.insert("dangling".to_owned(), vec!["true".to_owned()]);
         let options = ListVolumesOptionsBuilder::new().filters(&filters).build();
-        let answer = self.engine()?.list_volumes(Some(options)).await?;
+        let engine = self.engine()?;
+        let volumes = engine.list_volumes(Some(options));
+        let answer = self.answer("list volumes", volumes).await?;
         let volumes = answer.volumes.unwrap_or_default().into_iter();
         let ours = volumes.map(|mut volume| OurVolume {
             name: volume.name,
@@ -62,20 +64,24 @@ impl Docker {
     /// Removes a volume. One that is not there is no error.
     ///
     /// # Errors
-    /// `Conflict` if a container has it; `Unreachable`, `Stalled`, `Refused`.
+    /// `Conflict` if a container has it; `Unreachable`, `Late`, `Refused`.
     pub async fn remove_volume(&self, name: &str) -> Result<(), DockerError> {
         let options = None::<RemoveVolumeOptions>;
-        gone_is_fine(self.engine()?.remove_volume(name, options).await)
+        let engine = self.engine()?;
+        let removed = engine.remove_volume(name, options);
+        gone_is_fine(self.answer("remove a volume", removed).await)
     }
 
     /// The networks of one instance that no container is on.
     ///
     /// # Errors
-    /// `Unreachable`, `Stalled`, `Refused`.
+    /// `Unreachable`, `Late`, `Refused`.
     pub async fn unused_networks(&self, instance: &str) -> Result<Vec<OurNetwork>, DockerError> {
         let filters = labelled(&format!("{LABEL_INSTANCE}={instance}"));
         let options = ListNetworksOptionsBuilder::new().filters(&filters).build();
-        let networks = self.engine()?.list_networks(Some(options)).await?;
+        let engine = self.engine()?;
+        let networks = engine.list_networks(Some(options));
+        let networks = self.answer("list networks", networks).await?;
         // The engine itself counts running containers only.
         let used = networks_of(&self.all_containers().await?);
         let ours = networks.into_iter().filter_map(|network| {
@@ -89,19 +95,23 @@ impl Docker {
     /// Removes a network. One that is not there is no error.
     ///
     /// # Errors
-    /// `Refused` while a container runs on it; `Unreachable`, `Stalled`.
+    /// `Refused` while a container runs on it; `Unreachable`, `Late`.
     pub async fn remove_network(&self, id: &str) -> Result<(), DockerError> {
-        gone_is_fine(self.engine()?.remove_network(id).await)
+        let engine = self.engine()?;
+        let removed = engine.remove_network(id);
+        gone_is_fine(self.answer("remove a network", removed).await)
     }
 
     /// All images that were given a label, whatever its value. One that somebody made of such an
     /// image has it too, and is theirs.
     ///
     /// # Errors
-    /// `Unreachable`, `Stalled`, `Refused`.
+    /// `Unreachable`, `Late`, `Refused`.
     pub async fn images_labelled(&self, label: &str) -> Result<Vec<LabelledImage>, DockerError> {
         let options = ListImagesOptionsBuilder::new().all(true).build();
-        let images = self.engine()?.list_images(Some(options)).await?;
+        let engine = self.engine()?;
+        let images = engine.list_images(Some(options));
+        let images = self.answer("list images", images).await?;
         let containers = self.all_containers().await?;
         let of_containers = containers.into_iter().filter_map(|each| each.image_id);
         let parents = images.iter().map(|image| image.parent_id.clone());
@@ -134,14 +144,13 @@ impl Docker {
     /// Removes an image, and nothing of what it was made of. One that is not there is no error.
     ///
     /// # Errors
-    /// `Conflict` if a container or another image is made of it; `Unreachable`, `Refused`.
+    /// `Conflict` if a container or another image is made of it; `Unreachable`, `Late`,
+    /// `Refused`.
     pub async fn remove_image(&self, id: &str) -> Result<(), DockerError> {
         let options = RemoveImageOptionsBuilder::new().noprune(true).build();
-        // Gigabytes of files may go.
-        let removed = self
-            .transfers()?
-            .remove_image(id, Some(options), None)
-            .await;
+        let engine = self.engine()?;
+        let removed = engine.remove_image(id, Some(options), None);
+        let removed = self.labour("remove an image", removed).await;
         gone_is_fine(removed.map(|_| ()))
     }
 
@@ -149,20 +158,22 @@ impl Docker {
     /// tell: it is spoken to by a socket, and there is such a folder here.
     ///
     /// # Errors
-    /// `Unreachable`, `Stalled`, `Refused`.
+    /// `Unreachable`, `Late`, `Refused`.
     pub async fn root_here(&self) -> Result<Option<PathBuf>, DockerError> {
         if !matches!(self.host(), Host::Unix(_)) {
             return Ok(None);
         }
         let engine = self.engine()?;
-        let about = within(HEALTH, "it was to tell about itself", engine.info()).await??;
+        let about = self.health("tell about itself", engine.info()).await?;
         let root = about.docker_root_dir;
         Ok(root.map(PathBuf::from).filter(|root| root.is_dir()))
     }
 
     async fn all_containers(&self) -> Result<Vec<ContainerSummary>, DockerError> {
         let options = ListContainersOptionsBuilder::new().all(true).build();
-        Ok(self.engine()?.list_containers(Some(options)).await?)
+        let engine = self.engine()?;
+        let containers = engine.list_containers(Some(options));
+        self.answer("list containers", containers).await
     }
 }
 
@@ -170,8 +181,8 @@ fn labelled(label: &str) -> HashMap<String, Vec<String>> {
     HashMap::from([("label".to_owned(), vec![label.to_owned()])])
 }
 
-fn gone_is_fine(result: Result<(), bollard::errors::Error>) -> Result<(), DockerError> {
-    match result.map_err(DockerError::from) {
+fn gone_is_fine(result: Result<(), DockerError>) -> Result<(), DockerError> {
+    match result {
         Err(DockerError::NotFound(_)) => Ok(()),
         other => other,
     }

@@ -13,8 +13,9 @@
 //! Nothing is bind-mounted and nothing is read from this machine's own file system, so the engine
 //! may be anywhere.
 //!
-//! No transfer has a time limit: each is given up when it has not moved for a while. Requests that
-//! have a short answer are given up after [`ANSWER`].
+//! No transfer has a time limit: each is given up when it has not moved for a while. A short answer
+//! has one for all of it, and work that is silent goes on while the engine answers beside it; see
+//! [`Patience`].
 
 mod archive;
 mod artifact;
@@ -49,10 +50,33 @@ pub use image::{Credentials, Pull};
 pub use leftovers::LabelledImage;
 pub use upload::Upload;
 
-/// How long an engine may take for an answer that is no transfer. Generous, because creating and
-/// removing containers on a busy disk takes many seconds, and giving up changes nothing there.
-const ANSWER: Duration = Duration::from_secs(120);
+/// How long an engine may take.
+#[derive(Debug, Clone)]
+struct Patience {
+    /// For a question about health: who asks `/readyz` does not wait longer.
+    health: Duration,
+    /// For an answer that is no transfer, to its last byte. Generous, because creating and removing
+    /// containers on a busy disk takes many seconds, and giving up changes nothing there.
+    answer: Duration,
+    /// A transfer may stand still so long. An engine that starts to write back its cache can be
+    /// silent for many seconds; none was seen to be silent for a minute and then to go on.
+    stall: Duration,
+    /// The same of a pull: Docker tries a registry that does not answer several times, and unpacks
+    /// without a word a layer that it has.
+    pull_stall: Duration,
+    /// For work that copies or removes gigabytes and says nothing before it is done. It is given up
+    /// after `stall` where the engine answers nothing else either.
+    labour: Duration,
+}
 
-/// How long a transfer may stand still. An engine that starts to write back its cache can be silent
-/// for many seconds; none was seen to be silent for a minute and then to go on.
-const STALL: Duration = Duration::from_secs(60);
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            health: Duration::from_secs(3),
+            answer: Duration::from_secs(120),
+            stall: Duration::from_secs(60),
+            pull_stall: Duration::from_secs(300),
+            labour: Duration::from_secs(2 * 3600),
+        }
+    }
+}

@@ -22,7 +22,7 @@ impl Docker {
     ///
     /// # Errors
     /// `Settings` if there is one of this name that is not ours or does not keep them apart;
-    /// `Unreachable`, `Stalled`, `Refused` (all of Docker's address ranges are in use, for one).
+    /// `Unreachable`, `Late`, `Refused` (all of Docker's address ranges are in use, for one).
     pub async fn ensure_network(&self, name: &str, instance: &str) -> Result<String, DockerError> {
         // Builds that start together would each make one.
         let _turn = self.network_turn().lock().await;
@@ -43,12 +43,9 @@ impl Docker {
             )])),
             ..Default::default()
         };
-        let created = self
-            .engine()?
-            .create_network(request)
-            .await
-            .map_err(DockerError::from);
-        match created {
+        let engine = self.engine()?;
+        let created = engine.create_network(request);
+        match self.answer("create a network", created).await {
             Ok(network) => Ok(network.id),
             // Another process was faster: the name is taken, or that of the bridge.
             Err(error @ (DockerError::Conflict(_) | DockerError::Refused { .. })) => {
@@ -63,7 +60,9 @@ impl Docker {
         // Docker's filter takes part of a name.
         let filters = HashMap::from([("name".to_owned(), vec![name.to_owned()])]);
         let options = ListNetworksOptionsBuilder::new().filters(&filters).build();
-        let networks = self.engine()?.list_networks(Some(options)).await?;
+        let engine = self.engine()?;
+        let networks = engine.list_networks(Some(options));
+        let networks = self.answer("list networks", networks).await?;
         let mut named: Vec<Network> = networks
             .into_iter()
             .filter(|network| network.name.as_deref() == Some(name))

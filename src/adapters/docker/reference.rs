@@ -1,6 +1,7 @@
 //! An image's name: which registry it means, and what that registry's errors mean.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::error::{DockerError, ImageProblem, one_line};
 use super::image::Credentials;
@@ -33,6 +34,16 @@ const NOT_FOUND: &[&str] = &[
     "manifest for",
     "name unknown",
     "not found",
+];
+
+/// Words of Go's JSON and HTTP libraries, and of the engine, for what no registry says.
+const NOT_UNDERSTOOD: &[&str] = &[
+    "error unmarshalling",
+    "error parsing HTTP",
+    "malformed HTTP",
+    "invalid character",
+    "unexpected end of JSON",
+    "verification failed",
 ];
 
 /// An image's name, taken apart as docker does it.
@@ -92,12 +103,27 @@ impl Reference {
             }
         } else if said(NOT_FOUND) {
             ImageProblem::NotFound { registry }
+        } else if said(NOT_UNDERSTOOD) {
+            let reason = innermost(message);
+            ImageProblem::NotUnderstood { registry, reason }
         } else {
             ImageProblem::Other(one_line(message))
         };
         DockerError::Image {
             image: self.full.clone(),
             problem,
+        }
+    }
+
+    /// The engine is well, and waits for the registry.
+    pub fn stood_still(&self, after: Duration) -> DockerError {
+        let seconds = after.as_secs_f64();
+        DockerError::Image {
+            image: self.full.clone(),
+            problem: ImageProblem::Unreachable {
+                registry: self.registry.clone(),
+                reason: format!("the pull has stood still for {seconds} seconds"),
+            },
         }
     }
 }
@@ -205,6 +231,14 @@ mod unit {
                 false
             ),
             "image 127.0.0.1:1/a:latest: 127.0.0.1:1 cannot be reached: connection refused"
+        );
+        assert_eq!(
+            explain(
+                "r.io/a",
+                "error unmarshalling content: invalid character '<' looking for beginning of value",
+                false
+            ),
+            "image r.io/a:latest: r.io gives an answer that is not understood: invalid character '<' looking for beginning of value"
         );
         assert_eq!(
             explain("a", "no space left on device", false),

@@ -15,7 +15,6 @@ use futures_util::stream;
 use tar::{Builder, EntryType, Header};
 use tokio::sync::{mpsc, watch};
 
-use super::STALL;
 use super::connection::Docker;
 use super::error::{DockerError, within};
 
@@ -63,7 +62,7 @@ impl Docker {
         id: &str,
         make: impl FnOnce(&mut Builder<Pieces>) -> io::Result<()> + Send + 'static,
     ) -> Result<(), DockerError> {
-        let engine = self.transfers()?;
+        let engine = self.engine()?;
         let (pieces, received) = mpsc::channel(PIECES_AHEAD);
         let (moved, movement) = watch::channel(());
         let maker = tokio::task::spawn_blocking(move || {
@@ -82,7 +81,7 @@ impl Docker {
         });
         let options = UploadToContainerOptionsBuilder::new().path("/").build();
         let sent = engine.upload_to_container(id, Some(options), bollard::body_try_stream(body));
-        let sent = while_moving(sent, movement, "taking an upload").await;
+        let sent = while_moving(sent, movement, self.patience().stall).await;
         // The channel is gone by now, so the maker ends at the latest with its next piece.
         let made = maker
             .await
@@ -137,19 +136,20 @@ impl Part {
 async fn while_moving<T>(
     work: impl Future<Output = T>,
     mut movement: watch::Receiver<()>,
-    doing: &'static str,
+    stall: Duration,
 ) -> Result<T, DockerError> {
+    let doing = "take an upload";
     tokio::pin!(work);
-    let mut deadline = tokio::time::Instant::now() + STALL;
+    let mut deadline = tokio::time::Instant::now() + stall;
     loop {
         tokio::select! {
             done = &mut work => return Ok(done),
-            () = tokio::time::sleep_until(deadline) => return Err(DockerError::Stalled { doing, after: STALL }),
+            () = tokio::time::sleep_until(deadline) => return Err(DockerError::Stalled { doing, after: stall }),
             moved = movement.changed() => {
-                deadline = tokio::time::Instant::now() + STALL;
+                deadline = tokio::time::Instant::now() + stall;
                 if moved.is_err() {
                     // All is sent; the engine has the same time to say that it is unpacked.
-                    return within(STALL, doing, work).await;
+                    return within(stall, doing, work).await;
                 }
             }
         }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use super::command::gist;
-use super::server::{is_redirected, is_unreachable};
+use super::server::{is_redirected, is_too_much, is_unreachable};
 use super::{Access, Git, GitError, Progress, Submodules, branch_ref};
 use crate::domain::names::{CommitSha, GitRef, RepositoryName};
 
@@ -166,6 +166,10 @@ impl Git {
                     Some(0) => Ok(()),
                     _ if output.lacks_room() => Err(output.into_failure()),
                     // Git's words name the submodule; the repository's own URL would mislead.
+                    _ if is_too_much(&output.stderr) => Err(GitError::TooMuch {
+                        url: format!("a submodule of {repository}"),
+                        most: self.shared.settings.most_memory,
+                    }),
                     _ if is_unreachable(&output.stderr) => Err(GitError::Unreachable {
                         url: format!("a submodule of {repository}"),
                         reason: gist(&output.stderr).to_owned(),

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use bytesize::ByteSize;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Command;
@@ -42,7 +43,7 @@ const PASSED_ON: [&str; 14] = [
 
 /// Configuration for every command. In the environment it is stronger than any file, and is
 /// handed on to the commands that work on submodules.
-const CONFIGURATION: [(&str, &str); 17] = [
+const CONFIGURATION: [(&str, &str); 16] = [
     ("advice.detachedHead", "false"),
     ("core.askPass", ""),
     ("core.fsmonitor", "false"),
@@ -55,9 +56,8 @@ const CONFIGURATION: [(&str, &str); 17] = [
     // Housekeeping is asked for, and never goes on behind our back.
     ("gc.auto", "0"),
     ("gc.autoDetach", "false"),
-    // A connection that stands still is given up long before the whole fetch would be.
+    // Bytes in a second; with fewer, a connection stands still.
     ("http.lowSpeedLimit", "100"),
-    ("http.lowSpeedTime", "60"),
     ("init.defaultBranch", "master"),
     ("maintenance.auto", "false"),
     ("protocol.version", "2"),
@@ -83,12 +83,13 @@ pub(super) struct GitCommand<'a> {
     timeout: Duration,
     most_output: usize,
     ends_at_most: bool,
+    most_memory: Option<ByteSize>,
 }
 
 /// How git ended and what it said.
 #[derive(Debug)]
 pub(super) struct Output {
-    command: String,
+    pub command: String,
     folder: PathBuf,
     /// `None` when it was killed by a signal.
     pub code: Option<i32>,
@@ -121,6 +122,7 @@ impl Git {
             timeout: self.shared.settings.local_timeout,
             most_output: OUTPUT_LIMIT,
             ends_at_most: false,
+            most_memory: None,
         }
     }
 
@@ -130,6 +132,7 @@ impl Git {
             access,
             place: Some(&self.shared.places.remote),
             timeout: self.shared.settings.network_timeout,
+            most_memory: Some(self.shared.settings.most_memory),
             ..self.local(subcommand)
         }
     }
@@ -284,7 +287,17 @@ impl GitCommand<'_> {
     }
 
     fn command(self) -> Command {
-        let mut command = Command::new("git");
+        let mut command = match self.most_memory {
+            None => Command::new("git"),
+            // The programs that git starts have the same limit, each for itself. A lower one, which
+            // somebody else has set, stays.
+            Some(most) => {
+                let mut shell = Command::new("sh");
+                let limited = "ulimit -d \"$0\" 2>/dev/null; exec git \"$@\"";
+                shell.args(["-c", limited, &most.as_u64().div_ceil(1024).to_string()]);
+                shell
+            }
+        };
         command.args(&self.arguments).env_clear();
         for name in PASSED_ON {
             if let Some(value) = std::env::var_os(name) {
@@ -308,6 +321,7 @@ impl GitCommand<'_> {
             .env("GIT_OPTIONAL_LOCKS", "0")
             .env("LC_ALL", "C");
 
+        let stall = self.git.shared.settings.stall;
         let scope = &self.scope;
         let access = self.access.credential.into_iter().flat_map(|credential| {
             [
@@ -320,6 +334,8 @@ impl GitCommand<'_> {
         let configuration = CONFIGURATION
             .iter()
             .map(|&(key, value)| (key.to_owned(), value.to_owned()))
+            // Long before the whole fetch would be given up.
+            .chain([("http.lowSpeedTime".to_owned(), stall.as_secs().to_string())])
             .chain(access)
             .chain(self.configuration);
         let mut count = 0;

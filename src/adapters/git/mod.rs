@@ -27,6 +27,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use base64::Engine;
+use bytesize::ByteSize;
 use futures_util::future::BoxFuture;
 use tokio::sync::Semaphore;
 
@@ -50,6 +51,11 @@ pub struct Settings {
     pub mirrors: PathBuf,
     /// For one try at reaching the server: a fetch, or a submodule's.
     pub network_timeout: Duration,
+    /// A transfer that has stood still so long is given up, in whole seconds.
+    pub stall: Duration,
+    /// How much memory git may take while it asks a server: it keeps all refs that it is told of,
+    /// and unpacks what is sent, whatever that grows to. The largest repositories need half of it.
+    pub most_memory: ByteSize,
     /// For what needs no network.
     pub local_timeout: Duration,
     /// For joining the packs of a mirror, which takes long where it is large.
@@ -70,6 +76,8 @@ impl Settings {
             submodules: Submodules::Owner,
             mirrors: mirrors.into(),
             network_timeout: Duration::from_secs(600),
+            stall: Duration::from_secs(60),
+            most_memory: ByteSize::gib(4),
             local_timeout: Duration::from_secs(300),
             tidying_timeout: Duration::from_secs(3600),
             attempts: 3,
@@ -175,6 +183,9 @@ pub enum GitError {
     Redirected { url: String },
     #[error("{url} cannot be reached: {reason}")]
     Unreachable { url: String, reason: String },
+    /// What a server sends has no end, or there is no memory for it.
+    #[error("{url} cannot be read: it sends more than fits into {most} of memory")]
+    TooMuch { url: String, most: ByteSize },
     #[error("{command} took longer than {} s", after.as_secs_f64())]
     TimedOut { command: String, after: Duration },
     #[error("{command} failed: {}", room::full(folder))]

@@ -28,7 +28,7 @@ const REFUSED: [&str; 3] = [
 ];
 
 /// What git and the libraries under it say where the network or the server is at fault.
-const UNREACHABLE: [&str; 21] = [
+const UNREACHABLE: [&str; 28] = [
     "Could not resolve",
     "unable to look up",
     "Name or service not known",
@@ -40,6 +40,13 @@ const UNREACHABLE: [&str; 21] = [
     "Connection timed out",
     "Connection reset",
     "Connection closed",
+    "Empty reply from server",
+    "transfer closed",
+    "Recv failure",
+    "Send failure",
+    "unexpected eof",
+    "SSL_ERROR_SYSCALL",
+    "GnuTLS recv error",
     "No route to host",
     "Network is unreachable",
     "hung up unexpectedly",
@@ -52,6 +59,9 @@ const UNREACHABLE: [&str; 21] = [
     "The requested URL returned error: 429",
 ];
 
+/// What git and the libraries under it say where there is no memory left for them.
+const TOO_MUCH: [&str; 3] = ["Out of memory", "out of memory", "Cannot allocate memory"];
+
 /// What git says where it was sent on and may not follow.
 const REDIRECTED: [&str; 4] = ["error: 301", "error: 302", "error: 307", "error: 308"];
 
@@ -62,7 +72,14 @@ impl Git {
         repository: &RepositoryName,
         command: GitCommand<'_>,
     ) -> Result<Output, GitError> {
-        let output = command.output().await?;
+        let url = self.url(repository);
+        let mut output = command.output().await.map_err(|error| match error {
+            GitError::TimedOut { command, after } => GitError::TimedOut {
+                command: format!("{command} of {url}"),
+                after,
+            },
+            error => error,
+        })?;
         if output.code == Some(0) {
             return Ok(output);
         }
@@ -70,26 +87,28 @@ impl Git {
         // no repository that is not found.
         if output.lacks_room() {
             Err(output.into_failure())
+        } else if is_too_much(&output.stderr) {
+            Err(GitError::TooMuch {
+                url,
+                most: self.shared.settings.most_memory,
+            })
         } else if is_unreachable(&output.stderr) {
             Err(GitError::Unreachable {
-                url: self.url(repository),
+                url,
                 reason: gist(&output.stderr).to_owned(),
             })
         } else if is_redirected(&output.stderr) {
-            Err(GitError::Redirected {
-                url: self.url(repository),
-            })
+            Err(GitError::Redirected { url })
         } else if output.with_credential && says(&output.stderr, &REFUSED) {
-            Err(GitError::CredentialRefused {
-                url: self.url(repository),
-            })
+            Err(GitError::CredentialRefused { url })
         } else if says(&output.stderr, &NOT_FOUND) {
             Err(GitError::RepositoryNotFound {
                 repository: repository.clone(),
-                url: self.url(repository),
+                url,
                 anonymous_because: output.anonymous_because,
             })
         } else {
+            output.command = format!("{} of {url}", output.command);
             Err(output.into_failure())
         }
     }
@@ -210,6 +229,11 @@ fn is_refusal(error: &GitError) -> bool {
         GitError::Failed { stderr, .. } => says(stderr, &REFUSED),
         _ => false,
     }
+}
+
+/// Whether these are git's words where it may take no more memory.
+pub(super) fn is_too_much(stderr: &str) -> bool {
+    says(stderr, &TOO_MUCH)
 }
 
 /// Whether these are git's words for a network or a server at fault.

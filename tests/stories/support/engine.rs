@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -122,8 +122,19 @@ impl Engine {
 
     /// SIGKILL, as of a crash. Its containers run on, without an engine.
     pub fn kill(&mut self) {
+        let pid_file = self.folder.path().join("exec/containerd/containerd.pid");
+        let read = output(as_root("cat").arg(&pid_file)).stdout;
+        let containerd = String::from_utf8(read).unwrap();
         self.signal("KILL");
         end(&mut self.process, SOON);
+        // It is killed with dockerd, which would wait in vain for one that it finds while that ends.
+        let stat = format!("/proc/{}/stat", containerd.trim());
+        let begun = Instant::now();
+        while fs::read_to_string(&stat).is_ok_and(|stat| !stat.contains(") Z ")) {
+            assert!(begun.elapsed() < SOON, "containerd has not ended");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        output(as_root("rm").arg("-f").arg(&pid_file));
     }
 
     /// Starts it again where it was: containers that ran are ended then, but for live-restore.

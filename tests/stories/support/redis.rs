@@ -39,6 +39,10 @@ impl Redis {
         format!("redis://:{PASSWORD}@{}", self.address)
     }
 
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     pub fn come(&mut self) {
         let server = Command::new("redis-server")
             .args([

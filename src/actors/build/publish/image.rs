@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytesize::ByteSize;
 
 use super::{Failure, Publication, cannot_publish};
-use crate::actors::build::plan;
+use crate::actors::build::{away, plan};
 use crate::adapters::docker::DockerError;
 use crate::domain::build::Build;
 use crate::domain::kernel::{ImageName, LABEL_BUILD, LABEL_COMMIT, LABEL_REF, LABEL_REPOSITORY};
@@ -21,10 +21,14 @@ impl Publication<'_> {
             .move_name(Place::Images, &name, async {
                 self.note(format!("committing the container as image {name}"));
                 let docker = &self.service.docker;
-                let made = docker
-                    .commit(&container, &repository, &tag, self.labels())
-                    .await
-                    .map_err(|error| self.not_committed(&name, error))?;
+                let mut tries = away::Tries::new(self.service, self.myself, "commit");
+                let made = loop {
+                    let made = docker.commit(&container, &repository, &tag, self.labels());
+                    match made.await {
+                        Err(error) if tries.again(&error).await => {}
+                        made => break made.map_err(|error| not_committed(&name, error))?,
+                    }
+                };
                 self.note(format!("image {name} ({made})"));
                 Ok(())
             })
@@ -54,14 +58,6 @@ impl Publication<'_> {
         .into()
     }
 
-    fn not_committed(&self, name: &str, error: DockerError) -> Failure {
-        self.service.metrics.docker_failed("commit");
-        match error {
-            DockerError::NotFound(_) => cannot_publish(name, "the build's container was lost"),
-            error => cannot_publish(name, error),
-        }
-    }
-
     /// What had the image's name before has none now. That it stays is no reason to fail.
     async fn remove_dangling_images(&self) {
         match self.service.docker.remove_dangling_images().await {
@@ -79,5 +75,12 @@ impl Publication<'_> {
                 self.note(format!("images without a name stay: {error}"));
             }
         }
+    }
+}
+
+fn not_committed(name: &str, error: DockerError) -> Failure {
+    match error {
+        DockerError::NotFound(_) => cannot_publish(name, "the build's container was lost"),
+        error => cannot_publish(name, error),
     }
 }

@@ -4,6 +4,7 @@ mod artifact;
 mod commit;
 mod container;
 mod follow;
+mod hanging;
 mod hostile;
 mod leftovers;
 mod limits;

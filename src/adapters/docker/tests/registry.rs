@@ -3,6 +3,7 @@
 use super::*;
 use crate::adapters::docker::error::ImageProblem;
 use base64::Engine as _;
+use faulty::{Fault, Faulty};
 
 const USER: &str = "builder";
 const PASSWORD: &str = "correct horse";
@@ -170,4 +171,28 @@ async fn a_registry_that_is_not_there_is_named() {
         }
         other => panic!("{other}"),
     }
+}
+
+#[tokio::test]
+async fn a_registry_that_stops_amid_its_answer_is_named() {
+    let registry = Faulty::alone();
+    registry.fail(Fault::begins("application/json", "{"));
+    let patience = Patience {
+        pull_stall: Duration::from_secs(1),
+        ..Patience::default()
+    };
+    let docker = Docker::with_patience(&DockerSettings::default(), patience).unwrap();
+    let address = registry.address();
+    let image = format!("{address}/tests/busybox:1");
+    let error = docker
+        .ensure_image(&image, Pull::Missing, &BTreeMap::new(), |_| ())
+        .await
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "image {image}: {address} cannot be reached: the pull has stood still for 1 seconds"
+        )
+    );
+    assert!(registry.met() > 0);
 }

@@ -1,6 +1,8 @@
 //! Servers that answer, that do not, and what they are asked.
 
 use super::*;
+use bytesize::ByteSize;
+use faulty::{Fault, Faulty};
 
 #[tokio::test]
 async fn a_server_that_never_answers_is_given_up_and_no_process_stays() {
@@ -19,11 +21,12 @@ async fn a_server_that_never_answers_is_given_up_and_no_process_stays() {
         let lines = Mutex::new(Vec::new());
         let progress = |line: &str| lines.lock().unwrap().push(line.to_owned());
         let error = git.update(&app, &progress).await.unwrap_err();
-        assert_eq!(error.to_string(), "git fetch took longer than 0.5 s");
+        let given_up = format!("git fetch of {url}/acme/app took longer than 0.5 s");
+        assert_eq!(error.to_string(), given_up);
         assert!(since.elapsed() < Duration::from_secs(10));
         assert_eq!(
             *lines.lock().unwrap(),
-            ["git fetch took longer than 0.5 s; trying again in 0.001 s"]
+            [format!("{given_up}; trying again in 0.001 s")]
         );
         wait_until_nobody_mentions(&url).await;
 
@@ -76,6 +79,52 @@ async fn few_processes_ask_a_server_at_once_and_what_needs_none_does_not_wait_fo
     for question in questions {
         question.await.unwrap().unwrap_err();
     }
+}
+
+/// Asks a server that fails in this way for the refs of `acme/app`.
+async fn refs_from(fault: Fault) -> (String, GitError) {
+    let server = Faulty::alone();
+    server.fail(fault);
+    let folder = tempfile::tempdir().unwrap();
+    let mut settings = Settings::new(server.url(), folder.path().join("mirrors"));
+    settings.stall = Duration::from_secs(1);
+    settings.most_memory = ByteSize::mib(200);
+    settings.attempts = 1;
+    let git = Git::new(settings).unwrap();
+    let asked = git.refs(&"acme/app".parse().unwrap()).await;
+    assert!(server.met() > 0);
+    wait_until_nobody_mentions(&server.url()).await;
+    (format!("{}/acme/app", server.url()), asked.unwrap_err())
+}
+
+const ADVERTISEMENT: &str = "application/x-git-upload-pack-advertisement";
+
+#[tokio::test]
+async fn a_server_that_stops_amid_its_answer_is_given_up_long_before_the_whole_question() {
+    for fault in [Fault::silent(), Fault::begins(ADVERTISEMENT, "001e#")] {
+        let begun = Instant::now();
+        let (url, error) = refs_from(fault.clone()).await;
+        assert!(error.is_transient(), "{fault:?}: {error}");
+        assert!(
+            error
+                .to_string()
+                .starts_with(&format!("{url} cannot be reached: ")),
+            "{fault:?}: {error}"
+        );
+        assert!(begun.elapsed() < Duration::from_secs(20), "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_without_an_end_is_given_up_before_it_fills_the_memory() {
+    let commit = "0123456789012345678901234567890123456789";
+    let line = format!("003d{commit} refs/heads/a\n");
+    let (url, error) = refs_from(Fault::endless(ADVERTISEMENT, line)).await;
+    assert_eq!(
+        error.to_string(),
+        format!("{url} cannot be read: it sends more than fits into 200.0 MiB of memory")
+    );
+    assert!(!error.is_transient());
 }
 
 #[tokio::test]

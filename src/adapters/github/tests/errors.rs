@@ -1,6 +1,7 @@
 //! What each refusal means to who asked.
 
 use super::*;
+use faulty::{Fault, Faulty};
 
 fn refusal(status: u16, message: &str) -> ResponseTemplate {
     ResponseTemplate::new(status).set_body_json(json!({ "message": message }))
@@ -241,6 +242,20 @@ async fn who_does_not_answer_is_given_up() {
     let seen = world.observed.lock().unwrap().clone();
     assert_eq!(seen.len(), 1);
     assert_eq!(seen[0].status, None);
+}
+
+#[tokio::test]
+async fn who_stops_amid_an_answer_is_given_up() {
+    let server = Faulty::alone();
+    server.fail(Fault::begins("application/json", "{"));
+    let mut settings = Settings::new(server.url(), Credential::Token(Token::new(TOKEN)));
+    settings.request_timeout = Duration::from_millis(500);
+    let world = World::with_settings(MockServer::start().await, settings);
+    assert_eq!(
+        world.set_status().await.unwrap_err().to_string(),
+        "GitHub cannot be reached: no answer within 0.5 s"
+    );
+    assert_eq!(server.met(), 1);
 }
 
 #[tokio::test]

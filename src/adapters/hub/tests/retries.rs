@@ -1,6 +1,7 @@
 //! What may work later is tried again, and not for ever.
 
 use super::*;
+use faulty::{Fault, Faulty};
 
 /// More than sockets of this machine take without being read.
 const LARGE: usize = 24 * 1024 * 1024;
@@ -161,4 +162,25 @@ async fn a_server_that_says_how_long_is_given_that_time() {
     world.upload().await.unwrap();
     assert!(begun.elapsed() >= Duration::from_secs(1));
     assert!(world.lines().contains("tried again in 1 s"));
+}
+
+#[tokio::test]
+async fn a_hub_that_stops_amid_its_answer_is_given_up_like_one_that_gives_none() {
+    let hub = Faulty::alone();
+    hub.fail(Fault::begins("application/json", "{"));
+    let limit = Duration::from_millis(100);
+    let patience = Patience {
+        answer: limit,
+        conversion: limit,
+        ..patience()
+    };
+    let mut world = World::with(patience, TOKEN);
+    world.settings.url = hub.url();
+    let error = world.upload().await.unwrap_err();
+    assert_eq!(error.to_string(), "the hub gave no answer within 0.1 s");
+    let error = world.link(STORED, LINK).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the hub gave no answer within 0.1 s, 4 times"
+    );
 }
