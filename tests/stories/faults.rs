@@ -18,10 +18,9 @@ use self::By::{
     Cancel, Catalog, Disorder, Full, Late, Lost, Push, Redis as WithRedis, Supersede, Verbose,
 };
 use self::Once::{Again, Errored, Unreached, Whole};
-use crate::chaos::files_below;
 use crate::support::{
-    GITHUB_TOKEN, HOLD, RESULT, Redis, Repository, Service, docker, notes, script_output,
-    story_folder, until, within,
+    GITHUB_TOKEN, HOLD, RESULT, Redis, Repository, Service, docker, files_below, notes,
+    script_output, story_folder, until, within,
 };
 
 /// What brings a fault about, beside the pushes of every story here.

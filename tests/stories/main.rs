@@ -17,6 +17,7 @@ mod failures;
 #[cfg(feature = "faults")]
 mod faults;
 mod history;
+mod hogs;
 mod hooks;
 mod hostile_names;
 mod hub;
@@ -24,6 +25,7 @@ mod import;
 mod kernels;
 mod legacy;
 mod live;
+mod load;
 mod log;
 mod maintenance;
 mod nested;
