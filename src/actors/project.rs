@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
+use tokio::sync::Semaphore;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::build::{self, BuildActor, Interruption};
@@ -49,12 +50,15 @@ pub struct Arguments {
     pub service: Arc<Service>,
     pub repository: RepositoryName,
     pub projects: ActorRef<projects::Message>,
+    /// Who asks git about builds that wait takes one.
+    pub questions: Arc<Semaphore>,
 }
 
 pub struct State {
     service: Arc<Service>,
     repository: RepositoryName,
     projects: ActorRef<projects::Message>,
+    questions: Arc<Semaphore>,
     /// Unfinished builds by their place in the order of creation.
     builds: BTreeMap<i64, Entry>,
     /// Every build up to this place is known.
@@ -98,12 +102,14 @@ impl Actor for Project {
             service,
             repository,
             projects,
+            questions,
         }: Arguments,
     ) -> Result<State, ActorProcessingErr> {
         Ok(State {
             service,
             repository,
             projects,
+            questions,
             builds: BTreeMap::new(),
             looked_up_to: 0,
             comparing: None,
@@ -233,7 +239,12 @@ impl State {
     fn decide(&self, myself: &ActorRef<Message>, build: &Build) -> Stage {
         let (service, build) = (Arc::clone(&self.service), build.clone());
         let (id, same) = (build.id.clone(), build.id.clone());
-        let work = async move { Message::Decided(id, filter::decide(service, build).await) };
+        let questions = Arc::clone(&self.questions);
+        let work = async move {
+            let _turn = questions.acquire().await;
+            // Large, and a thousand others may wait for their turn.
+            Message::Decided(id, Box::pin(filter::decide(service, build)).await)
+        };
         let panicked = |why| Message::Decided(same, filter::not_applied(why));
         Stage::Undecided(supervision::run(Task::Decide, myself, work, panicked))
     }
@@ -266,8 +277,9 @@ impl State {
         Ok(())
     }
 
-    /// Ends older builds of a new one's lane, if a push caused it. Which of them its commit is newer
-    /// than, git has to say, unless the push was forced.
+    /// Ends older builds of a new one's lane, if a push caused it. A forced push is newer than all of
+    /// them, any other than the one that it says it began at, and so on backward from that one; of the
+    /// rest git has to say.
     async fn supersede_older(&mut self, sequence: i64) -> Result<(), ActorProcessingErr> {
         let Some(newer) = self.builds.get(&sequence).map(|entry| &entry.build) else {
             return Ok(());
@@ -278,16 +290,25 @@ impl State {
         }
         let (lane, id, forced) = (newer.lane(), newer.id.clone(), newer.push_forced);
         let before = self.builds.range(..sequence).map(|(_, entry)| &entry.build);
-        let older: Vec<_> = before
-            .filter(|older| older.lane() == lane && older.push < newer.push)
-            .map(|older| (older.sequence, older.id.clone()))
-            .collect();
-        if forced {
-            for (_, older) in older {
-                self.supersede(&id, &older).await?;
+        let older = before.filter(|older| older.lane() == lane && older.push < newer.push);
+        let mut began = newer.push_before.as_ref();
+        let (mut to_end, mut to_compare) = (Vec::new(), Vec::new());
+        for older in older.rev() {
+            let follows = began == Some(&older.commit);
+            if follows {
+                began = older.push_before.as_ref().filter(|_| !older.push_forced);
             }
-        } else if let Some(entry) = self.builds.get_mut(&sequence) {
-            entry.compare_with = older.into_iter().map(|(sequence, _)| sequence).collect();
+            match follows || forced {
+                true => to_end.push(older.id.clone()),
+                false => to_compare.push(older.sequence),
+            }
+        }
+        to_compare.reverse();
+        if let Some(entry) = self.builds.get_mut(&sequence) {
+            entry.compare_with = to_compare;
+        }
+        for older in to_end {
+            self.supersede(&id, &older).await?;
         }
         Ok(())
     }
@@ -310,7 +331,11 @@ impl State {
             }
         };
         let (service, panicked) = (Arc::clone(&self.service), compared.clone());
-        let ask = async move { compared(is_newer(&service, &newer, &older).await) };
+        let questions = Arc::clone(&self.questions);
+        let ask = async move {
+            let _turn = questions.acquire().await;
+            compared(Box::pin(is_newer(&service, &newer, &older)).await)
+        };
         self.comparing = Some(supervision::run(Task::CompareCommits, myself, ask, |_| {
             panicked(false)
         }));
@@ -713,6 +738,7 @@ mod tests {
             service: service.clone(),
             repository: repository.clone(),
             projects: projects.clone(),
+            questions: Arc::new(Semaphore::new(1)),
         };
         let (project, _) = Project::spawn(None, Project, arguments).await.unwrap();
         let new = NewBuilds {
