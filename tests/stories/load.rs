@@ -159,7 +159,7 @@ async fn a_flood_of_pushes_is_taken_and_the_newest_of_each_repository_is_built()
         times[times.len() * 99 / 100],
         times[times.len() - 1]
     );
-    sampler.hold("a flood of pushes");
+    sampler.hold_with_a_queue("a flood of pushes");
     println!("{} builds wait", service.count(UNFINISHED));
 
     // With all of it in the queue.
@@ -171,7 +171,7 @@ async fn a_flood_of_pushes_is_taken_and_the_newest_of_each_repository_is_built()
     let begun = Instant::now();
     everything_over(&service, drained_within).await;
     println!("drained in {:.1?}", begun.elapsed());
-    sampler.hold("draining the queue");
+    sampler.hold_with_a_queue("draining the queue");
 
     let all = all_builds(&service).await;
     assert_eq!(all.len(), PUSHES * repositories, "one build for each push");

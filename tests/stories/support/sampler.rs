@@ -22,8 +22,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const P99: Duration = Duration::from_millis(100);
 const AMONG_OTHERS: Duration = Duration::from_secs(2);
 
-/// The aim of docs/performance.md.
-const MEMORY: u64 = 64 * 1024 * 1024;
+const MIB: u64 = 1024 * 1024;
+
+/// The aim of docs/performance.md, however much is written, and however many look on.
+const MEMORY: u64 = 64 * MIB;
 
 const REQUEST: &[u8] = b"GET /healthz HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n";
 
@@ -58,12 +60,21 @@ impl Service {
 
 impl Sampler {
     /// Fails the story if the service answered late or held too much.
-    pub fn hold(mut self, what: &str) {
+    pub fn hold(self, what: &str) {
+        self.hold_within(MEMORY, what);
+    }
+
+    /// The same of one that has a thousand repositories, and thousands of builds that wait.
+    pub fn hold_with_a_queue(self, what: &str) {
+        self.hold_within(96 * MIB, what);
+    }
+
+    fn hold_within(mut self, memory: u64, what: &str) {
         self.stop.store(true, Ordering::Relaxed);
         let samples = self.thread.take().unwrap().join().unwrap();
         let samples = samples.unwrap_or_else(|error| panic!("{what}: /healthz: {error}"));
         let (p50, p99, worst) = (samples.at(0.5), samples.at(0.99), samples.at(1.0));
-        let mib = |bytes: u64| bytes as f64 / (1024.0 * 1024.0);
+        let mib = |bytes: u64| bytes as f64 / MIB as f64;
         println!(
             "{what}: /healthz {} times, p50 {p50:.1?}, p99 {p99:.1?}, most {worst:.1?}; memory {:.1} MiB of its own, {:.1} with its files",
             samples.answers.len(),
@@ -76,7 +87,7 @@ impl Sampler {
             "{what}: one answer in a hundred took {p99:?}"
         );
         let held = mib(samples.anonymous);
-        assert!(samples.anonymous < MEMORY, "{what}: {held} MiB");
+        assert!(samples.anonymous < memory, "{what}: {held} MiB");
     }
 }
 
