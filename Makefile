@@ -36,12 +36,12 @@ bench: ## speed and memory, beside a raw Docker client; QUICK=1 for the version 
 bench-monitor: ## the monitor in Chromium, over a log of ten million lines; QUICK=1 for a million
 	scripts/bench-monitor
 
-chaos: ## the service killed 200 times, each part of it failing, and its API asked at random; KILLS=n, SEED=n, EXAMPLES=n
+chaos: ## the service killed 200 times, each part of it failing, under load, and its API asked at random; KILLS=n, SEED=n, EXAMPLES=n
 	scripts/setup build docker test-images redis schemathesis
 	AUTOBUILDER_CHAOS_KILLS=$(or $(KILLS),200) AUTOBUILDER_CHAOS_SEED=$(SEED) AUTOBUILDER_ALL_FAULTS=1 \
-		AUTOBUILDER_API_EXAMPLES=$(or $(EXAMPLES),500) \
+		AUTOBUILDER_FULL_LOAD=1 AUTOBUILDER_API_EXAMPLES=$(or $(EXAMPLES),500) \
 		scripts/with-docker cargo test --package autobuilder --features faults --test stories -- \
-		chaos:: faults:: openapi:: --nocapture --test-threads 1
+		chaos:: faults:: load:: hogs:: openapi:: --nocapture --test-threads 1
 
 fuzz: ## an hour for each parser of what strangers write; MINUTES=n for another time
 	scripts/fuzz

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
+use tokio::sync::Semaphore;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::build::{self, BuildActor, Interruption};
@@ -49,12 +50,15 @@ pub struct Arguments {
     pub service: Arc<Service>,
     pub repository: RepositoryName,
     pub projects: ActorRef<projects::Message>,
+    /// Who asks git about builds that wait takes one.
+    pub questions: Arc<Semaphore>,
 }
 
 pub struct State {
     service: Arc<Service>,
     repository: RepositoryName,
     projects: ActorRef<projects::Message>,
+    questions: Arc<Semaphore>,
     /// Unfinished builds by their place in the order of creation.
     builds: BTreeMap<i64, Entry>,
     /// Every build up to this place is known.
@@ -98,12 +102,14 @@ impl Actor for Project {
             service,
             repository,
             projects,
+            questions,
         }: Arguments,
     ) -> Result<State, ActorProcessingErr> {
         Ok(State {
             service,
             repository,
             projects,
+            questions,
             builds: BTreeMap::new(),
             looked_up_to: 0,
             comparing: None,
@@ -116,38 +122,8 @@ impl Actor for Project {
         message: Message,
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
-        match message {
-            Message::Look => state.look(&myself).await?,
-            Message::Admitted(build) => state.start(&myself, &build).await?,
-            Message::Cancel(build, reply) => state.cancel(&myself, &build, reply).await?,
-            Message::CatalogChanged => state.drop_untracked().await?,
-            Message::Decided(build, decision) => {
-                state.decided(&build, decision).await?;
-            }
-            Message::Compared {
-                newer,
-                older,
-                is_newer,
-            } => {
-                state.comparing = None;
-                if is_newer {
-                    state.supersede(&newer, &older).await?;
-                }
-            }
-            Message::AwaitedLeft(build) => state.look_at_awaited(&build).await?,
-            Message::Left(build) => state.left(*build).await?,
-            Message::GivenUp(Ok(build)) => {
-                let entry = state.builds.get(&build.sequence);
-                // It may have been cancelled meanwhile.
-                if entry.is_some_and(|entry| matches!(entry.stage, Stage::Leaving(_))) {
-                    state.left(*build).await?;
-                }
-            }
-            Message::GivenUp(Err(why)) => return Err(why.into()),
-        }
-        state.compare_next(&myself);
-        state.offer_first_of_each_lane();
-        Ok(())
+        // Large, and a thousand of them have nothing to do.
+        Box::pin(state.handle(&myself, message)).await
     }
 
     async fn handle_supervisor_evt(
@@ -180,6 +156,45 @@ impl Actor for Project {
 }
 
 impl State {
+    async fn handle(
+        &mut self,
+        myself: &ActorRef<Message>,
+        message: Message,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            Message::Look => self.look(myself).await?,
+            Message::Admitted(build) => self.start(myself, &build).await?,
+            Message::Cancel(build, reply) => self.cancel(myself, &build, reply).await?,
+            Message::CatalogChanged => self.drop_untracked().await?,
+            Message::Decided(build, decision) => {
+                self.decided(&build, decision).await?;
+            }
+            Message::Compared {
+                newer,
+                older,
+                is_newer,
+            } => {
+                self.comparing = None;
+                if is_newer {
+                    self.supersede(&newer, &older).await?;
+                }
+            }
+            Message::AwaitedLeft(build) => self.look_at_awaited(&build).await?,
+            Message::Left(build) => self.left(*build).await?,
+            Message::GivenUp(Ok(build)) => {
+                let entry = self.builds.get(&build.sequence);
+                // It may have been cancelled meanwhile.
+                if entry.is_some_and(|entry| matches!(entry.stage, Stage::Leaving(_))) {
+                    self.left(*build).await?;
+                }
+            }
+            Message::GivenUp(Err(why)) => return Err(why.into()),
+        }
+        self.compare_next(myself);
+        self.offer_first_of_each_lane();
+        Ok(())
+    }
+
     /// Takes in builds from the store that are not known yet: new ones, or, after a restart, all.
     async fn look(&mut self, myself: &ActorRef<Message>) -> Result<(), ActorProcessingErr> {
         let repository = self.repository.clone();
@@ -233,7 +248,12 @@ impl State {
     fn decide(&self, myself: &ActorRef<Message>, build: &Build) -> Stage {
         let (service, build) = (Arc::clone(&self.service), build.clone());
         let (id, same) = (build.id.clone(), build.id.clone());
-        let work = async move { Message::Decided(id, filter::decide(service, build).await) };
+        let questions = Arc::clone(&self.questions);
+        let work = async move {
+            let _turn = questions.acquire().await;
+            // Large, and a thousand others may wait for their turn.
+            Message::Decided(id, Box::pin(filter::decide(service, build)).await)
+        };
         let panicked = |why| Message::Decided(same, filter::not_applied(why));
         Stage::Undecided(supervision::run(Task::Decide, myself, work, panicked))
     }
@@ -266,8 +286,9 @@ impl State {
         Ok(())
     }
 
-    /// Ends older builds of a new one's lane, if a push caused it. Which of them its commit is newer
-    /// than, git has to say, unless the push was forced.
+    /// Ends older builds of a new one's lane, if a push caused it. A forced push is newer than all of
+    /// them, any other than the one that it says it began at, and so on backward from that one; of the
+    /// rest git has to say.
     async fn supersede_older(&mut self, sequence: i64) -> Result<(), ActorProcessingErr> {
         let Some(newer) = self.builds.get(&sequence).map(|entry| &entry.build) else {
             return Ok(());
@@ -278,16 +299,25 @@ impl State {
         }
         let (lane, id, forced) = (newer.lane(), newer.id.clone(), newer.push_forced);
         let before = self.builds.range(..sequence).map(|(_, entry)| &entry.build);
-        let older: Vec<_> = before
-            .filter(|older| older.lane() == lane && older.push < newer.push)
-            .map(|older| (older.sequence, older.id.clone()))
-            .collect();
-        if forced {
-            for (_, older) in older {
-                self.supersede(&id, &older).await?;
+        let older = before.filter(|older| older.lane() == lane && older.push < newer.push);
+        let mut began = newer.push_before.as_ref();
+        let (mut to_end, mut to_compare) = (Vec::new(), Vec::new());
+        for older in older.rev() {
+            let follows = began == Some(&older.commit);
+            if follows {
+                began = older.push_before.as_ref().filter(|_| !older.push_forced);
             }
-        } else if let Some(entry) = self.builds.get_mut(&sequence) {
-            entry.compare_with = older.into_iter().map(|(sequence, _)| sequence).collect();
+            match follows || forced {
+                true => to_end.push(older.id.clone()),
+                false => to_compare.push(older.sequence),
+            }
+        }
+        to_compare.reverse();
+        if let Some(entry) = self.builds.get_mut(&sequence) {
+            entry.compare_with = to_compare;
+        }
+        for older in to_end {
+            self.supersede(&id, &older).await?;
         }
         Ok(())
     }
@@ -310,7 +340,11 @@ impl State {
             }
         };
         let (service, panicked) = (Arc::clone(&self.service), compared.clone());
-        let ask = async move { compared(is_newer(&service, &newer, &older).await) };
+        let questions = Arc::clone(&self.questions);
+        let ask = async move {
+            let _turn = questions.acquire().await;
+            compared(Box::pin(is_newer(&service, &newer, &older)).await)
+        };
         self.comparing = Some(supervision::run(Task::CompareCommits, myself, ask, |_| {
             panicked(false)
         }));
@@ -698,49 +732,111 @@ mod tests {
     use crate::service::quiet::Inputs;
     use crate::store::{NewBuilds, Store};
 
+    /// Somewhere a project whose git can answer nothing, and that is given no place.
+    struct Scene {
+        service: Arc<Service>,
+        repository: RepositoryName,
+        project: ActorRef<Message>,
+        _folder: tempfile::TempDir,
+    }
+
+    impl Scene {
+        async fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let directory = DataDirectory::open(folder.path(), &folder.path().join("tmp")).unwrap();
+            let store = Store::open(&folder.path().join("test.sqlite")).unwrap();
+            let mut config = ServiceConfig::default();
+            config.builds.concurrency = 0;
+            let inputs = Inputs::new(config, Catalog::default());
+            let service = Arc::new(inputs.service(directory, store, "/nonexistent"));
+            let (projects, _) =
+                projects::Projects::spawn(None, projects::Projects, service.clone())
+                    .await
+                    .unwrap();
+            let repository: RepositoryName = "acme/app".parse().unwrap();
+            let arguments = Arguments {
+                service: service.clone(),
+                repository: repository.clone(),
+                projects,
+                questions: Arc::new(Semaphore::new(1)),
+            };
+            let (project, _) = Project::spawn(None, Project, arguments).await.unwrap();
+            Self {
+                service,
+                repository,
+                project,
+                _folder: folder,
+            }
+        }
+
+        fn builds(&self, before: Option<&str>, after: &str, cause: Cause) -> NewBuilds {
+            let push = Push {
+                before: before.map(|before| before.parse().unwrap()),
+                ..Push::unheard(
+                    self.repository.clone(),
+                    "refs/heads/main".parse().unwrap(),
+                    after.parse().unwrap(),
+                )
+            };
+            NewBuilds {
+                push,
+                work: vec![Work::from(Recipe::of_script("build.sh"))],
+                cause,
+                dependents: Vec::new(),
+            }
+        }
+
+        async fn cancel(&self, build: &BuildId) -> Result<(), CancelError> {
+            let cancel = |reply| Message::Cancel(build.clone(), reply);
+            self.project.call(cancel, None).await.unwrap().unwrap()
+        }
+
+        async fn state(&self, build: &BuildId) -> BuildState {
+            let build = self.service.store.build(build.clone()).await;
+            build.unwrap().state
+        }
+    }
+
     #[tokio::test]
     async fn a_build_can_be_cancelled_before_the_word_that_it_was_stored_arrives() {
-        let scratch = tempfile::tempdir().unwrap();
-        let directory = DataDirectory::open(scratch.path(), &scratch.path().join("tmp")).unwrap();
-        let store = Store::open(&scratch.path().join("test.sqlite")).unwrap();
-        let inputs = Inputs::new(ServiceConfig::default(), Catalog::default());
-        let service = Arc::new(inputs.service(directory, store, "/nonexistent"));
-        let (projects, _) = projects::Projects::spawn(None, projects::Projects, service.clone())
-            .await
-            .unwrap();
-        let repository: RepositoryName = "acme/app".parse().unwrap();
-        let arguments = Arguments {
-            service: service.clone(),
-            repository: repository.clone(),
-            projects: projects.clone(),
-        };
-        let (project, _) = Project::spawn(None, Project, arguments).await.unwrap();
-        let new = NewBuilds {
-            push: Push {
-                repository,
-                reference: "refs/heads/main".parse().unwrap(),
-                before: None,
-                after: "6113728f27ae82c7b1a177c8d03f9e96e0adf246".parse().unwrap(),
-                forced: false,
-                pusher: None,
-                default_branch: None,
-                commits: Vec::new(),
-            },
-            work: vec![Work::from(Recipe::of_script("build.sh"))],
-            cause: Cause::Manual,
-            dependents: Vec::new(),
-        };
-        let build = service.store.ask_for_builds(new).await.unwrap().remove(0);
+        let scene = Scene::new().await;
+        let commit = "6113728f27ae82c7b1a177c8d03f9e96e0adf246";
+        let new = scene.builds(None, commit, Cause::Manual);
+        let build = scene.service.store.ask_for_builds(new).await.unwrap();
+        assert_eq!(scene.cancel(&build[0]).await, Ok(()));
+        assert_eq!(scene.state(&build[0]).await, BuildState::Cancelled);
+    }
 
-        let cancelled = project
-            .call(|reply| Message::Cancel(build.clone(), reply), None)
-            .await
-            .unwrap();
-        assert_eq!(cancelled.unwrap(), Ok(()));
-        let build = service.store.build(build).await.unwrap();
-        assert_eq!(build.state, BuildState::Cancelled);
-        project.stop(None);
-        projects.stop(None);
+    #[tokio::test]
+    async fn of_pushes_that_follow_each_other_the_newest_replaces_the_rest_without_a_question() {
+        let scene = Scene::new().await;
+        let commits: Vec<String> = (0..20).map(|number| format!("{number:040x}")).collect();
+        let mut builds = Vec::new();
+        for pair in commits.windows(2) {
+            // Of one in the middle nobody has told.
+            if pair[0] == commits[9] {
+                continue;
+            }
+            let cause = Cause::Push {
+                pusher: None,
+                forced: false,
+            };
+            let new = scene.builds(Some(&pair[0]), &pair[1], cause);
+            let heard = scene.service.store.hear_push(None, new).await.unwrap();
+            builds.extend(heard.builds);
+        }
+        // By which all are looked at.
+        let replaced = CancelError::NotUnfinished(builds[0].clone());
+        assert_eq!(scene.cancel(&builds[0]).await, Err(replaced));
+        let mut waiting = Vec::new();
+        for (number, build) in builds.iter().enumerate() {
+            match scene.state(build).await {
+                BuildState::Queued => waiting.push(number),
+                state => assert_eq!(state, BuildState::Superseded),
+            }
+        }
+        // Whether the last before the gap is older, git would have to say.
+        assert_eq!(waiting, [8, 17]);
     }
 
     #[tokio::test]

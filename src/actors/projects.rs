@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::project::{self, Project};
@@ -58,12 +58,17 @@ pub enum CancelError {
 pub struct State {
     service: Arc<Service>,
     admission: Admission,
+    questions: Arc<Semaphore>,
     projects: HashMap<RepositoryName, Entry>,
     /// Builds that builds of these repositories wait for.
     awaited: HashMap<BuildId, HashSet<RepositoryName>>,
     #[expect(dead_code, reason = "held to be aborted")]
     following_needs: AbortOnDropHandle<()>,
 }
+
+/// Questions about builds that wait, asked of git at once by all repositories together. Fewer than
+/// git's places: a build that has a place does not wait behind a thousand that have none.
+const ASKED_AT_ONCE: usize = 2;
 
 #[derive(Default)]
 struct Entry {
@@ -98,6 +103,7 @@ impl Actor for Projects {
             following_needs: AbortOnDropHandle::new(following_needs),
             service,
             admission: Admission::new(places),
+            questions: Arc::new(Semaphore::new(ASKED_AT_ONCE)),
             projects: HashMap::new(),
             awaited: HashMap::new(),
         })
@@ -192,6 +198,7 @@ impl State {
                 service: Arc::clone(&self.service),
                 repository: repository.clone(),
                 projects: myself.clone(),
+                questions: Arc::clone(&self.questions),
             };
             match supervision::spawn(Project, arguments, myself.get_cell()).await {
                 Ok(actor) => entry.actor = Some(actor),

@@ -386,12 +386,16 @@ fn warn_of_two_spellings(in_force: &BTreeMap<Key, Version>, report: &mut Report)
         names.insert(key.0.clone());
         names
     };
-    let all: BTreeSet<RepositoryName> = in_force.iter().flat_map(named).collect();
+    let mut spellings: BTreeMap<String, BTreeSet<RepositoryName>> = BTreeMap::new();
+    for name in in_force.iter().flat_map(named) {
+        let same_on_github = name.to_string().to_ascii_lowercase();
+        spellings.entry(same_on_github).or_default().insert(name);
+    }
     for (key, version) in in_force {
         for name in named((key, version)) {
-            let is_other =
-                |other: &&RepositoryName| **other != name && other.is_same_on_github(&name);
-            if let Some(other) = all.iter().find(is_other) {
+            let same_on_github = name.to_string().to_ascii_lowercase();
+            let mut others = spellings[&same_on_github].iter();
+            if let Some(other) = others.find(|other| **other != name) {
                 let message =
                     format!("{name} is also spelled {other}; to GitHub it is one repository");
                 let finding = Finding::warning(Place::FILE, message);

@@ -328,6 +328,8 @@ pub struct Build {
     /// Place of its push in the order in which pushes were heard of. A rebuild keeps it.
     pub push: u64,
     pub push_forced: bool,
+    /// Where the push says that its ref stood before it, if it did.
+    pub push_before: Option<CommitSha>,
     pub repository: RepositoryName,
     pub reference: GitRef,
     pub commit: CommitSha,

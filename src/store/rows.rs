@@ -14,7 +14,7 @@ use crate::domain::time::Timestamp;
 /// The columns that [`build`] reads, of `builds` joined with its push.
 pub const BUILD: &str = "SELECT b.sequence, b.id, b.revision, b.push, p.forced, b.repository, b.ref, b.sha, \
      b.kind, b.recipe, b.cause, b.commits, b.state, b.reason, b.queued, b.started, b.ended, b.attempt, b.exit_code, \
-     b.image, b.container, b.log_bytes, b.log_lines, b.base, b.waits_for \
+     b.image, b.container, b.log_bytes, b.log_lines, b.base, b.waits_for, nullif(p.before_sha, '') \
      FROM builds b JOIN pushes p ON p.sequence = b.push";
 
 /// Without steps and artifacts, which [`complete`] adds.
@@ -30,6 +30,7 @@ pub fn build(row: &Row<'_>) -> rusqlite::Result<Build> {
         revision: row.get(2)?,
         push: row.get(3)?,
         push_forced: row.get(4)?,
+        push_before: optional(row, 25)?,
         repository: parsed(row, 5)?,
         reference: parsed(row, 6)?,
         commit: parsed(row, 7)?,

@@ -1,12 +1,12 @@
 //! Strangers who reach the service's address and mean it no good: whatever they do, pushes are
 //! heard and built, and others are answered.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpStream;
 
 use crate::support::{Delivery, RESULT, Service, until};
 
@@ -19,27 +19,6 @@ fn head(body: &str) -> String {
         "POST /build/story/hook HTTP/1.1\r\nhost: 127.0.0.1\r\nx-github-event: push\r\n\
          content-type: application/json\r\n{body}\r\n\r\n"
     )
-}
-
-impl Service {
-    async fn connect_from(&self, address: Ipv4Addr) -> TcpStream {
-        let to: SocketAddr = self.url("")["http://".len()..].parse().unwrap();
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.set_reuseaddr(true).unwrap();
-        socket
-            .bind((IpAddr::from(address), 0).into())
-            .expect("all of 127.0.0.0/8 is this machine");
-        socket.connect(to).await.unwrap()
-    }
-
-    /// A number that `/metrics` shows.
-    async fn metric(&self, name: &str) -> u64 {
-        let metrics = self.get("/metrics").await.text;
-        let mut lines = metrics.lines();
-        let value = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        let value = value.unwrap_or_else(|| panic!("{name} is not in\n{metrics}"));
-        value.parse().unwrap()
-    }
 }
 
 /// Sends a body one byte a second until there is an answer; `began` is told of the second byte.

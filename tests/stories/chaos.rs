@@ -5,7 +5,7 @@
 //! longer: `make chaos`.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -177,20 +177,7 @@ async fn killed_at_random_moments_each_push_that_was_taken_is_built_once_and_who
         }
     }
     assert_eq!(service.integrity(), "ok");
-    let data = service.path("data");
-    assert_eq!(files_below(&data.join("tmp")), Vec::<PathBuf>::new());
-    // Git's, which would stop the next git; ours stand beside the mirrors, and are free.
-    let mut locks = files_below(&data.join("mirrors"));
-    locks.retain(|path| {
-        let is_lock = path
-            .extension()
-            .is_some_and(|extension| extension == "lock");
-        is_lock
-            && path
-                .components()
-                .any(|part| part.as_os_str().to_string_lossy().ends_with(".git"))
-    });
-    assert_eq!(locks, Vec::<PathBuf>::new());
+    assert_eq!(service.left_over(), Vec::<PathBuf>::new());
 }
 
 type Key = (String, String, String);
@@ -221,16 +208,4 @@ async fn everything_over(service: &Service, kills: u64) -> HashMap<Key, Vec<Valu
         }
     })
     .await
-}
-
-pub fn files_below(folder: &Path) -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        match path.is_dir() {
-            true => files.extend(files_below(&path)),
-            false => files.push(path),
-        }
-    }
-    files
 }

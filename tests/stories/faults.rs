@@ -19,10 +19,9 @@ use self::By::{
     Verbose,
 };
 use self::Once::{Again, Errored, Unreached, Whole};
-use crate::chaos::files_below;
 use crate::support::{
-    GITHUB_TOKEN, HOLD, RESULT, Redis, Repository, Service, docker, docker_answers, notes,
-    script_output, story_folder, until, within,
+    GITHUB_TOKEN, HOLD, RESULT, Redis, Repository, Service, docker, docker_answers, files_below,
+    notes, script_output, story_folder, until, within,
 };
 
 /// What brings a fault about, beside the pushes of every story here.

@@ -1,12 +1,11 @@
 //! The live WebSocket: all bytes and all changes, once each, whatever the client does.
 
 use std::io::ErrorKind;
+use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
-use futures_util::{SinkExt, StreamExt};
 use serde_json::json;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio_tungstenite::tungstenite::Message;
+use tokio::io::AsyncReadExt;
 
 use crate::support::{From, HOLD, RESULT, SOON, Service, script_output};
 
@@ -242,7 +241,8 @@ async fn a_client_that_never_reads_disturbs_nobody() {
         .await;
     service.wait_for_log(&build, "holding").await;
     // It asks for everything, ten times over, and then reads nothing of it.
-    let mut sleeper = raw_follower(&service, &build).await;
+    let sleeper = service.sleeper(Ipv4Addr::LOCALHOST, &build, 0).await;
+    let mut sleeper = sleeper.into_stream();
     let mut reader = service.live().await;
     reader.follow(&build, From::Offset(0)).await;
     service.release(&build);
@@ -272,31 +272,4 @@ async fn a_client_that_never_reads_disturbs_nobody() {
         rest.len() < read.bytes.len(),
         "only what fits into the buffers of a socket was sent"
     );
-}
-
-/// A WebSocket by hand, whose socket is read by nobody.
-async fn raw_follower(service: &Service, build: &str) -> tokio::net::TcpStream {
-    let socket = tokio::net::TcpSocket::new_v4().unwrap();
-    // Small, so that it is full soon.
-    socket.set_recv_buffer_size(4096).unwrap();
-    let address = service
-        .url("")
-        .trim_start_matches("http://")
-        .parse()
-        .unwrap();
-    let stream = socket.connect(address).await.unwrap();
-    let url = service.url("/api/v1/live").replace("http://", "ws://");
-    let (mut socket, _) = tokio_tungstenite::client_async(url, stream).await.unwrap();
-    let hello = tokio::time::timeout(SOON, socket.next())
-        .await
-        .expect("it says hello");
-    assert!(matches!(hello, Some(Ok(Message::Text(_)))));
-    let follow = json!({"type": "follow", "build": build, "offset": 0});
-    socket
-        .send(Message::text(follow.to_string()))
-        .await
-        .unwrap();
-    let mut stream = socket.into_inner();
-    stream.flush().await.unwrap();
-    stream
 }

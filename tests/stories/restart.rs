@@ -1,12 +1,13 @@
 //! Builds outlive the service, however it ends and wherever they stand.
 
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::json;
 
 use crate::support::{
-    Creations, HOLD, RESULT, Repository, Service, docker, docker_answers, notes, run,
-    script_output, until,
+    Creations, HOLD, RESULT, Repository, Service, docker, docker_answers, notes, remove_all_of,
+    run, script_output, until,
 };
 
 /// Lines that the script writes before and after it is released, so that a lost or repeated byte
@@ -389,4 +390,95 @@ async fn a_second_service_on_the_same_data_directory_is_refused() {
         200,
         "the first is not disturbed"
     );
+}
+
+/// What a git leaves behind that a reboot cut short.
+fn leave_stale_locks(mirror: &Path) {
+    let stale = [
+        "HEAD.lock",
+        "config.lock",
+        "packed-refs.lock",
+        "shallow.lock",
+        "gc.pid",
+        "gc.pid.lock",
+        "refs/heads/main.lock",
+        "objects/info/commit-graph.lock",
+        "objects/pack/tmp_pack_a1b2c3",
+        "objects/pack/.tmp-1-pack-a1b2c3.pack",
+        "objects/ab/tmp_obj_a1b2c3",
+    ];
+    for name in stale {
+        let path = mirror.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        // The process of this number is another now.
+        std::fs::write(path, "1 a-machine\n").unwrap();
+    }
+}
+
+/// The same of a service, of which a checkout and a download were on their way.
+fn leave_stale_files(data: &Path) {
+    std::fs::write(data.join("lock"), "1\n").unwrap();
+    for folder in [
+        "tmp/autobuilder/b-checkout/src",
+        "tmp/autobuilder.old-a1b2c3/x",
+    ] {
+        std::fs::create_dir_all(data.join(folder)).unwrap();
+        std::fs::write(data.join(folder).join("file"), "half").unwrap();
+    }
+    std::fs::write(data.join("tmp/autobuilder/b.artifact"), "half").unwrap();
+    drop(std::os::unix::net::UnixListener::bind(data.join("tmp/autobuilder/socket")).unwrap());
+}
+
+#[tokio::test]
+async fn after_the_machine_was_restarted_what_ran_is_built_once_more_and_nothing_is_left_over() {
+    let mut service =
+        Service::start_with(json!({"builds": {"concurrency": 2, "supersede": false}}));
+    let mut apps = Vec::new();
+    for name in ["acme/one", "acme/two", "acme/three"] {
+        apps.push(service.tracked(name).await);
+    }
+    let holding = format!("#!/bin/sh\n{HOLD}{RESULT}");
+    let mut builds = Vec::new();
+    for app in &apps {
+        builds.push(service.push_script(app, &holding).await);
+    }
+    for build in &builds[..2] {
+        service.wait_for_log(build, "holding").await;
+    }
+    // Another waits behind one that runs.
+    builds.push(service.push_script(&apps[0], &holding).await);
+    service.kill();
+    remove_all_of(service.instance());
+    for app in &apps {
+        leave_stale_locks(&service.path(&format!("data/mirrors/{}.git", app.name)));
+    }
+    leave_stale_files(&service.path("data"));
+    let left = service.left_over().len();
+    assert!(left > 30, "{left} files");
+
+    service.start_again();
+    for (number, build) in builds.iter().enumerate() {
+        let (attempt, output) = match number < 2 {
+            true => (2, "holding\nholding\n"),
+            false => (1, "holding\n"),
+        };
+        until(&format!("attempt {attempt} holds"), async || {
+            (script_output(&service.log(build).await) == output).then_some(())
+        })
+        .await;
+        service.release(build);
+        let ended = service.wait_for(build, "succeeded").await;
+        assert_eq!(ended["attempt"], attempt, "{ended}");
+    }
+    // The mirrors take what is new.
+    for app in &apps {
+        let build = service
+            .push_script(app, &format!("#!/bin/sh\necho new\n{RESULT}"))
+            .await;
+        service.wait_for(&build, "succeeded").await;
+    }
+    until("nothing is left over", async || {
+        service.left_over().is_empty().then_some(())
+    })
+    .await;
 }

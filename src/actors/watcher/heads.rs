@@ -17,7 +17,8 @@ pub async fn compare(arguments: &Arguments) -> Option<String> {
     // A mirror may be tidied for long, and one after the other.
     arguments.service.git.idle(&arguments.repository).await;
     let _turn = arguments.turns.heads.acquire().await.ok()?;
-    let compared = Comparison::run(arguments).await;
+    // Large, and a thousand others may wait for their turn.
+    let compared = Box::pin(Comparison::run(arguments)).await;
     compared.err().map(|error| format!("{error:#}"))
 }
 

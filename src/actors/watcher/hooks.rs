@@ -74,7 +74,8 @@ pub async fn look(arguments: &Arguments, memory: Memory) -> (Memory, Duration) {
         .as_ref()
         .filter(|(found_with, _)| *found_with == settings)
         .map(|(_, etag)| etag.clone());
-    match put_right(arguments, &settings, etag.as_deref()).await {
+    // Large, and a thousand others may wait for their turn.
+    match Box::pin(put_right(arguments, &settings, etag.as_deref())).await {
         Ok(etag) => {
             if memory.problem.is_some() {
                 tracing::info!(%repository, "its webhook is there");

@@ -1,9 +1,11 @@
 //! The service's HTTP side, as any client uses it.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
+use tokio::net::{TcpSocket, TcpStream};
 
 use super::repository::Repository;
 use super::service::{Service, TOKEN};
@@ -125,6 +127,15 @@ impl Service {
         .await
     }
 
+    /// Waits until a build's script runs, or has run.
+    pub async fn wait_for_start(&self, build: &str) {
+        until(&format!("build {build} is building"), async || {
+            let state = self.state(build).await;
+            (!matches!(state.as_str(), "queued" | "preparing")).then_some(())
+        })
+        .await;
+    }
+
     /// Waits until a build's log holds a text.
     pub async fn wait_for_log(&self, build: &str, text: &str) {
         until(&format!("the log of {build} holds {text:?}"), async || {
@@ -149,6 +160,28 @@ impl Service {
         let builds = super::webhook::builds_in(&answer);
         assert_eq!(builds.len(), 1);
         builds[0].clone()
+    }
+
+    /// A number that `/metrics` shows.
+    pub async fn metric(&self, name: &str) -> u64 {
+        let metrics = self.get("/metrics").await.text;
+        let mut lines = metrics.lines();
+        let value = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        let value = value.unwrap_or_else(|| panic!("{name} is not in\n{metrics}"));
+        value.parse().unwrap()
+    }
+
+    /// A connection from any address in 127.0.0.0/8, all of which are this machine.
+    pub async fn connect_from(&self, address: Ipv4Addr) -> TcpStream {
+        self.connect_by(TcpSocket::new_v4().unwrap(), address).await
+    }
+
+    /// The same by a socket that may be prepared.
+    pub async fn connect_by(&self, socket: TcpSocket, address: Ipv4Addr) -> TcpStream {
+        let to: SocketAddr = self.url("")["http://".len()..].parse().unwrap();
+        socket.set_reuseaddr(true).unwrap();
+        socket.bind((address, 0).into()).unwrap();
+        socket.connect(to).await.unwrap()
     }
 
     // ---- The shortest ways to a build

@@ -2,13 +2,14 @@
 //! frames of a channel follow each other without gap or overlap.
 
 use std::collections::HashMap;
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::tungstenite::{Error, Message};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async, connect_async};
 
 use super::SOON;
 use super::service::Service;
@@ -66,6 +67,78 @@ impl Service {
             assert!(live.take().await, "the service closed the connection");
         }
         live
+    }
+}
+
+/// A client that follows one log and keeps nothing of it, so that there can be hundreds.
+pub struct Follower {
+    socket: WebSocketStream<TcpStream>,
+    offset: u64,
+}
+
+impl Service {
+    /// Follows a log from an offset on.
+    pub async fn follower(&self, from: Ipv4Addr, build: &str, offset: u64) -> Follower {
+        let socket = TcpSocket::new_v4().unwrap();
+        self.follow_by(socket, from, build, offset).await
+    }
+
+    /// The same by somebody who is to read nothing of it: his socket is full soon.
+    pub async fn sleeper(&self, from: Ipv4Addr, build: &str, offset: u64) -> Follower {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        self.follow_by(socket, from, build, offset).await
+    }
+
+    async fn follow_by(
+        &self,
+        socket: TcpSocket,
+        from: Ipv4Addr,
+        build: &str,
+        offset: u64,
+    ) -> Follower {
+        let stream = self.connect_by(socket, from).await;
+        let url = self.url("/api/v1/live").replace("http://", "ws://");
+        let (mut socket, _) = client_async(url, stream).await.unwrap();
+        let follow = json!({"type": "follow", "build": build, "offset": offset});
+        socket
+            .send(Message::text(follow.to_string()))
+            .await
+            .unwrap();
+        Follower { socket, offset }
+    }
+}
+
+impl Follower {
+    /// The next bytes; `None` at the log's end.
+    pub async fn next(&mut self) -> Option<Vec<u8>> {
+        loop {
+            let message = tokio::time::timeout(SOON, self.socket.next()).await;
+            let message = message.expect("something comes").expect("it is not closed");
+            match message.expect("it is whole") {
+                Message::Binary(frame) => {
+                    let (offset, bytes) = frame[4..].split_at(8);
+                    let offset = u64::from_be_bytes(offset.try_into().unwrap());
+                    assert_eq!(offset, self.offset, "a gap or an overlap");
+                    self.offset += bytes.len() as u64;
+                    return Some(bytes.to_vec());
+                }
+                Message::Text(text) if text.contains(r#""type":"end""#) => return None,
+                _ => {}
+            }
+        }
+    }
+
+    /// Reads what comes next. False once the service has gone.
+    pub async fn next_or_gone(&mut self) -> bool {
+        let message = tokio::time::timeout(SOON, self.socket.next()).await;
+        let message = message.expect("something comes");
+        !matches!(message, None | Some(Err(_) | Ok(Message::Close(_))))
+    }
+
+    /// Its connection, with what was not read of it.
+    pub fn into_stream(self) -> TcpStream {
+        self.socket.into_inner()
     }
 }
 

@@ -17,6 +17,7 @@ mod process;
 mod redis;
 mod registry;
 mod repository;
+mod sampler;
 mod service;
 mod watch;
 mod webhook;
@@ -26,17 +27,17 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 pub use api::{Answer, HOLD, RECIPE, RESULT};
-pub use containers::{Creations, docker, docker_answers, inspect};
+pub use containers::{Creations, docker, docker_answers, inspect, remove_all_of};
 pub use disk::SmallDisk;
 pub use engine::Engine;
 pub use github::{APP_ID, GITHUB_TOKEN, with_app, with_github, with_github_in};
-pub use live::From;
+pub use live::{Follower, From};
 pub use nest::Nest;
 pub use process::{Output, command, command_lines, end, output, run};
 pub use redis::{PASSWORD as REDIS_PASSWORD, Redis};
 pub use registry::{Pulled, Registry};
 pub use repository::{Push, Repository, git};
-pub use service::{Service, merge, story_folder};
+pub use service::{Service, files_below, merge, story_folder};
 pub use webhook::{Delivery, builds_in, signature};
 
 /// Long enough for a small build on a machine with two busy cores. Nothing waits this long when
@@ -45,6 +46,11 @@ pub const SOON: Duration = Duration::from_secs(60);
 
 /// How often something that cannot tell of its changes is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(25);
+
+/// Whether stories are told in their long form: `make chaos`.
+pub fn in_full() -> bool {
+    std::env::var("AUTOBUILDER_FULL_LOAD").is_ok_and(|value| !value.is_empty())
+}
 
 /// Waits until `look` finds something.
 pub async fn until<T>(what: &str, look: impl AsyncFnMut() -> Option<T>) -> T {

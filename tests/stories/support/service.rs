@@ -13,7 +13,7 @@ use super::containers;
 use super::nest::Nest;
 use super::process::{self, Output, Process};
 use super::repository::Repository;
-use super::watch::Watch;
+use super::watch::{self, Watch};
 use super::within;
 
 pub const TOKEN: &str = "a-token-for-changes";
@@ -95,7 +95,7 @@ impl Service {
         merge(&mut settings, changes);
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut service = Self {
-            _watch: Watch::over(folder.path()),
+            _watch: Watch::over(folder.path(), watch::LIMIT),
             folder,
             settings,
             nest,
@@ -157,6 +157,11 @@ impl Service {
     /// Ends it as an operator would: SIGTERM.
     pub fn terminate(&mut self) -> ExitStatus {
         self.process.take().expect("it runs").terminate()
+    }
+
+    /// Lets a long story take so long.
+    pub fn takes_at_most(&mut self, limit: Duration) {
+        self._watch = Watch::over(self.folder.path(), limit);
     }
 
     /// Waits until it has ended by itself.
@@ -221,6 +226,12 @@ impl Service {
         let database = self.database();
         let mut statement = database.prepare(query).unwrap();
         statement.exists([parameter]).unwrap()
+    }
+
+    /// What a query counts in the store.
+    pub fn count(&self, query: &str) -> u64 {
+        let database = self.database();
+        database.query_row(query, [], |row| row.get(0)).unwrap()
     }
 
     fn stored_state(&self, build: &str) -> (String, bool) {
@@ -296,6 +307,26 @@ impl Service {
 
     pub fn path(&self, path: &str) -> PathBuf {
         self.folder.path().join(path)
+    }
+
+    /// What is on its way, and what a git leaves that was killed: neither is there once all is done.
+    pub fn left_over(&self) -> Vec<PathBuf> {
+        let mut left = files_below(&self.path("data/tmp"));
+        let is_stale = |path: &PathBuf| {
+            let name = path.file_name().unwrap().to_string_lossy();
+            let is_in_mirror = path
+                .components()
+                .any(|part| part.as_os_str().to_string_lossy().ends_with(".git"));
+            // Beside the mirrors stand locks of ours, which are free.
+            is_in_mirror
+                && (name.ends_with(".lock")
+                    || name == "gc.pid"
+                    || name.starts_with("tmp_")
+                    || name.starts_with(".tmp-"))
+        };
+        let in_mirrors = files_below(&self.path("data/mirrors"));
+        left.extend(in_mirrors.into_iter().filter(is_stale));
+        left
     }
 
     pub fn service_file(&self) -> PathBuf {
@@ -405,6 +436,18 @@ impl Service {
             std::thread::sleep(Duration::from_millis(50));
         }
     }
+}
+
+pub fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => files.extend(files_below(&path)),
+            false => files.push(path),
+        }
+    }
+    files
 }
 
 /// Everything of a story: what the service takes for GitHub, its configuration, its data.
