@@ -7,9 +7,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::chaos::files_below;
 use crate::support::{
-    Answer, Delivery, Engine, HOLD, RESULT, Service, SmallDisk, docker_answers, notes,
+    Answer, Delivery, Engine, HOLD, RESULT, Service, SmallDisk, docker_answers, files_below, notes,
     script_output, until,
 };
 
