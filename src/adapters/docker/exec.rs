@@ -16,6 +16,9 @@ use super::error::{DockerError, in_time, one_line};
 /// An answer of the runner is a number or twenty names.
 const MOST_ANSWER: usize = 64 * 1024;
 
+/// Why it could not be asked is told in a sentence.
+const MOST_WORDS: usize = 1024;
+
 /// How much is read from the engine at once. Docker cuts an exec's output at 32 KiB.
 const READ_AT_ONCE: usize = 128 * 1024;
 
@@ -73,10 +76,18 @@ impl Docker {
         let said = read_to_end(output, limit).await?;
         match self.exec_exit_code(&exec).await {
             Some(0) => Ok(said.answer),
-            _ => Err(DockerError::Refused {
-                status: 200,
-                message: one_line(&String::from_utf8_lossy(&said.complaint)),
-            }),
+            _ => {
+                // An engine that cannot start it says why in the place of its answer.
+                let mut words = match said.complaint.is_empty() {
+                    true => said.answer,
+                    false => said.complaint,
+                };
+                words.truncate(MOST_WORDS);
+                Err(DockerError::Refused {
+                    status: 200,
+                    message: one_line(&String::from_utf8_lossy(&words)),
+                })
+            }
         }
     }
 }

@@ -111,19 +111,30 @@ async fn disk_use_is_known_in_part_where_the_runner_cannot_be_asked() {
 }
 
 #[tokio::test]
-async fn disk_use_of_a_container_with_no_process_to_spare_is_known() {
-    // The first processes take all but the one that made them, the last takes that one's place.
-    let script = "dd if=/dev/zero of=/file bs=1M count=5
-        (while :; do sleep 1000 & done) 2>/dev/null
-        sleep 1000 & echo full; exec sleep 1000";
+async fn disk_use_of_a_container_with_no_process_to_spare_is_not_said_to_be_less() {
+    // A shell that cannot fork ends; this one then is itself again, and takes what has become free.
+    let script = r#"dd if=/dev/zero of=/file bs=1M count=5; dd if=/dev/zero of=/target/file bs=1M count=3
+        mkfifo /tmp/none
+        export AGAIN='trap "exec sh -c \"\$AGAIN\"" EXIT; read -t 1 x <>/tmp/none; while :; do sleep 1000 & done'
+        echo full; exec sh -c "$AGAIN" 2>/dev/null"#;
     let spec = ContainerSpec {
         pids: Some(40),
         ..spec()
     };
     let container = Container::start(&spec, &job(script)).await;
     container.says("full").await;
-    let used = container.docker.disk_usage(&container.id).await.unwrap();
-    assert!((5 << 20..7 << 20).contains(&used.at_least), "{used:?}");
+    // Mostly the runner can count all the same. Where it cannot be started, Docker's part is known.
+    for _ in 0..40 {
+        let used = container.docker.disk_usage(&container.id).await.unwrap();
+        let mebibytes = used.at_least >> 20;
+        match &used.unknown {
+            None => assert!((8..10).contains(&mebibytes), "{used:?}"),
+            Some(why) => {
+                assert!((5..7).contains(&mebibytes), "{used:?}");
+                assert!(why.to_string().contains("exec failed"), "{why}");
+            }
+        }
+    }
 }
 
 #[tokio::test]
