@@ -121,11 +121,14 @@ pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 impl Store {
     /// Opens (or makes) the database file and brings its schema up to date.
     pub fn open(file: &Path) -> Result<Self> {
-        close_to_others(file)?;
-        let mut connection = Connection::open(file)?;
-        configure(&connection)?;
-        schema::migrate(&mut connection)?;
-        Self::on(connection, file)
+        let opened = || {
+            close_to_others(file)?;
+            let mut connection = Connection::open(file)?;
+            configure(&connection)?;
+            schema::migrate(&mut connection)?;
+            Self::on(connection, file)
+        };
+        opened().map_err(|error| Room::of(file).explain(error))
     }
 
     /// Refuses the database of a newer release, and changes nothing in it. There need not be one.
@@ -144,10 +147,13 @@ impl Store {
     /// Opens a database that a service of this release has used.
     pub fn open_as_it_is(file: &Path) -> Result<Self> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(file, flags)?;
-        configure(&connection)?;
-        schema::check(&connection)?;
-        Self::on(connection, file)
+        let opened = || {
+            let connection = Connection::open_with_flags(file, flags)?;
+            configure(&connection)?;
+            schema::check(&connection)?;
+            Self::on(connection, file)
+        };
+        opened().map_err(|error| Room::of(file).explain(error))
     }
 
     fn on(connection: Connection, file: &Path) -> Result<Self> {

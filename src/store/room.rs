@@ -4,7 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytesize::ByteSize;
+use rusqlite::ErrorCode;
 
+use super::StoreError;
+use super::writer::code;
 use crate::domain::room;
 
 /// With less than this left nothing is written, so that SQLite never comes to the end of the disk in
@@ -44,9 +47,21 @@ impl Room {
         })
     }
 
-    /// What to say where SQLite came to the end of the disk all the same.
-    pub fn full(&self) -> String {
-        room::full(&self.folder)
+    /// What to say of an error that came of the end of the disk. SQLite names the disk where a write
+    /// fails; of other calls it says that something was wrong with them.
+    pub fn was_lacking_for(&self, error: &StoreError) -> Option<String> {
+        match code(error)? {
+            ErrorCode::DiskFull => self.lacking().or_else(|| Some(room::full(&self.folder))),
+            ErrorCode::SystemIoFailure | ErrorCode::CannotOpen => self.lacking(),
+            _ => None,
+        }
+    }
+
+    pub fn explain(&self, error: StoreError) -> StoreError {
+        match self.was_lacking_for(&error) {
+            Some(why) => StoreError::NoRoom(why),
+            None => error,
+        }
     }
 
     #[cfg(test)]

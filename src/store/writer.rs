@@ -147,7 +147,7 @@ impl<T: Send, F: FnMut(&Connection) -> Result<T> + Send> Job for Write<T, F> {
     }
 }
 
-fn code(error: &StoreError) -> Option<ErrorCode> {
+pub fn code(error: &StoreError) -> Option<ErrorCode> {
     match error {
         StoreError::Sqlite(error) => error.sqlite_error_code(),
         _ => None,
@@ -284,42 +284,20 @@ impl Thread {
     fn commit_together(&self, batch: &mut [Box<dyn Job>]) -> Result<()> {
         self.connection
             .execute_batch("BEGIN IMMEDIATE")
-            .map_err(|error| self.explained(error.into()))?;
+            .map_err(|error| self.room.explain(error.into()))?;
         for job in batch {
             let Err(error) = job.run(&self.connection) else {
                 continue;
             };
             // What is wrong with the database itself stays known until something is written again.
             self.problem.send_replace(Some(error.to_string()));
-            if self.is_for_want_of_room(error) {
-                return Err(self.no_room());
+            if let Some(why) = self.room.was_lacking_for(error) {
+                return Err(StoreError::NoRoom(why));
             }
         }
         self.connection
             .execute_batch("COMMIT")
-            .map_err(|error| self.explained(error.into()))
-    }
-
-    fn explained(&self, error: StoreError) -> StoreError {
-        match self.is_for_want_of_room(&error) {
-            true => self.no_room(),
-            false => error,
-        }
-    }
-
-    /// SQLite says that the disk is full where a write says so, and of other calls that something was
-    /// wrong with them.
-    fn is_for_want_of_room(&self, error: &StoreError) -> bool {
-        match code(error) {
-            Some(ErrorCode::DiskFull) => true,
-            Some(ErrorCode::SystemIoFailure) => self.room.lacking().is_some(),
-            _ => false,
-        }
-    }
-
-    fn no_room(&self) -> StoreError {
-        let why = self.room.lacking();
-        StoreError::NoRoom(why.unwrap_or_else(|| self.room.full()))
+            .map_err(|error| self.room.explain(error.into()))
     }
 }
 

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::support::{
-    Answer, Delivery, Engine, HOLD, RESULT, Service, SmallDisk, docker_answers, files_below, notes,
-    script_output, until,
+    Answer, Delivery, Engine, HOLD, RECIPE, RESULT, Service, SmallDisk, docker_answers,
+    files_below, notes, script_output, until,
 };
 
 /// Builds begin, however little room there is.
@@ -96,6 +96,9 @@ async fn without_room_for_the_database_pushes_are_refused_and_what_runs_waits() 
     assert_eq!(log.matches("nothing is written to the database").count(), 1);
 
     assert!(service.terminate().success());
+    // What is to be put in force waits as well, and keeps nobody from starting.
+    service.write_configuration("acme/third", "main", RECIPE);
+    disk.fill_but(64);
     service.start_again();
     not_ready(&service).await;
     refused(service.deliver(&delivery).await).await;
@@ -104,6 +107,11 @@ async fn without_room_for_the_database_pushes_are_refused_and_what_runs_waits() 
     disk.empty();
     let ended = service.wait_for(&running, "succeeded").await;
     assert_eq!(ended["attempt"], 1);
+    service.write_configuration("acme/third", "main", &format!("# Again\n{RECIPE}"));
+    until("the configuration is in force", async || {
+        service.own_log().contains("\"in_force\":3").then_some(())
+    })
+    .await;
     let output = script_output(&service.log(&running).await);
     assert_eq!(output, "holding\nthrough\n");
     let answer = service.deliver(&delivery).await;

@@ -34,9 +34,9 @@ impl State {
                     return Ok(());
                 }
                 // Nobody is kept waiting for what is looked at again.
-                if let Some(why) = self.service.store.lacks_room() {
-                    let text = format!("what it said before stays in force: {why}");
-                    self.report("configuration", text);
+                if self.service.store.lacks_room().is_some() {
+                    let text = "what it said before stays in force until the database has room";
+                    self.report("configuration", text.to_owned());
                     return Ok(());
                 }
                 self.put_in_force(loaded, source).await

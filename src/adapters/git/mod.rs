@@ -328,7 +328,11 @@ impl Git {
         // A mirror, or a repository at a path, may belong to another user than the service
         // runs as; git reads this setting from files and its command line only, and the
         // program that serves a path gets no command line of ours (git-config(1)).
-        std::fs::write(home.join(".gitconfig"), "[safe]\n\tdirectory = *\n")?;
+        let (file, text) = (home.join(".gitconfig"), "[safe]\n\tdirectory = *\n");
+        // On a full disk the one that is there has to do.
+        if std::fs::read_to_string(&file).ok().as_deref() != Some(text) {
+            std::fs::write(file, text)?;
+        }
 
         let (mut git_url, credential) = split_credential(settings.git_url.trim_end_matches('/'));
         if !git_url.contains(':') {
