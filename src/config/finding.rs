@@ -238,7 +238,7 @@ pub(super) fn locate(
             )
         });
     }
-    let lines: Vec<&str> = source.lines().collect();
+    let lines: Vec<&str> = lines(source).collect();
     for finding in &mut findings {
         finding.file = file.to_owned();
         let number = finding.place.line.checked_sub(1);
@@ -249,6 +249,12 @@ pub(super) fn locate(
         }
     }
     findings
+}
+
+/// The lines of a text as YAML counts them: a carriage return alone ends one, too.
+pub(super) fn lines(text: &str) -> impl Iterator<Item = &str> {
+    text.split('\n')
+        .flat_map(|line| line.strip_suffix('\r').unwrap_or(line).split('\r'))
 }
 
 /// Control characters in names and lines from outside must not reach a terminal.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::{Finding, ServiceConfig, resolve};
+use super::{Finding, ServiceConfig, finding, resolve};
 use crate::domain::images::AllowedImages;
 
 pub fn branch_file(bytes: &[u8]) {
@@ -31,7 +31,7 @@ pub fn service_file(bytes: &[u8]) {
 
 /// What is wrong is in the file.
 fn check_places<'a>(text: &str, findings: impl Iterator<Item = &'a Finding>) {
-    let lines = text.lines().count();
+    let lines = finding::lines(text).count();
     for finding in findings {
         assert!(finding.place.line <= lines + 1, "{finding:?}");
         assert!(!finding.message.is_empty());

@@ -725,3 +725,15 @@ fn a_network_on_which_builds_are_not_kept_apart_is_warned_about() {
     assert!(network("bridge").contains("builds reach each other"));
     assert_eq!(network("of-my-own"), "");
 }
+
+#[test]
+fn lines_are_counted_as_yaml_counts_them() {
+    let text = "configuration: {path: .}\rlisten: x\r\npublic_url: y\rretention: {logs: z}\n";
+    let findings = read(text).unwrap_err();
+    let shown = findings.iter().filter_map(|finding| {
+        let excerpt = finding.excerpt.as_ref()?;
+        Some((finding.place.line, excerpt.text.as_str()))
+    });
+    let shown: Vec<_> = shown.collect();
+    assert_eq!(shown, [(2, "listen: x"), (3, "public_url: y"), (4, "… z")]);
+}
