@@ -58,13 +58,34 @@ pub struct State {
     service: Arc<Service>,
     repository: RepositoryName,
     projects: ActorRef<projects::Message>,
-    questions: Arc<Semaphore>,
+    questions: Questions,
     /// Unfinished builds by their place in the order of creation.
     builds: BTreeMap<i64, Entry>,
     /// Every build up to this place is known.
     looked_up_to: i64,
     /// Two builds that git compares.
     comparing: Option<AbortOnDropHandle<()>>,
+}
+
+/// Turns of asking git: one at a time of this repository, whose questions wait for the same mirror,
+/// and then one of the few that all repositories share.
+#[derive(Clone)]
+struct Questions {
+    own: Arc<Semaphore>,
+    shared: Arc<Semaphore>,
+}
+
+impl Questions {
+    fn of(shared: Arc<Semaphore>) -> Self {
+        let own = Arc::new(Semaphore::new(1));
+        Self { own, shared }
+    }
+
+    /// Held until what is returned is dropped.
+    async fn turn(&self) -> impl Sized + use<> {
+        let own = Arc::clone(&self.own).acquire_owned().await;
+        (own, Arc::clone(&self.shared).acquire_owned().await)
+    }
 }
 
 struct Entry {
@@ -109,7 +130,7 @@ impl Actor for Project {
             service,
             repository,
             projects,
-            questions,
+            questions: Questions::of(questions),
             builds: BTreeMap::new(),
             looked_up_to: 0,
             comparing: None,
@@ -248,9 +269,9 @@ impl State {
     fn decide(&self, myself: &ActorRef<Message>, build: &Build) -> Stage {
         let (service, build) = (Arc::clone(&self.service), build.clone());
         let (id, same) = (build.id.clone(), build.id.clone());
-        let questions = Arc::clone(&self.questions);
+        let questions = self.questions.clone();
         let work = async move {
-            let _turn = questions.acquire().await;
+            let _turn = questions.turn().await;
             // Large, and a thousand others may wait for their turn.
             Message::Decided(id, Box::pin(filter::decide(service, build)).await)
         };
@@ -287,8 +308,8 @@ impl State {
     }
 
     /// Ends older builds of a new one's lane, if a push caused it. A forced push is newer than all of
-    /// them, any other than the one that it says it began at, and so on backward from that one; of the
-    /// rest git has to say.
+    /// them. Any other is newer than the build of the commit that it began at, as was said with it,
+    /// and so on backward from that one; of the rest git has to say.
     async fn supersede_older(&mut self, sequence: i64) -> Result<(), ActorProcessingErr> {
         let Some(newer) = self.builds.get(&sequence).map(|entry| &entry.build) else {
             return Ok(());
@@ -340,9 +361,9 @@ impl State {
             }
         };
         let (service, panicked) = (Arc::clone(&self.service), compared.clone());
-        let questions = Arc::clone(&self.questions);
+        let questions = self.questions.clone();
         let ask = async move {
-            let _turn = questions.acquire().await;
+            let _turn = questions.turn().await;
             compared(Box::pin(is_newer(&service, &newer, &older)).await)
         };
         self.comparing = Some(supervision::run(Task::CompareCommits, myself, ask, |_| {

@@ -137,11 +137,14 @@ impl Store {
             return Ok(());
         }
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(file, flags)?;
-        // What a crash has left beside it stays there, too, for whoever may open it.
-        let is_left = file.with_extension("sqlite-wal").exists();
-        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, is_left)?;
-        schema::refuse_newer(&connection)
+        let looked = || {
+            let connection = Connection::open_with_flags(file, flags)?;
+            // What a crash has left beside it stays there, too, for whoever may open it.
+            let is_left = file.with_extension("sqlite-wal").exists();
+            connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, is_left)?;
+            schema::refuse_newer(&connection)
+        };
+        looked().map_err(|error| Room::of(file).explain(error))
     }
 
     /// Opens a database that a service of this release has used.

@@ -32,7 +32,7 @@ const UNUSED: &str = "NOT EXISTS (SELECT 1 FROM builds WHERE push = p.sequence O
 impl Store {
     /// Forgets deliveries that were heard of before `time`: they can no longer come again.
     pub async fn forget_deliveries(&self, time: Timestamp) -> Result<()> {
-        self.write(move |connection| {
+        self.write_or(WithoutRoom::Write, move |connection| {
             connection
                 .prepare_cached("DELETE FROM deliveries WHERE heard < ?1")?
                 .execute([time.as_millis()])?;
@@ -57,7 +57,7 @@ impl Store {
 
     /// Removes those pushes that nothing has come to refer to meanwhile.
     pub async fn forget_pushes(&self, pushes: Vec<u64>) -> Result<()> {
-        self.write(move |connection| {
+        self.write_or(WithoutRoom::Write, move |connection| {
             let query = format!("DELETE FROM pushes AS p WHERE p.sequence = ?1 AND {UNUSED}");
             let mut delete = connection.prepare_cached(&query)?;
             for push in &pushes {
@@ -76,7 +76,7 @@ impl Store {
         mirrored: Vec<RepositoryName>,
         time: Timestamp,
     ) -> Result<Vec<RepositoryName>> {
-        self.write(move |connection| {
+        self.write_or(WithoutRoom::Write, move |connection| {
             let mut known: BTreeSet<RepositoryName> = connection
                 .prepare_cached(
                     "SELECT repository FROM heads UNION SELECT repository FROM seen_repositories",
@@ -111,7 +111,7 @@ impl Store {
     /// Forgets where the refs of a repository stood: should it be watched again, it is seen for
     /// the first time.
     pub async fn forget_repository(&self, repository: RepositoryName) -> Result<()> {
-        self.write(move |connection| {
+        self.write_or(WithoutRoom::Write, move |connection| {
             for table in ["heads", "seen_repositories", "unwatched"] {
                 connection
                     .prepare_cached(&format!("DELETE FROM {table} WHERE repository = ?1"))?

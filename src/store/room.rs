@@ -1,5 +1,6 @@
 //! How much room the disk of the database has, and whether that is too little to write.
 
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -10,7 +11,7 @@ use super::StoreError;
 use super::writer::code;
 use crate::domain::room;
 
-/// With less than this left nothing is written, so that SQLite never comes to the end of the disk in
+/// With less than this left the service writes nothing to its database, so that SQLite never comes to the end of the disk in
 /// the middle of something. Many times what a transaction and the checkpoint after it need, which
 /// copies a thousand pages from the log to the database (sqlite.org/wal.html).
 const RESERVE: u64 = 16 * bytesize::MIB;
@@ -52,9 +53,18 @@ impl Room {
     pub fn was_lacking_for(&self, error: &StoreError) -> Option<String> {
         match code(error)? {
             ErrorCode::DiskFull => self.lacking().or_else(|| Some(room::full(&self.folder))),
-            ErrorCode::SystemIoFailure | ErrorCode::CannotOpen => self.lacking(),
+            ErrorCode::SystemIoFailure | ErrorCode::CannotOpen => {
+                self.lacking().or_else(|| self.refused())
+            }
             _ => None,
         }
+    }
+
+    /// What a quota leaves is told by writing alone.
+    fn refused(&self) -> Option<String> {
+        let write = || tempfile::tempfile_in(&self.folder)?.write_all(&[0; 64 * 1024]);
+        let error: io::Error = write().err()?;
+        room::is_lacking(&error).then(|| room::full(&self.folder))
     }
 
     pub fn explain(&self, error: StoreError) -> StoreError {

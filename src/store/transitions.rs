@@ -38,12 +38,14 @@ impl Store {
     /// # Errors
     /// [`StoreError::Refused`] when the build's state does not allow it: somebody else was first.
     pub async fn transition(&self, transition: Transition) -> Result<Build> {
-        self.write(move |connection| apply(connection, &transition))
+        // It may have to wait until it can be written.
+        let now = Timestamp::now();
+        self.write(move |connection| apply(connection, &transition, now))
             .await
     }
 }
 
-fn apply(connection: &Connection, transition: &Transition) -> Result<Build> {
+fn apply(connection: &Connection, transition: &Transition, now: Timestamp) -> Result<Build> {
     let old = builds::load(connection, &transition.build)?;
     if !old.state.may_become(transition.to) {
         return Err(StoreError::Refused {
@@ -52,7 +54,6 @@ fn apply(connection: &Connection, transition: &Transition) -> Result<Build> {
             to: transition.to,
         });
     }
-    let now = Timestamp::now();
     let known = &transition.known;
     if let Some((bytes, lines, tail)) = &known.log {
         connection

@@ -15,8 +15,8 @@ use super::room::Room;
 use super::{Result, StoreError};
 use crate::domain::panic;
 
-/// Writes that wait. Beyond this the callers wait for room instead: each is a webhook or an actor,
-/// and both can.
+/// Writes that wait for their turn. Beyond this the callers wait instead: each is a webhook or an
+/// actor, and both can. Those that wait for room on the disk are not counted: an actor has one.
 const CAPACITY: usize = 1024;
 
 /// So many writes share one sync at most; the first of them waits for the last.
@@ -293,6 +293,10 @@ impl Thread {
             self.problem.send_replace(Some(error.to_string()));
             if let Some(why) = self.room.was_lacking_for(error) {
                 return Err(StoreError::NoRoom(why));
+            }
+            if self.connection.is_autocommit() {
+                // It has undone the transaction, outside of which each write would stand for itself.
+                return Err(StoreError::NotWritten(error.to_string()));
             }
         }
         self.connection

@@ -271,20 +271,25 @@ fn is_new_enough(api: &str) -> bool {
     }
 }
 
-/// Follows the changes of builds; returns how far it came.
+/// Follows the changes of builds; returns up to where it need not look again.
 async fn compress_logs(service: &Arc<Service>, mut revision: i64) -> anyhow::Result<i64> {
+    if service.store.lacks_room().is_some() {
+        return Ok(revision);
+    }
+    // The first that had no room: it is looked at again, and what comes after it may need less.
+    let mut left = None;
     loop {
         let changed = service.store.changed_since(revision, AT_ONCE).await?;
         let Some(newest) = changed.last().map(|build| build.revision) else {
-            return Ok(revision);
+            return Ok(left.unwrap_or(revision));
         };
         for build in changed.into_iter().filter(|build| build.state.is_end()) {
             let folder = service.logs.folder(&build.id);
             let compressed = tokio::task::spawn_blocking(move || log::compress(&folder)).await?;
             if let Err(error) = compressed.or_else(not_found_is_fine) {
                 if room::is_lacking(&error) {
-                    // Done when there is some again.
-                    return Ok(revision);
+                    left.get_or_insert(build.revision - 1);
+                    continue;
                 }
                 tracing::warn!(build = %build.id, %error, "cannot compress a log");
             }
