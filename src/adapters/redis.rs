@@ -103,7 +103,7 @@ impl Redis {
         let cap = keep.cap()?;
         let sent =
             self.client
-                .xadd::<Value, _, _, _, _>(stream, false, cap, id.to_string(), fields);
+                .xadd::<String, _, _, _, _>(stream, false, cap, id.to_string(), fields);
         match within(sent).await {
             Err(RedisError::Refused(why)) if why.contains("equal or smaller") => Ok(()),
             sent => sent.map(drop),
