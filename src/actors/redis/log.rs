@@ -79,6 +79,14 @@ async fn try_to_tell(
         Some(reader) => service.logs.read(move || reader.len()).await?,
         None => 0,
     };
+    let known = match known {
+        // The log lost its end with the machine's power, or was restored.
+        Some(EntryId(told, _)) if told > length => {
+            redis.delete(&stream).await?;
+            None
+        }
+        known => known,
+    };
     let kept = |end: u64| end.saturating_sub(settings.log_size);
     log.offset = known.map_or(0, |EntryId(told, _)| told).max(kept(length));
     let mut has_expiry = known.is_some();

@@ -108,7 +108,6 @@ struct Presence<'a> {
     instance: &'a str,
     version: &'a str,
     url: &'a str,
-    revision: i64,
 }
 
 struct Builds {
@@ -131,18 +130,27 @@ impl Feed for Builds {
             logs: FuturesUnordered::new(),
             followed: HashSet::new(),
         };
-        let mut revision = self.service.store.revision();
-        let mut presence = interval(PING_EVERY);
-        presence.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        session.begin().await?;
+        tokio::select! {
+            ended = session.tell() => ended,
+            ended = self.be_there(redis) => ended,
+        }
+    }
+}
+
+impl Builds {
+    async fn be_there(&self, redis: &Redis) -> Result<Infallible, RedisError> {
+        let mut ticks = interval(PING_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let newest = *revision.borrow_and_update();
-            session.tell_changes(newest).await?;
-            tokio::select! {
-                _ = revision.changed() => {}
-                _ = presence.tick() => session.be_there().await?,
-                Some(ended) = session.logs.next() => drop(session.followed.remove(&ended?)),
-            }
+            ticks.tick().await;
+            let config = Arc::clone(&self.service.config.borrow());
+            let presence = json(&Presence {
+                v: VERSION,
+                instance: self.service.store.instance(),
+                version: env!("CARGO_PKG_VERSION"),
+                url: config.public_url.as_str(),
+            });
+            redis.set(SERVICE, presence, SERVICE_LASTS).await?;
         }
     }
 }
@@ -163,6 +171,19 @@ struct Session<'a> {
 }
 
 impl Session<'_> {
+    async fn tell(&mut self) -> Result<Infallible, RedisError> {
+        let mut revision = self.service.store.revision();
+        self.begin().await?;
+        loop {
+            let newest = *revision.borrow_and_update();
+            self.tell_changes(newest).await?;
+            tokio::select! {
+                _ = revision.changed() => {}
+                Some(ended) = self.logs.next() => drop(self.followed.remove(&ended?)),
+            }
+        }
+    }
+
     /// Finds out where Redis stands. What is older than what is kept there is not told again, but
     /// for builds that have not ended.
     async fn begin(&mut self) -> Result<(), RedisError> {
@@ -260,18 +281,6 @@ impl Session<'_> {
             self.followed.remove(&ended?);
         }
         Ok(())
-    }
-
-    async fn be_there(&mut self) -> Result<(), RedisError> {
-        let config = Arc::clone(&self.service.config.borrow());
-        let presence = json(&Presence {
-            v: VERSION,
-            instance: self.service.store.instance(),
-            version: env!("CARGO_PKG_VERSION"),
-            url: config.public_url.as_str(),
-            revision: self.told,
-        });
-        self.redis.set(SERVICE, presence, SERVICE_LASTS).await
     }
 }
 
