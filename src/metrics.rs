@@ -45,6 +45,11 @@ pub struct ByActor {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ByFeed {
+    feed: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ByFolder {
     folder: &'static str,
 }
@@ -135,9 +140,8 @@ pub struct Metrics {
     pub connections: Gauge,
     /// Those of addresses that had as many as one may have.
     pub connections_refused: Counter,
-    /// 1 while Redis takes what is published.
-    pub redis_connected: Gauge,
-    pub redis_messages: Counter,
+    redis_connected: Family<ByFeed, Gauge>,
+    redis_messages: Family<ByFeed, Counter>,
     pub github: GithubMetrics,
     pub hub: HubMetrics,
 }
@@ -162,8 +166,8 @@ impl Default for Metrics {
             live_clients: Gauge::default(),
             connections: Gauge::default(),
             connections_refused: Counter::default(),
-            redis_connected: Gauge::default(),
-            redis_messages: Counter::default(),
+            redis_connected: Family::default(),
+            redis_messages: Family::default(),
             github: GithubMetrics::default(),
             hub: HubMetrics::default(),
             registry: Registry::default(),
@@ -207,12 +211,12 @@ impl Default for Metrics {
         );
         registry.register(
             "redis_connected",
-            "1 while Redis takes the legacy topics, else 0",
+            "1 while Redis takes what it is fed, else 0",
             metrics.redis_connected.clone(),
         );
         registry.register(
             "redis_messages",
-            "Messages of the legacy topics that Redis took",
+            "Messages that Redis took",
             metrics.redis_messages.clone(),
         );
         registry.register(
@@ -331,6 +335,15 @@ impl Metrics {
         self.docker_errors
             .get_or_create(&ByOperation { operation })
             .inc();
+    }
+
+    /// 1 while Redis takes what this feed tells it.
+    pub fn redis_connected(&self, feed: &'static str) -> Gauge {
+        self.redis_connected.get_or_create_owned(&ByFeed { feed })
+    }
+
+    pub fn redis_message(&self, feed: &'static str) {
+        self.redis_messages.get_or_create(&ByFeed { feed }).inc();
     }
 
     pub fn actor_restarted(&self, actor: &'static str) {

@@ -39,7 +39,8 @@ fn points() -> Vec<String> {
         .chain(of::<super::build::Message>(false))
         .chain(of::<super::reporter::Message>(false))
         .chain(of::<super::janitor::Message>(false))
-        .chain(of::<super::legacy_topics::Message>(false))
+        .chain(of::<super::redis::relay::Message>(false))
+        .chain(of::<super::redis::legacy_topics::Message>(false))
         .chain(tasks)
         .collect()
 }

@@ -11,6 +11,7 @@
 //! │       └─ build     one build; beside it the pump, a task
 //! ├─ status reporter   tells GitHub what is in the outbox
 //! ├─ janitor           what may go; is Docker there, is there room
+//! ├─ relay             changes and logs to Redis, where there is one
 //! └─ legacy topics     the old service's messages to Redis, where they are wanted
 //! ```
 
@@ -20,10 +21,10 @@ mod configuration;
 mod faults;
 mod filter;
 mod janitor;
-mod legacy_topics;
 mod log;
 mod project;
 mod projects;
+mod redis;
 mod reporter;
 mod root;
 mod supervision;

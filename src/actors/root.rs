@@ -13,8 +13,9 @@ use tokio::sync::{oneshot, watch};
 
 use super::configuration::{self, Configuration};
 use super::janitor::{self, Janitor};
-use super::legacy_topics::LegacyTopics;
 use super::projects::{self, CancelError};
+use super::redis::legacy_topics::LegacyTopics;
+use super::redis::relay::Relay;
 use super::reporter::{self, Pace, Reporter};
 use super::supervision::{self, Above, failure};
 use super::watchers::{self, Watchers};
@@ -43,17 +44,20 @@ pub enum Child {
     Watchers,
     StatusReporter,
     Janitor,
+    /// Only with a Redis.
+    Relay,
     /// Only where the service file wants it.
     LegacyTopics,
 }
 
 impl Child {
-    const ALL: [Child; 6] = [
+    const ALL: [Child; 7] = [
         Child::Configuration,
         Child::Projects,
         Child::Watchers,
         Child::StatusReporter,
         Child::Janitor,
+        Child::Relay,
         Child::LegacyTopics,
     ];
 
@@ -64,6 +68,7 @@ impl Child {
             Child::Watchers => "watchers",
             Child::StatusReporter => "status reporter",
             Child::Janitor => "janitor",
+            Child::Relay => "relay",
             Child::LegacyTopics => "legacy topics",
         }
     }
@@ -280,6 +285,13 @@ impl State {
     async fn start(&mut self, myself: &ActorRef<Message>, child: Child) -> Result<(), SpawnErr> {
         let (cell, service) = (myself.get_cell(), Arc::clone(&self.arguments.service));
         let started = match child {
+            Child::Relay => {
+                let Some(redis) = service.config.borrow().redis.clone() else {
+                    return Ok(());
+                };
+                let actor = supervision::spawn(Relay, (service, redis), cell).await?;
+                actor.get_cell()
+            }
             Child::LegacyTopics => {
                 let redis = service.config.borrow().redis.clone();
                 let Some(redis) = redis.filter(|redis| redis.legacy_topics) else {

@@ -102,6 +102,8 @@ pub enum Task {
     Collect,
     Retain,
     WatchDisk,
+    // The relay's:
+    RelayToRedis,
     // The legacy topics':
     PublishToRedis,
 }

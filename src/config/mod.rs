@@ -45,7 +45,8 @@ pub use finding::{Finding, Findings};
 pub use interpolation::Environment;
 pub use load::{text_of_bytes, too_large};
 pub use service::{
-    ClientConfig, Configuration, FirstSight, Github, GithubApp, Pull, ServiceConfig, Submodules,
+    ClientConfig, Configuration, FirstSight, Github, GithubApp, Pull, Redis, ServiceConfig,
+    Submodules,
 };
 pub use values::HttpUrl;
 

@@ -292,8 +292,28 @@ pub struct Monitor {
 pub struct Redis {
     /// Secret, because it may hold a password.
     pub url: Secret,
+    /// Bytes of each build's log.
+    #[serde(
+        default = "default_redis_log_size",
+        deserialize_with = "via::<Size, _, _>"
+    )]
+    pub log_size: u64,
+    /// After the build's end.
+    #[serde(
+        default = "default_redis_log_expiry",
+        deserialize_with = "via::<Period, _, _>"
+    )]
+    pub log_expiry: Duration,
     #[serde(default)]
     pub legacy_topics: bool,
+}
+
+fn default_redis_log_size() -> u64 {
+    16 * 1024 * 1024
+}
+
+fn default_redis_log_expiry() -> Duration {
+    Duration::from_secs(3600)
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]

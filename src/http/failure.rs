@@ -11,6 +11,7 @@ use warp::http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
 use warp::http::{HeaderValue, StatusCode};
 
 use super::answer::{self, Response};
+use crate::service::follow::FollowError;
 use crate::store::StoreError;
 
 /// Somebody has to make room.
@@ -128,6 +129,20 @@ impl From<StoreError> for Failure {
             StoreError::NoRoom(why) => Self::no_room(why),
             StoreError::Closed => Self::unavailable("the service is stopping", "try again soon"),
             error => Self::internal("the database could not answer", &error),
+        }
+    }
+}
+
+impl From<FollowError> for Failure {
+    fn from(error: FollowError) -> Self {
+        match error {
+            FollowError::Store(error) => error.into(),
+            FollowError::Log(error) => Self::internal("the log could not be read", &error),
+            FollowError::NoLongerKept(_) => Self::not_found(
+                error.to_string(),
+                "logs are kept for a time, which `retention.logs` of the service file sets",
+            ),
+            FollowError::TooShort(_) => Self::internal("a part of the log is missing", &error),
         }
     }
 }

@@ -29,7 +29,6 @@ mod repositories;
 mod server;
 mod service;
 mod session;
-mod view;
 mod webhook;
 mod websocket;
 
@@ -56,14 +55,10 @@ pub use self::server::serve;
 use crate::actors::Projects;
 use crate::domain::build::Build;
 use crate::log::LogReader;
-use crate::service::Service;
-
-/// Reads of log files that block at the same time. More wait: a slow disk must not take a thread
-/// for each of hundreds of watchers.
-const DISK_READS: usize = 16;
+use crate::service::{Service, follow};
 
 /// Searches of logs at the same time, each of which may take several processors for seconds; more
-/// wait for their turn. They have none of the places above, which reads of a moment are for.
+/// wait for their turn. They have none of the places for reads of a moment.
 const SEARCHES: usize = 2;
 
 /// What every route is given.
@@ -81,7 +76,6 @@ pub struct Web {
     told_again: Allowance,
     /// Wrong tokens: more than anybody mistypes in a row.
     tries: Allowance,
-    disk_reads: Semaphore,
     searches: Arc<Semaphore>,
     body_memory: Arc<BodyMemory>,
 }
@@ -121,7 +115,6 @@ impl Web {
             deliveries: webhook::Limits::default(),
             told_again: Allowance::new(1, Duration::from_secs(5)),
             tries: Allowance::new(10, Duration::from_secs(6)),
-            disk_reads: Semaphore::new(DISK_READS),
             searches: Arc::new(Semaphore::new(SEARCHES)),
             body_memory: Arc::default(),
         }
@@ -132,30 +125,13 @@ impl Web {
         &self,
         read: impl FnOnce() -> io::Result<T> + Send + 'static,
     ) -> Result<T, Failure> {
-        let _place = self.disk_reads.acquire().await;
-        match tokio::task::spawn_blocking(read).await {
-            Ok(result) => {
-                result.map_err(|error| Failure::internal("the log could not be read", &error))
-            }
-            Err(error) => Err(Failure::internal("reading the log failed", &error)),
-        }
+        let read = self.service.logs.read(read).await;
+        read.map_err(|error| Failure::internal("the log could not be read", &error))
     }
 
     /// The build's log; `None` where nothing was written yet.
     async fn open_log(&self, build: &Build) -> Result<Option<LogReader>, Failure> {
-        let (service, id) = (Arc::clone(&self.service), build.id.clone());
-        let opened = self.read_disk(move || match service.logs.open(&id) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            opened => opened.map(Some),
-        });
-        match opened.await? {
-            // Whatever was started has written at least how it ended.
-            None if build.state.is_end() && build.started.is_some() => Err(Failure::not_found(
-                format!("the log of build {} is no longer kept", build.id),
-                "logs are kept for a time, which `retention.logs` of the service file sets",
-            )),
-            opened => Ok(opened),
-        }
+        Ok(follow::open(&self.service, build).await?)
     }
 }
 

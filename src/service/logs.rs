@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{OwnedMutexGuard, watch};
+use tokio::sync::{OwnedMutexGuard, Semaphore, watch};
 
 use super::Turns;
 use crate::domain::build::{Build, State};
@@ -13,8 +13,13 @@ use crate::domain::mask::Masker;
 use crate::domain::names::BuildId;
 use crate::log::{LogReader, LogWriter, Watermark};
 
+/// Reads at the same time. More wait: a slow disk must not take a thread for each of hundreds of
+/// clients.
+const READS: usize = 16;
+
 pub struct Logs {
     root: PathBuf,
+    reads: Semaphore,
     written: Mutex<HashMap<BuildId, watch::Receiver<Watermark>>>,
     begun: watch::Sender<u64>,
     turns: Turns,
@@ -24,6 +29,7 @@ impl Logs {
     pub fn new(root: PathBuf) -> Self {
         Self {
             root,
+            reads: Semaphore::new(READS),
             written: Mutex::default(),
             begun: watch::Sender::new(0),
             turns: Turns::default(),
@@ -37,6 +43,16 @@ impl Logs {
 
     pub fn artifacts(&self, build: &BuildId) -> PathBuf {
         self.folder(build).join("artifacts")
+    }
+
+    /// Runs what blocks on the disk where blocking is allowed.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce() -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        let _place = self.reads.acquire().await;
+        let read = tokio::task::spawn_blocking(read).await;
+        read.map_err(io::Error::other)?
     }
 
     /// Blocks on the disk.

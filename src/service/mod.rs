@@ -6,6 +6,7 @@ mod configuration;
 pub mod directory;
 mod disk;
 pub mod files;
+pub mod follow;
 pub mod github;
 pub mod hub;
 pub mod legacy;
@@ -14,6 +15,7 @@ mod obstacles;
 #[cfg(test)]
 pub mod quiet;
 mod turns;
+pub mod view;
 mod webhooks;
 
 use std::collections::HashMap;

@@ -80,6 +80,19 @@ impl Store {
         .await
     }
 
+    /// All builds that wait or run, oldest first.
+    pub async fn unfinished(&self) -> Result<Vec<Build>> {
+        self.read(|connection| {
+            let query = format!(
+                "{} WHERE b.sequence IN (SELECT sequence FROM builds INDEXED BY builds_unfinished \
+                 WHERE ended IS NULL) ORDER BY b.sequence",
+                rows::BUILD
+            );
+            select(connection, &query, Vec::new())
+        })
+        .await
+    }
+
     /// Repositories with builds of scripts that wait or run.
     pub async fn unfinished_repositories(&self) -> Result<Vec<RepositoryName>> {
         self.read(|connection| {

@@ -253,6 +253,8 @@ const TABLE: &[Row] = &[
         Whole,
         Stays,
     ),
+    ("relay.start", "", WithRedis, Whole, Ends("relay fails")),
+    ("relay.Ended", "task.RelayToRedis", WithRedis, Whole, Stays),
     (
         "legacy_topics.start",
         "",
@@ -289,6 +291,13 @@ const TABLE: &[Row] = &[
     ("task.Collect", "", Push, Whole, Stays),
     ("task.Retain", "", Push, Whole, Stays),
     ("task.WatchDisk", "", Push, Whole, Ends("janitor fails")),
+    (
+        "task.RelayToRedis",
+        "",
+        WithRedis,
+        Whole,
+        Ends("relay fails"),
+    ),
     (
         "task.PublishToRedis",
         "",

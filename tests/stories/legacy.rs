@@ -194,7 +194,7 @@ async fn the_gateway_hears_by_redis_what_the_page_needs() {
     assert_eq!(gateway.next().await.0, "autobuilder-current");
     let metrics = service.get("/metrics").await.text;
     assert!(
-        metrics.contains("autobuilder_redis_connected 1\n"),
+        metrics.contains("autobuilder_redis_connected{feed=\"legacy_topics\"} 1\n"),
         "{metrics}"
     );
 }
@@ -237,7 +237,7 @@ async fn redis_may_be_away_at_the_start_and_later_and_is_said_so_once() {
         .await;
         let metrics = service.get("/metrics").await.text;
         assert!(
-            metrics.contains("autobuilder_redis_connected 0\n"),
+            metrics.contains("autobuilder_redis_connected{feed=\"legacy_topics\"} 0\n"),
             "{metrics}"
         );
     }

@@ -38,6 +38,7 @@ mod publication;
 mod push;
 mod queue;
 mod reconcile;
+mod redis;
 mod releases;
 mod restart;
 mod secrets;

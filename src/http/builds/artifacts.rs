@@ -22,8 +22,8 @@ use super::{READING, find};
 use crate::domain::build::{Artifact, Build};
 use crate::http::answer::{self, Answer, Response, respond};
 use crate::http::failure::{ErrorView, Failure};
-use crate::http::view::{self, ArtifactView};
 use crate::http::{Web, filters};
+use crate::service::view::{self, ArtifactView};
 
 const BLOCK: usize = 64 * 1024;
 

@@ -21,8 +21,8 @@ use crate::http::access::{authorize, expect_json};
 use crate::http::answer::{self, Answer, Response, respond};
 use crate::http::body::{self, Body};
 use crate::http::failure::{ErrorView, Failure};
-use crate::http::view::{BuildView, CausedView, views};
 use crate::http::{Web, filters};
+use crate::service::view::{BuildView, CausedView, views};
 use crate::store::NewBuilds;
 
 const LARGEST_BODY: usize = 64 * 1024;

@@ -21,9 +21,9 @@ use super::Web;
 use super::answer::{self, Answer, Response, respond};
 use super::failure::{ErrorView, Failure};
 use super::filters::{self, checked_count};
-use super::view::{BuildListView, BuildView, views};
 use crate::domain::build::{Build, State};
 use crate::domain::names::BuildId;
+use crate::service::view::{BuildListView, BuildView, views};
 use crate::store::BuildFilter;
 
 const DEFAULT_LIMIT: usize = 50;

@@ -13,8 +13,8 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 use super::protocol::{ServerMessage, text};
 use crate::domain::names::BuildId;
 use crate::http::failure::Failure;
-use crate::http::view::views;
 use crate::service::Service;
+use crate::service::view::views;
 
 /// Changes are read so many at a time: builds with all their commits, some 10 KiB each.
 const BATCH: usize = 16;

@@ -12,13 +12,14 @@ use tokio::time::{Instant, Interval, sleep_until};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error as SocketError, Message};
 
-use super::channel::{Channel, Moment, Next};
+use super::channel::Channel;
 use super::protocol::{self, ClientMessage, Place, ServerMessage};
 use crate::domain::names::BuildId;
 use crate::http::Web;
 use crate::http::access::Pass;
 use crate::http::failure::Failure;
 use crate::http::websocket::{self, Gone, Socket, every};
+use crate::service::follow::{Moment, Next};
 
 /// Logs that one client may follow at once.
 const CHANNELS: usize = 64;
@@ -117,7 +118,10 @@ impl Connection {
     async fn wait(&mut self) -> Result<(), Gone> {
         let newest = *self.revision.borrow();
         let has_changes = self.since.is_some_and(|since| newest > since);
-        let waits_for_log = self.channels.iter().any(Channel::waits_for_change);
+        let waits_for_log = self
+            .channels
+            .iter()
+            .any(|channel| channel.log.waits_for_change());
         let waits_for_change = waits_for_log || self.since.is_some();
         let changes_from = self.changes_from;
         let due = self.check_at.min(self.alive_at);
@@ -126,7 +130,7 @@ impl Connection {
             let mut more: Vec<_> = self
                 .channels
                 .iter_mut()
-                .map(|channel| Box::pin(channel.more()))
+                .map(|channel| Box::pin(channel.log.more()))
                 .collect();
             let any_log = async {
                 match more.is_empty() {
@@ -198,7 +202,7 @@ impl Connection {
                 }
             }
             Ok(ClientMessage::Unfollow { build }) => {
-                self.channels.retain(|channel| channel.build != build);
+                self.channels.retain(|channel| channel.log.build != build);
                 Ok(())
             }
             Err(failure) => self.say_failure(None, &failure).await,
@@ -210,7 +214,7 @@ impl Connection {
         let build = self.web.service.store.build(id.clone()).await?;
         let number = self.last_channel + 1;
         let channel = Channel::begin(&self.web, number, &build, place).await?;
-        self.channels.retain(|channel| channel.build != *id);
+        self.channels.retain(|channel| channel.log.build != *id);
         if self.channels.len() >= CHANNELS {
             return Err(Failure::bad_request(
                 format!("{CHANNELS} builds are followed already"),
@@ -227,9 +231,9 @@ impl Connection {
             return Ok(());
         };
         let text = json(&ServerMessage::Following {
-            build: &channel.build,
+            build: &channel.log.build,
             channel: channel.number,
-            offset: channel.offset,
+            offset: channel.log.offset,
             line: channel.first_line,
         });
         self.send(text).await
@@ -273,7 +277,7 @@ impl Connection {
         let mut index = 0;
         while let Some(channel) = self.channels.get_mut(index) {
             let number = channel.number;
-            match channel.next(&self.web, now).await {
+            match channel.log.next(&self.web.service, now).await {
                 Ok(Next::Nothing) => index += 1,
                 Ok(Next::Piece { offset, bytes }) => {
                     let frame = protocol::log_frame(number, offset, &bytes);
@@ -286,16 +290,17 @@ impl Connection {
                 Ok(Next::End) => {
                     let channel = self.channels.remove(index);
                     self.say(&ServerMessage::End {
-                        build: &channel.build,
+                        build: &channel.log.build,
                         channel: number,
-                        offset: channel.offset,
+                        offset: channel.log.offset,
                     })
                     .await?;
                     any = true;
                 }
-                Err(failure) => {
+                Err(error) => {
                     let channel = self.channels.remove(index);
-                    self.say_failure(Some(&channel.build), &failure).await?;
+                    let build = Some(&channel.log.build);
+                    self.say_failure(build, &Failure::from(error)).await?;
                     any = true;
                 }
             }

@@ -9,7 +9,7 @@ use utoipa::{PartialSchema, ToSchema};
 
 use crate::domain::names::BuildId;
 use crate::http::failure::Failure;
-use crate::http::view::BuildView;
+use crate::service::view::BuildView;
 
 /// Log bytes in one frame. The protocol allows 64 KiB; this is what a client that does not read
 /// may cost, and larger frames were no faster.

@@ -26,12 +26,12 @@ use super::answer::{self, Answer, Response, respond};
 use super::body::{self, Body, Incoming};
 use super::client::ANYONE;
 use super::failure::{ErrorView, Failure};
-use super::view::CausedView;
 use super::{Web, filters};
 use crate::domain::build::Cause;
 use crate::domain::names::{GitRef, RepositoryName};
 use crate::domain::push::Push;
 use crate::domain::webhooks;
+use crate::service::view::CausedView;
 use crate::store::NewBuilds;
 
 /// GitHub drops payloads above this by itself.

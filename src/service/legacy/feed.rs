@@ -239,10 +239,8 @@ impl Followed {
         let offset = self.offset;
         let wanted = usize::try_from(end - offset).unwrap_or(LARGEST_PIECE);
         let wanted = wanted.min(LARGEST_PIECE);
-        let bytes = service
-            .legacy
-            .read_disk(move || log.read_at(offset, wanted));
-        let bytes = bytes.await?;
+        let read = service.logs.read(move || log.read_at(offset, wanted));
+        let bytes = read.await?;
         let is_last = self.ended && self.written.is_none() && offset + bytes.len() as u64 >= end;
         let whole = whole_lines(&bytes, is_last);
         if whole == 0 {
@@ -273,14 +271,12 @@ impl Followed {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
                 log => Ok(Some(Arc::new(log?))),
             };
-            self.log = service.legacy.read_disk(open).await?;
+            self.log = service.logs.read(open).await?;
         }
         match (mark, self.log.clone()) {
             (_, None) => Ok(None),
             (Some((bytes, _)), _) => Ok(Some(bytes)),
-            (None, Some(log)) if self.ended => {
-                service.legacy.read_disk(move || log.len().map(Some)).await
-            }
+            (None, Some(log)) if self.ended => service.logs.read(move || log.len().map(Some)).await,
             (None, Some(_)) => Ok(None),
         }
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde::Serialize;
-use tokio::sync::{Mutex, Semaphore, watch};
+use tokio::sync::{Mutex, watch};
 use tokio::time::Instant;
 
 use super::HISTORY;
@@ -31,15 +31,10 @@ const LONGEST_TAIL: usize = 64 * 1024;
 /// A picture is made at most so often.
 pub const FRESH: Duration = Duration::from_millis(500);
 
-/// Reads of log files at the same time. More wait: a slow disk must not take a thread for each of
-/// hundreds of clients.
-const DISK_READS: usize = 8;
-
 /// What those who ask share.
 pub struct Legacy {
     newest: Mutex<Option<Arc<Picture>>>,
     asked_again: watch::Sender<u64>,
-    disk_reads: Semaphore,
 }
 
 impl Default for Legacy {
@@ -47,7 +42,6 @@ impl Default for Legacy {
         Self {
             newest: Mutex::default(),
             asked_again: watch::Sender::new(0),
-            disk_reads: Semaphore::new(DISK_READS),
         }
     }
 }
@@ -118,16 +112,6 @@ impl Legacy {
     pub fn asked_again(&self) -> watch::Receiver<u64> {
         self.asked_again.subscribe()
     }
-
-    /// Runs what blocks on the disk where blocking is allowed.
-    pub async fn read_disk<T: Send + 'static>(
-        &self,
-        read: impl FnOnce() -> io::Result<T> + Send + 'static,
-    ) -> io::Result<T> {
-        let _place = self.disk_reads.acquire().await;
-        let read = tokio::task::spawn_blocking(read).await;
-        read.map_err(io::Error::other)?
-    }
 }
 
 impl Picture {
@@ -194,7 +178,7 @@ async fn monitor(service: &Service, build: &Build) -> (String, u64) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok((String::new(), 0)),
         log => last_lines(&log?, written),
     };
-    match service.legacy.read_disk(read).await {
+    match service.logs.read(read).await {
         Ok(lines) => lines,
         Err(error) => {
             tracing::warn!(build = %build.id, %error, "cannot read the end of a log");

@@ -4,6 +4,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use fred::prelude::{Client, ClientLike, Config};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
@@ -82,12 +83,25 @@ impl Redis {
         kill_process(Pid::from_child(self.server.as_ref().unwrap()), signal).unwrap();
     }
 
-    /// Subscribed to the four topics.
+    /// A client that asks it anything.
+    pub async fn client(&self) -> Client {
+        let config = Config::from_url(&self.url()).unwrap();
+        let client = Client::new(config, None, None, None);
+        client.init().await.unwrap();
+        client
+    }
+
+    /// Subscribed to the four topics of the older service.
     pub async fn subscribe(&self) -> Subscriber {
+        self.subscribe_to(
+            "autobuilder-current autobuilder-history autobuilder-update autobuilder-current-update",
+        )
+        .await
+    }
+
+    pub async fn subscribe_to(&self, topics: &str) -> Subscriber {
         let stream = TcpStream::connect(self.address).await.unwrap();
         let mut subscriber = Subscriber(BufReader::new(stream));
-        let topics =
-            "autobuilder-current autobuilder-history autobuilder-update autobuilder-current-update";
         subscriber.say(&format!("AUTH {PASSWORD}")).await;
         assert_eq!(subscriber.line().await, "+OK");
         subscriber.say(&format!("SUBSCRIBE {topics}")).await;

@@ -7,15 +7,14 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::failure::Failure;
+use super::{Service, Standstill};
 use crate::config::ServiceConfig;
 use crate::domain::build::{Build, Cause, CommitStatus, Kind, State};
 use crate::domain::kernel::Base;
 use crate::domain::names::{ArtifactName, BuildId};
 use crate::domain::push::Commit;
 use crate::domain::time::Timestamp;
-use crate::service::{Service, Standstill};
-use crate::store::{Delivery, Usual, Waiting};
+use crate::store::{Delivery, Result, Usual, Waiting};
 
 /// A build.
 #[derive(Debug, Serialize, ToSchema)]
@@ -230,7 +229,7 @@ impl CausedView {
 }
 
 /// Builds as JSON, with what is known of them at this moment beside the store.
-pub async fn views(service: &Service, builds: Vec<Build>) -> Result<Vec<BuildView>, Failure> {
+pub async fn views(service: &Service, builds: Vec<Build>) -> Result<Vec<BuildView>> {
     let config = Arc::clone(&service.config.borrow());
     let waiting = service.store.waiting(&builds).await?;
     let mut usual = service.store.usual(&builds).await?;
