@@ -18,9 +18,9 @@ const EVERY: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What one answer in a hundred may take. `make chaos` alone holds the service to it: where other
-/// stories run beside, [`AMONG_OTHERS`] is all that can be asked.
+/// stories run beside, all that can be asked is that it never hangs.
 const P99: Duration = Duration::from_millis(100);
-const AMONG_OTHERS: Duration = Duration::from_secs(3);
+const HANGS: Duration = Duration::from_secs(10);
 
 const MIB: u64 = 1024 * 1024;
 
@@ -81,7 +81,7 @@ impl Sampler {
             mib(samples.anonymous),
             mib(samples.peak)
         );
-        assert!(worst < AMONG_OTHERS, "{what}: an answer took {worst:?}");
+        assert!(worst < HANGS, "{what}: an answer took {worst:?}");
         assert!(
             !in_full() || p99 < P99,
             "{what}: one answer in a hundred took {p99:?}"

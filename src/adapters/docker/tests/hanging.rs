@@ -12,13 +12,32 @@ enum Hangs {
     AmidTheAnswer,
 }
 
-const PATIENCE: Duration = Duration::from_millis(200);
+/// The patience that a case is about.
+const SHORT: Duration = Duration::from_secs(2);
+
+/// All other patience, and more than any case takes: what has to come, comes on the busiest machine.
+const LONG: Duration = Duration::from_secs(3600);
 
 /// So much longer than it should take, on the busiest machine.
-const TOO_LONG: Duration = Duration::from_secs(10);
+const TOO_LONG: Duration = Duration::from_secs(60);
+
+/// Makes short what a case is about.
+type Short = fn(&mut Patience);
+
+const HEALTH: Short = |patience| patience.health = SHORT;
+const ANSWER: Short = |patience| patience.answer = SHORT;
+const STALL: Short = |patience| patience.stall = SHORT;
+const LABOUR: Short = |patience| patience.labour = SHORT;
+const PULL: Short = |patience| patience.pull_stall = SHORT;
+/// Two of it hang, the second for a ping.
+const PULL_AND_HEALTH: Short = |patience| (patience.pull_stall, patience.health) = (SHORT, SHORT);
+const STALL_AND_HEALTH: Short = |patience| (patience.stall, patience.health) = (SHORT, SHORT);
+/// Pings that are answered let it go on for longer than it may stand still.
+const LABOUR_BEYOND_STALL: Short =
+    |patience| (patience.stall, patience.labour) = (SHORT, 3 * SHORT);
 
 /// An engine that hangs where a request begins like this, and answers all others.
-async fn engine(request: &'static str, hangs: Hangs) -> Docker {
+async fn engine(request: &'static str, hangs: Hangs, short: Short) -> Docker {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let host = Some(format!("tcp://{}", listener.local_addr().unwrap()));
     tokio::spawn(async move {
@@ -26,13 +45,14 @@ async fn engine(request: &'static str, hangs: Hangs) -> Docker {
             tokio::spawn(serve(connection, request, hangs));
         }
     });
-    let patience = Patience {
-        health: PATIENCE,
-        answer: PATIENCE,
-        stall: PATIENCE,
-        pull_stall: PATIENCE,
-        labour: 3 * PATIENCE,
+    let mut patience = Patience {
+        health: LONG,
+        answer: LONG,
+        stall: LONG,
+        pull_stall: LONG,
+        labour: LONG,
     };
+    short(&mut patience);
     let settings = DockerSettings {
         host,
         certificates: None,
@@ -99,136 +119,162 @@ macro_rules! call {
     };
 }
 
-/// The request with which it hangs, what is called, and how its error begins.
-const CALLS: [(&str, Call, &str); 26] = [
+/// The request with which it hangs, what is called, the patience that ends, and how its error begins.
+const CALLS: [(&str, Call, Short, &str); 26] = [
     (
         "GET /version",
         call!(|docker| docker.version()),
+        HEALTH,
         "docker did not say its version",
     ),
     (
         "GET /info",
         call!(|docker| docker.has_seccomp()),
+        HEALTH,
         "docker did not tell about itself",
     ),
     (
         "GET /_ping",
         call!(|docker| docker.ping()),
+        HEALTH,
         "docker did not answer a ping",
     ),
     (
         "POST /containers/create",
         call!(|docker| docker.create(&spec())),
+        ANSWER,
         "docker did not create a container",
     ),
     (
         "POST /containers/x/start",
         call!(|docker| docker.start("x")),
+        ANSWER,
         "docker did not start a container",
     ),
     (
         "POST /containers/x/kill",
         call!(|docker| docker.kill("x")),
+        ANSWER,
         "docker did not kill a container",
     ),
     (
         "DELETE /containers/x",
         call!(|docker| docker.remove("x")),
+        ANSWER,
         "docker did not remove a container",
     ),
     (
         "GET /containers/x/json",
         call!(|docker| docker.inspect("x")),
+        ANSWER,
         "docker did not tell of a container",
     ),
     (
         "GET /containers/json",
         call!(|docker| docker.list_ours("tests")),
+        ANSWER,
         "docker did not list containers",
     ),
     (
         "GET /containers/x/json",
         call!(|docker| docker.disk_usage("x")),
+        ANSWER,
         "docker did not measure a container",
     ),
     (
         "HEAD /containers/x/archive",
         call!(|docker| fetch(docker)),
+        ANSWER,
         "docker did not tell of a file in a container",
     ),
     (
         "GET /containers/x/archive",
         call!(|docker| spool(docker)),
-        "docker stood still for 0.2 seconds when it was to send a file",
+        STALL,
+        "docker stood still for 2 seconds when it was to send a file",
     ),
     (
         "PUT /containers/x/archive",
         call!(|docker| docker.upload("x", vec![Upload::Job(job("true"))])),
-        "docker stood still for 0.2 seconds when it was to take an upload",
+        STALL,
+        "docker stood still for 2 seconds when it was to take an upload",
     ),
     (
         "POST /containers/x/exec",
         call!(|docker| ask(docker)),
+        ANSWER,
         "docker did not prepare a command",
     ),
     (
         "POST /exec/e/start",
         call!(|docker| ask(docker)),
+        ANSWER,
         "docker did not start a command",
     ),
     (
         "GET /images/",
         call!(|docker| image(docker)),
+        ANSWER,
         "docker did not tell of an image",
     ),
     (
         "POST /images/create and GET /_ping",
         call!(|docker| image(docker)),
-        "docker stood still for 0.2 seconds when it was to pull an image",
+        PULL_AND_HEALTH,
+        "docker stood still for 2 seconds when it was to pull an image",
     ),
     (
         "POST /images/create",
         call!(|docker| image(docker)),
-        "image i:latest: docker.io cannot be reached: the pull has stood still for 0.2 seconds",
+        PULL,
+        "image i:latest: docker.io cannot be reached: the pull has stood still for 2 seconds",
     ),
     (
         "POST /commit",
         call!(|docker| commit(docker)),
-        "docker did not commit a container within 0.6 seconds",
+        LABOUR_BEYOND_STALL,
+        "docker did not commit a container within 6 seconds",
     ),
     (
         "POST /commit and GET /_ping",
         call!(|docker| commit(docker)),
-        "docker stood still for 0.2 seconds when it was to commit a container",
+        STALL_AND_HEALTH,
+        "docker stood still for 2 seconds when it was to commit a container",
     ),
     (
         "GET /images/json",
         call!(|docker| docker.images_of("tests")),
+        ANSWER,
         "docker did not list images",
     ),
     (
         "POST /images/prune",
         call!(|docker| docker.remove_dangling_images()),
+        LABOUR,
         "docker did not remove images without a name",
     ),
     (
         "DELETE /images/",
         call!(|docker| docker.remove_image("i")),
+        LABOUR,
         "docker did not remove an image",
     ),
     (
         "GET /volumes",
         call!(|docker| docker.unused_volumes("tests")),
+        ANSWER,
         "docker did not list volumes",
     ),
     (
         "POST /networks/create",
         call!(|docker| docker.ensure_network("n", "tests")),
+        ANSWER,
         "docker did not create a network",
     ),
     (
         "GET /networks",
         call!(|docker| docker.unused_networks("tests")),
+        ANSWER,
         "docker did not list networks",
     ),
 ];
@@ -251,7 +297,7 @@ async fn spool(docker: Docker) -> Result<(), DockerError> {
 
 async fn ask(docker: Docker) -> Result<(), DockerError> {
     docker
-        .ask_runner("x", &["list", "/target"], PATIENCE)
+        .ask_runner("x", &["list", "/target"], LONG)
         .await
         .map(drop)
 }
@@ -275,9 +321,9 @@ async fn commit(docker: Docker) -> Result<(), DockerError> {
 async fn an_engine_that_hangs_is_given_up_and_the_error_says_with_what() {
     let calls = CALLS.iter().flat_map(|call| {
         [Hangs::AtOnce, Hangs::AmidTheAnswer].map(|hangs| async move {
-            let &(request, call, expected) = call;
+            let &(request, call, short, expected) = call;
             let what = format!("{request}, {hangs:?}");
-            let called = call(engine(request, hangs).await);
+            let called = call(engine(request, hangs, short).await);
             let ended = tokio::time::timeout(TOO_LONG, called).await;
             match ended.expect(&what) {
                 Err(error) => {
