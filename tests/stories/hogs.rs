@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use crate::support::{RESULT, SOON, Service, command_lines, in_full, script_output};
+use crate::support::{HOLD, RESULT, SOON, Service, command_lines, in_full, script_output};
 
 /// Runs hogs of this kind at three of four places, and at the fourth somebody who counts to thirty.
 /// Returns how the hogs' reasons read.
@@ -17,7 +17,8 @@ async fn beside_another(what: &str, docker: Value, script: &str) -> Vec<String> 
     service.takes_at_most(30 * SOON);
     let quiet = service.tracked("acme/quiet").await;
     let counting = "i=0; while [ $i -lt 30 ]; do i=$((i+1)); echo line $i; sleep 0.1; done\n";
-    let counting = format!("#!/bin/sh\n{counting}{RESULT}");
+    let alone = format!("#!/bin/sh\n{counting}{RESULT}");
+    let beside = format!("#!/bin/sh\n{HOLD}{counting}{RESULT}");
     let counted: String = (1..=30).map(|number| format!("line {number}\n")).collect();
     // By this name its processes are known from all others of this machine.
     let name = format!("hog-{:x}.sh", getrandom::u64().unwrap());
@@ -28,15 +29,17 @@ async fn beside_another(what: &str, docker: Value, script: &str) -> Vec<String> 
         hogs.push(service.repository(&repository));
         service.configure(&repository, "main", &recipe).await;
     }
-    let alone = Instant::now();
-    let build = service.push_script(&quiet, &counting).await;
+    let begun = Instant::now();
+    let build = service.push_script(&quiet, &alone).await;
     service.wait_for(&build, "succeeded").await;
-    println!("{what}: alone it takes {:.1?}", alone.elapsed());
+    println!("{what}: alone it takes {:.1?}", begun.elapsed());
 
     let rounds = if in_full() { 10 } else { 1 };
     let mut reasons = Vec::new();
     let sampler = service.sample();
     for _ in 0..rounds {
+        let other = service.push_script(&quiet, &beside).await;
+        service.wait_for_log(&other, "holding").await;
         let mut builds = Vec::new();
         for hog in &hogs {
             hog.commit(&[(&name, script)]);
@@ -46,14 +49,19 @@ async fn beside_another(what: &str, docker: Value, script: &str) -> Vec<String> 
             service.wait_for_start(build).await;
         }
         let begun = Instant::now();
-        let quiet = service.push_script(&quiet, &counting).await;
-        let ended = service.wait_for(&quiet, "succeeded").await;
+        service.release(&other);
+        let ended = service.wait_for(&other, "succeeded").await;
         println!("{what}: beside hogs it takes {:.1?}", begun.elapsed());
         assert_eq!(ended["attempt"], 1);
-        assert_eq!(script_output(&service.log(&quiet).await), counted);
+        let output = script_output(&service.log(&other).await);
+        assert_eq!(output, format!("holding\n{counted}"));
+        let of_other = running(&ended);
         for build in &builds {
             let ended = service.wait_for(build, "failed").await;
             assert_eq!(ended["attempt"], 1, "it is not tried again");
+            let of_hog = running(&ended);
+            let side_by_side = of_other.0 < of_hog.0 && of_hog.0 < of_other.1;
+            assert!(side_by_side, "{of_other:?}, {of_hog:?}");
             reasons.push(ended["reason"].as_str().unwrap().to_owned());
         }
         println!("{what}: it was over after {:.1?}", begun.elapsed());
@@ -66,6 +74,14 @@ async fn beside_another(what: &str, docker: Value, script: &str) -> Vec<String> 
     })
     .await;
     reasons
+}
+
+/// From when to when a build's script ran, as text that sorts.
+fn running(build: &Value) -> (&str, &str) {
+    let mut steps = build["steps"].as_array().unwrap().iter();
+    let building = steps.find(|step| step["name"] == "building").unwrap();
+    let time = |of: &str| building[of].as_str().unwrap();
+    (time("started"), time("ended"))
 }
 
 #[tokio::test]

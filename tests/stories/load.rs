@@ -3,8 +3,9 @@
 //!
 //! `AUTOBUILDER_FULL_LOAD=1` tells each story at its full size: `make chaos`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -558,23 +559,35 @@ async fn ended_under_load_it_keeps_what_it_has_answered() {
         followers.spawn(async move { while follower.next_or_gone().await {} });
     }
 
-    // One after the other, whether there is an answer or not.
-    let told = Arc::new(Mutex::new(Vec::new()));
-    let mut tellers = JoinSet::new();
-    for (number, name) in many.names.iter().enumerate() {
-        let request = service.delivery_request(&told_of(name, push));
-        let told = Arc::clone(&told);
-        tellers.spawn(async move {
-            tokio::time::sleep(Duration::from_millis(60 * number as u64)).await;
-            if let Ok(answer) = request.send().await
-                && answer.status() == 202
-                && let Ok(answer) = answer.json::<Value>().await
-            {
-                let build = answer["builds"][0]["id"].as_str().unwrap().to_owned();
-                told.lock().unwrap().push(build);
+    // One after the other, whether there is an answer or not; and again, until it has ended.
+    let told = Arc::new(Mutex::new(BTreeSet::new()));
+    let has_ended = Arc::new(AtomicBool::new(false));
+    let requests: Vec<_> = many
+        .names
+        .iter()
+        .map(|name| service.delivery_request(&told_of(name, push)))
+        .collect();
+    let (keep, ended) = (Arc::clone(&told), Arc::clone(&has_ended));
+    let teller = tokio::spawn(async move {
+        let mut tellers = JoinSet::new();
+        for request in requests.iter().cycle() {
+            if ended.load(Ordering::Relaxed) {
+                break;
             }
-        });
-    }
+            let (request, told) = (request.try_clone().unwrap(), Arc::clone(&keep));
+            tellers.spawn(async move {
+                if let Ok(answer) = request.send().await
+                    && answer.status() == 202
+                    && let Ok(answer) = answer.json::<Value>().await
+                    && let Some(build) = answer["builds"][0]["id"].as_str()
+                {
+                    told.lock().unwrap().insert(build.to_owned());
+                }
+            });
+            tokio::time::sleep(Duration::from_millis(60)).await;
+        }
+        tellers.join_all().await;
+    });
     until("some of it was told", async || {
         (told.lock().unwrap().len() > pushed_to / 3).then_some(())
     })
@@ -582,15 +595,16 @@ async fn ended_under_load_it_keeps_what_it_has_answered() {
     let begun = Instant::now();
     let status = service.terminate();
     let took = begun.elapsed();
+    has_ended.store(true, Ordering::Relaxed);
     println!(
         "it ended after {took:.1?}, with {} pushes answered",
         told.lock().unwrap().len()
     );
+    // Of itself: SIGKILL comes where it takes too long.
     assert!(status.success(), "{status}");
-    assert!(took < Duration::from_secs(8), "{took:?}");
     // All clients were left.
     while followers.join_next().await.is_some() {}
-    while tellers.join_next().await.is_some() {}
+    teller.await.unwrap();
     drop(sleepers);
 
     service.start_again();
@@ -598,7 +612,6 @@ async fn ended_under_load_it_keeps_what_it_has_answered() {
         service.release(build);
     }
     let told = told.lock().unwrap().clone();
-    assert!(told.len() < pushed_to, "it ended amid the pushes");
     everything_over(&service, 10 * SOON).await;
     for build in streams.iter().chain(&told) {
         let ended = service.wait_for(build, "succeeded").await;
