@@ -2,6 +2,9 @@
 .DEFAULT_GOAL := help
 .PHONY: help setup build web check test bench bench-monitor chaos fuzz demo
 
+# Stories wait more than they compute.
+STORIES_AT_ONCE := $(shell echo $$(($$(nproc) * 3 / 2)))
+
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
@@ -28,7 +31,7 @@ test: web ## everything, with a real Docker engine
 	cargo build --package autobuilder --features faults
 	scripts/with-docker npm --prefix web run test:e2e
 	cargo test --workspace --exclude autobuilder
-	scripts/with-docker cargo test --package autobuilder --features faults --no-fail-fast
+	RUST_TEST_THREADS=$(STORIES_AT_ONCE) scripts/with-docker cargo test --package autobuilder --features faults --no-fail-fast
 
 bench: ## speed and memory, beside a raw Docker client; QUICK=1 for the version of a minute
 	scripts/bench
