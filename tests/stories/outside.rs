@@ -164,14 +164,8 @@ async fn whatever_the_git_server_does_its_builds_say_so_and_others_go_on() {
     })
     .await;
     let faults = ends.iter().chain(&hangs).cloned();
-    let set = |faults: Vec<(&str, Fault)>| {
-        proxy.fail_where(
-            faults
-                .into_iter()
-                .map(|(name, fault)| (format!("acme/{name}/"), fault)),
-        );
-    };
-    set(faults.collect());
+    let of = |name: &str| format!("acme/{name}/");
+    proxy.fail_where(faults.map(|(name, fault)| (of(name), fault)));
 
     let mut builds = Vec::new();
     for (name, app) in &fail {
@@ -188,9 +182,14 @@ async fn whatever_the_git_server_does_its_builds_say_so_and_others_go_on() {
         let url = format!("{}/acme/{name}", proxy.url());
         assert!(reason.contains(&url), "{name}: {reason}");
         assert!(!reason.contains(GITHUB_TOKEN), "{name}: {reason}");
+        assert!(proxy.met_where(&of(name)) > 0, "{name}: it was met");
     }
     assert!(elsewhere.met() > 0);
     for (name, build) in &hanging {
+        until(&format!("{name}: it is met"), async || {
+            (proxy.met_where(&of(name)) > 0).then_some(())
+        })
+        .await;
         assert_eq!(service.state(build).await, "preparing", "{name}");
     }
 

@@ -41,17 +41,20 @@ async fn serve_to_its_end(mut client: TcpStream, shared: &Shared) -> io::Result<
             copy_bidirectional(&mut client, &mut server).await?;
             Ok(())
         }
-        (Some(fault), server) => fail(client, words, fault, server, shared).await,
+        (Some((text, fault)), server) => {
+            let met = || shared.state().met.push(text);
+            fail(client, words, fault, server, met).await
+        }
     }
 }
 
-/// The fault that is for a connection whose first words are these.
-fn meet(shared: &Shared, words: &[u8]) -> Option<Fault> {
+/// The fault that is for a connection whose first words are these, and the text it is known by.
+fn meet(shared: &Shared, words: &[u8]) -> Option<(String, Fault)> {
     let words = String::from_utf8_lossy(words);
     let state = shared.state();
     let mut faults = state.faults.iter();
-    let (_, fault) = faults.find(|(text, _)| words.contains(text.as_str()))?;
-    Some(fault.clone())
+    let found = faults.find(|(text, _)| words.contains(text.as_str()))?;
+    Some(found.clone())
 }
 
 async fn fail(
@@ -59,7 +62,7 @@ async fn fail(
     words: Vec<u8>,
     fault: Fault,
     server: Option<SocketAddr>,
-    shared: &Shared,
+    met: impl FnOnce(),
 ) -> io::Result<()> {
     let (mut reader, mut writer) = client.into_split();
     match (fault.first, server) {
@@ -84,7 +87,7 @@ async fn fail(
         }
         (First::Passes(_), None) => {}
     }
-    shared.state().met += 1;
+    met();
     let then = async {
         match &fault.then {
             Then::Ends => writer.shutdown().await,

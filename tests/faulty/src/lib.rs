@@ -166,7 +166,8 @@ struct Shared {
 struct State {
     /// Each with the text that the beginning of what is asked has to hold; the first counts.
     faults: Vec<(String, Fault)>,
-    met: usize,
+    /// Those texts, of each connection that has come to where it fails.
+    met: Vec<String>,
     connections: Vec<AbortHandle>,
 }
 
@@ -253,7 +254,13 @@ impl Faulty {
 
     /// How many connections have come to where they fail, since that was said last.
     pub fn met(&self) -> usize {
-        self.shared.state().met
+        self.shared.state().met.len()
+    }
+
+    /// How many of them held this text of [`Self::fail_where`].
+    pub fn met_where(&self, text: &str) -> usize {
+        let state = self.shared.state();
+        state.met.iter().filter(|met| *met == text).count()
     }
 
     fn set(&self, faults: Vec<(String, Fault)>) {
@@ -262,7 +269,7 @@ impl Faulty {
         {
             let mut state = self.shared.state();
             state.faults = faults;
-            state.met = 0;
+            state.met.clear();
             for connection in state.connections.drain(..) {
                 connection.abort();
             }

@@ -26,6 +26,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use tokio::net::TcpSocket;
+
 pub use api::{Answer, HOLD, RECIPE, RESULT};
 pub use containers::{Creations, docker, docker_answers, inspect, remove_all_of};
 pub use disk::SmallDisk;
@@ -87,6 +89,15 @@ pub fn notes(log: &str) -> Vec<&str> {
 pub fn sha256(bytes: &[u8]) -> String {
     use sha2::Digest;
     hex::encode(sha2::Sha256::digest(bytes))
+}
+
+/// A port of this machine that is given to nobody else as long as this is kept, but to a server that
+/// is told to listen there.
+fn keep_port() -> TcpSocket {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_reuseaddr(true).unwrap();
+    socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    socket
 }
 
 /// For a user in a container, who is nobody on this machine.

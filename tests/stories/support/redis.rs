@@ -1,31 +1,33 @@
 //! A real Redis of a story's own, and a subscriber such as the old service's gateway.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use fred::prelude::{Client, ClientLike, Config};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
-use super::SOON;
+use super::{SOON, keep_port};
 
 pub const PASSWORD: &str = "hunter2-of-redis";
 
 /// Ends with its owner.
 pub struct Redis {
     address: SocketAddr,
+    _port: TcpSocket,
     server: Option<Child>,
 }
 
 impl Redis {
     /// An address at which nobody listens yet.
     pub fn absent() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = keep_port();
         Self {
-            address: listener.local_addr().unwrap(),
+            address: port.local_addr().unwrap(),
+            _port: port,
             server: None,
         }
     }

@@ -1,13 +1,14 @@
 //! A real registry of a story's own, and an image in it that is on no machine.
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
 use tempfile::TempDir;
+use tokio::net::TcpSocket;
 
-use super::{SOON, docker, docker_answers};
+use super::{SOON, docker, docker_answers, keep_port};
 
 /// What stands behind the registry's address.
 const NAME: &str = "story/base:1";
@@ -16,6 +17,7 @@ const NAME: &str = "story/base:1";
 pub struct Registry {
     server: Child,
     address: SocketAddr,
+    _port: TcpSocket,
     folder: TempDir,
 }
 
@@ -23,9 +25,8 @@ impl Registry {
     /// With an image that has a layer of its own, which holds this.
     pub fn start(layer: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        drop(listener);
+        let port = keep_port();
+        let address = port.local_addr().unwrap();
         let configuration = format!(
             "version: 0.1\nlog: {{level: error}}\nhttp: {{addr: {address}}}\n\
              storage: {{filesystem: {{rootdirectory: {}}}}}\n",
@@ -44,6 +45,7 @@ impl Registry {
         let registry = Self {
             server,
             address,
+            _port: port,
             folder,
         };
         let begun = Instant::now();
