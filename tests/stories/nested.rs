@@ -33,10 +33,7 @@ fn long_output() -> String {
 
 /// Waits until some of the output is in the log, so that what comes next is amid it.
 async fn log_begins(service: &Service, build: &str) {
-    until("the log begins", async || {
-        (service.build(build).await["log"]["bytes"].as_u64() > Some(0)).then_some(())
-    })
-    .await;
+    service.wait_for_log(build, "before 1\n").await;
 }
 
 #[tokio::test]
